@@ -1,0 +1,148 @@
+//! The engine: one OS thread that owns every virtual router, raw socket and address.
+//!
+//! The thread runs a current-thread tokio runtime of its own. It takes [`Command`]s and gives [`Report`]s over bounded
+//! queues and never waits for whoever reads them: a report that does not fit is counted and dropped, so that no disk,
+//! log pipe or coordinator can delay an advertisement.
+
+use std::{net::IpAddr, time::Duration};
+
+use hafleet_vrrp::{State, heard::HeardAdvert};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::Instance;
+
+/// How many reports may wait to be journalled before further ones are counted and dropped.
+pub const REPORT_QUEUE_LEN: usize = 8192;
+
+/// What the engine is asked.
+#[derive(Debug)]
+pub enum Command {
+    /// The present, whole.
+    Snapshot(oneshot::Sender<EngineSnapshot>),
+    /// Look again: who answers ARP for these addresses. One probe runs at a time per target and interface.
+    Probe {
+        /// The addresses to ask for.
+        targets: Vec<IpAddr>,
+        /// How long to wait for answers, at most one second.
+        timeout: Duration,
+        /// The answers, one for each target and interface of an instance.
+        reply: oneshot::Sender<Vec<ArpObservation>>,
+    },
+    /// Priority 0 on every path, addresses released, then the thread ends.
+    Stop(oneshot::Sender<()>),
+}
+
+/// What the engine tells, in order.
+#[derive(Clone, Debug)]
+pub enum Report {
+    /// An instance changed state.
+    Transition {
+        /// Its name.
+        instance: String,
+        /// Its VRID.
+        vrid: u8,
+        /// The state left.
+        from: State,
+        /// The state entered.
+        to: State,
+        /// Stable reason code.
+        reason: &'static str,
+        /// The operands in words.
+        detail: String,
+        /// When, wall clock.
+        at_us: i64,
+        /// When, CLOCK_BOOTTIME.
+        mono_us: u64,
+    },
+    /// The kernel refused an address, or one was lost, repaired or adopted.
+    Address {
+        /// Its instance.
+        instance: String,
+        /// The address with prefix length.
+        address: String,
+        /// Stable code: `refused`, `repaired`, `adopted`.
+        what: &'static str,
+        /// In words.
+        detail: String,
+        /// When, wall clock.
+        at_us: i64,
+        /// When, CLOCK_BOOTTIME.
+        mono_us: u64,
+    },
+}
+
+/// Everything the engine knows, taken between two inputs.
+#[derive(Clone, Debug, Default)]
+pub struct EngineSnapshot {
+    /// Every instance in the configuration's order.
+    pub instances: Vec<InstanceSnapshot>,
+    /// The heard-adverts tables of all interfaces, with the interface's name.
+    pub heard: Vec<(String, HeardAdvert)>,
+    /// Packets rejected since the start, all reasons.
+    pub packets_rejected: u64,
+    /// Reports that did not fit the queue since the start.
+    pub reports_dropped: u64,
+}
+
+/// One instance as it is.
+#[derive(Clone, Debug)]
+pub struct InstanceSnapshot {
+    /// What it was configured to be.
+    pub config: Instance,
+    /// Its state.
+    pub state: State,
+    /// CLOCK_BOOTTIME of its last transition.
+    pub since_mono_us: u64,
+    /// Reason code of its last transition; `never_started` before the first.
+    pub reason: &'static str,
+    /// Its operands.
+    pub reason_detail: String,
+    /// After tracking.
+    pub effective_priority: u8,
+    /// Master_Down as now in force.
+    pub master_down: Duration,
+    /// The subset of its addresses that the kernel has, read from netlink events.
+    pub addresses_present: Vec<IpAddr>,
+    /// The address it sends adverts from.
+    pub source: Option<IpAddr>,
+    /// Its service interface has carrier.
+    pub carrier: bool,
+    /// Packet errors of the service interface since the start.
+    pub interface_errors: u64,
+    /// The source of the adverts it follows.
+    pub master_source: Option<IpAddr>,
+    /// Adverts sent since the start.
+    pub adverts_sent: u64,
+    /// Adverts accepted since the start.
+    pub adverts_accepted: u64,
+}
+
+/// Who answered for one address on one interface.
+#[derive(Clone, Debug)]
+pub struct ArpObservation {
+    /// Where it was asked.
+    pub interface: String,
+    /// For whom.
+    pub target: IpAddr,
+    /// Every MAC that answered except this host's own, `aa:bb:cc:dd:ee:ff`.
+    pub macs: Vec<String>,
+    /// Why it could not be asked; empty when it was.
+    pub error: String,
+}
+
+/// The engine's ends that the rest of the agent holds.
+#[derive(Debug)]
+pub struct Engine {
+    /// Asks the engine.
+    pub commands: mpsc::Sender<Command>,
+    /// What it tells.
+    pub reports: mpsc::Receiver<Report>,
+    /// The thread; ends after [`Command::Stop`].
+    pub thread: std::thread::JoinHandle<()>,
+}
+
+/// Starts the engine. Fails when a raw socket or netlink cannot be had (CAP_NET_RAW, CAP_NET_ADMIN), and then nothing
+/// was changed. A missing interface is not a failure: its instances are in FAULT until it appears.
+pub fn start(_instances: Vec<Instance>) -> anyhow::Result<Engine> {
+    anyhow::bail!("the engine is not built yet")
+}
