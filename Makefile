@@ -1,0 +1,41 @@
+# Two commands matter: `make demo` and `make test`. `make help` lists the rest.
+
+CARGO ?= cargo
+PREFIX ?= /usr/local
+DESTDIR ?=
+# Root for what makes network namespaces; nothing when we are root already.
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
+
+.PHONY: help build demo demo-stop test check fmt install
+.DEFAULT_GOAL := help
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+build: ## All binaries, debug profile
+	$(CARGO) build --locked --workspace --bins
+
+demo: build ## A fleet on this machine: election, failover, split brain, its end (KEEP=1 leaves it running)
+	$(SUDO) tests/setup demo
+	$(SUDO) target/debug/demo $(if $(KEEP),--keep)
+
+demo-stop: ## Takes down what `make demo KEEP=1` left running
+	$(SUDO) target/debug/demo --stop
+
+test: ## Installs what the tests need, then runs every layer of tests
+	$(SUDO) tests/setup test
+	$(CARGO) build --locked --workspace --bins
+	$(SUDO) $(CARGO) nextest run --locked --workspace
+
+check: ## Format, lints, documentation
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+fmt: ## Formats everything
+	$(CARGO) fmt --all
+
+install: ## Release binaries and systemd units under PREFIX (default /usr/local)
+	$(CARGO) build --locked --release -p ha-agent -p ha-coordinator -p hactl
+	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/bin target/release/ha-agent target/release/ha-coordinator target/release/hactl
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system deploy/systemd/*.service

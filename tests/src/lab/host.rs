@@ -1,0 +1,109 @@
+//! One host of the lab.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+
+use super::{Process, Segment, ip, process, program, run};
+
+/// A host: one network namespace and a directory for its files.
+#[derive(Clone, Debug)]
+pub struct Host {
+    name: String,
+    namespace: String,
+    lab: String,
+    number: u32,
+    directory: PathBuf,
+}
+
+impl Host {
+    pub(super) fn new(name: &str, lab: &str, number: u32, directory: &Path) -> Result<Self> {
+        let directory = directory.join(name);
+        fs::create_dir_all(&directory).with_context(|| format!("creating {}", directory.display()))?;
+        Ok(Self { name: name.into(), namespace: format!("{lab}-{name}"), lab: lab.into(), number, directory })
+    }
+
+    /// The name given.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its network namespace, for `ip netns exec`.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Its files: state, configuration, logs.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Its address on the management segment.
+    pub fn management_address(&self) -> String {
+        format!("10.99.0.{}", self.number)
+    }
+
+    /// Writes a file of the host and returns its path.
+    pub fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.directory.join(name);
+        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// A command that will run on this host.
+    pub fn command(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.namespace]).arg(program.as_ref());
+        command
+    }
+
+    /// Runs a command to its end; its standard output, or an error with its standard error.
+    pub fn run(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Result<String> {
+        run(self.command(program).args(arguments))
+    }
+
+    /// Starts a process on this host; what it prints goes to `<name>.log` in the host's directory.
+    ///
+    /// `ip netns exec` becomes the program itself, so that the process id is the program's.
+    pub fn spawn(&self, name: &str, command: &mut Command) -> Result<Process> {
+        Process::spawn(&format!("{}:{name}", self.name), command, &self.directory.join(format!("{name}.log")))
+    }
+
+    /// Starts the responder that answers every probe to `address` with this host's name, whenever it holds it.
+    pub fn serve(&self, address: &str) -> Result<Process> {
+        let mut command = self.command(program("lab")?);
+        command.args(["echo", address, &self.name]);
+        self.spawn(&format!("echo-{address}"), &mut command)
+    }
+
+    /// The `inet` lines of `ip addr` for one interface, as a person sees them.
+    pub fn inet_lines(&self, interface: &str) -> Result<Vec<String>> {
+        let text = ip(&["-n", &self.namespace, "-4", "addr", "show", "dev", interface])?;
+        Ok(text.lines().map(str::trim).filter(|line| line.starts_with("inet ")).map(String::from).collect())
+    }
+
+    /// Whether the kernel has this address (without prefix length) on any interface.
+    pub fn holds(&self, address: &str) -> Result<bool> {
+        let text = ip(&["-n", &self.namespace, "-4", "-o", "addr", "show"])?;
+        let wanted = format!("{address}/");
+        Ok(text.split_whitespace().any(|word| word.starts_with(&wanted)))
+    }
+
+    /// The switch's end of this host's cable on a segment.
+    pub(super) fn port(&self, segment: Segment) -> String {
+        format!("{}{}", segment.letter(), self.number)
+    }
+
+    pub(super) fn switch(&self) -> String {
+        format!("{}-sw", self.lab)
+    }
+
+    /// Sends a signal to a process of this host by its id.
+    pub fn signal(&self, pid: u32, signal: rustix::process::Signal) {
+        process::signal(pid, signal);
+    }
+}

@@ -1,0 +1,48 @@
+//! The client of a VIP: one probe a millisecond, and what it lost.
+
+use std::{process::Command, time::Duration};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::{Host, Process, program};
+
+/// A probing client. It runs until [`Probe::finish`].
+#[derive(Debug)]
+pub struct Probe {
+    process: Process,
+    start: usize,
+}
+
+/// What a client of the VIP saw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outage {
+    /// Probes sent, one a millisecond.
+    pub sent: u64,
+    /// Probes that were never answered.
+    pub lost: u64,
+    /// The longest time between two answered probes, milliseconds; 1 is perfect.
+    pub longest_gap_ms: f64,
+    /// Who answered, in the order of the first answer after each change.
+    pub served_by: Vec<String>,
+}
+
+impl Probe {
+    /// Starts probing `address` from `client` and waits until the first answer has come.
+    pub fn start(client: &Host, address: &str) -> Result<Self> {
+        let mut command: Command = client.command(program("lab")?);
+        command.args(["probe", address]);
+        let mut process = client.spawn(&format!("probe-{address}"), &mut command)?;
+        let start = process.log().len();
+        process.wait_for_log("first answer from", Duration::from_secs(30))?;
+        Ok(Self { process, start })
+    }
+
+    /// Stops probing and says what was seen.
+    pub fn finish(mut self) -> Result<Outage> {
+        self.process.terminate(Duration::from_secs(5))?;
+        let log = self.process.log();
+        let last = log.get(self.start..).unwrap_or(&log).lines().rev().find(|line| line.starts_with('{'));
+        serde_json::from_str(last.context("the probe left no result")?).context("reading the probe's result")
+    }
+}
