@@ -12,6 +12,7 @@
 //! processes by the id they were started with, also after a panic.
 
 mod faults;
+mod fleet;
 mod host;
 mod probe;
 mod process;
@@ -27,6 +28,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 pub use faults::Direction;
+pub use fleet::{AgentConfiguration, Coordinator, agent_state_dir, start_agent};
 pub use host::Host;
 pub use probe::{Outage, Probe};
 pub use process::Process;

@@ -5,7 +5,7 @@ use std::{process::Command, time::Duration};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Host, Process, program};
+use super::{Host, Process, program, wait_for};
 
 /// A probing client. It runs until [`Probe::finish`].
 #[derive(Debug)]
@@ -36,6 +36,15 @@ impl Probe {
         let start = process.log().len();
         process.wait_for_log("first answer from", Duration::from_secs(30))?;
         Ok(Self { process, start })
+    }
+
+    /// Waits until the last answer came from this host.
+    pub fn wait_for_server(&self, name: &str, within: Duration) -> Result<()> {
+        wait_for(&format!("an answer from {name}"), within, || {
+            let log = self.process.log();
+            let last = log.lines().rev().find_map(|line| line.rsplit_once(" from ").or(line.rsplit_once(" by ")));
+            Ok(last.is_some_and(|(_, server)| server == name).then_some(()))
+        })
     }
 
     /// Stops probing and says what was seen.
