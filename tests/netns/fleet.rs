@@ -1,0 +1,83 @@
+//! What the fleet tests share: three agents that run one instance, and a coordinator that hears them.
+
+use std::time::Duration;
+
+use hafleet_tests::lab::{AgentConfiguration, Coordinator, Host, Lab, Process, start_agent, wait_for};
+
+/// The address everything is about.
+pub const VIP: &str = "192.168.178.3";
+/// Long enough for any election at 1 s adverts on a busy machine.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// A coordinator, agents by falling priority, and a client.
+pub struct Fleet {
+    pub coordinator: Coordinator,
+    pub hosts: Vec<Host>,
+    pub agents: Vec<Process>,
+    pub client: Host,
+    pub _lab: Lab,
+}
+
+impl Fleet {
+    /// As many agents as priorities, named lb01, lb02, …; waits until the first holds the address and all are heard.
+    pub fn start(priorities: &[u8]) -> Self {
+        Self::start_with(priorities, None)
+    }
+
+    /// The same with a coordinator.toml.
+    pub fn start_with(priorities: &[u8], coordinator: Option<&str>) -> Self {
+        let mut lab = Lab::new().unwrap();
+        let coordinator = Coordinator::start_with(&mut lab, coordinator).unwrap();
+        let (mut hosts, mut agents) = (Vec::new(), Vec::new());
+        for (number, priority) in priorities.iter().enumerate() {
+            let host = lab.host(&format!("lb{:02}", number + 1), &format!("192.168.178.{}/24", 130 + number)).unwrap();
+            coordinator.join(&host).unwrap();
+            agents.push(start(&host, *priority));
+            hosts.push(host);
+        }
+        let client = lab.client("client", "192.168.178.10/24").unwrap();
+        let fleet = Self { coordinator, hosts, agents, client, _lab: lab };
+        fleet.wait_for_holder(Some("lb01"));
+        fleet.wait_for_fresh(priorities.len());
+        fleet
+    }
+
+    /// Starts an agent again with its first configuration.
+    pub fn restart(&mut self, number: usize, priority: u8) {
+        self.agents[number] = start(&self.hosts[number], priority);
+    }
+
+    pub fn wait_for_holder(&self, node: Option<&str>) {
+        if let Err(error) = self.coordinator.wait_for_holder(VIP, node, SOON) {
+            let logs: Vec<_> = self.agents.iter().map(Process::log).collect();
+            panic!("{error:#}\ncoordinator:\n{}\nagents:\n{}", self.coordinator.log(), logs.join("\n----\n"));
+        }
+    }
+
+    pub fn wait_for_fresh(&self, nodes: usize) {
+        wait_for("every node to be fresh", SOON, || {
+            let listed = self.coordinator.json(&["get", "nodes"])?;
+            let fresh = listed.as_array().into_iter().flatten().filter(|node| node["fresh"] == true).count();
+            Ok((fresh == nodes).then_some(()))
+        })
+        .unwrap();
+    }
+
+    /// Which hosts' kernels have the address.
+    pub fn holders(&self) -> Vec<&str> {
+        self.hosts.iter().filter(|host| host.holds(VIP).unwrap()).map(Host::name).collect()
+    }
+}
+
+/// agent.toml of one instance at 1 s adverts.
+pub fn configuration(host: &Host, priority: u8) -> String {
+    format!(
+        "node = \"{}\"\nsite = \"dc1\"\n\n[[instance]]\nname = \"web\"\ninterface = \"ens33\"\nvrid = 51\n\
+         priority = {priority}\nadvert_interval = \"1s\"\nvips = [{{ address = \"{VIP}/24\", label = \"ens33:3\" }}]\n",
+        host.name()
+    )
+}
+
+fn start(host: &Host, priority: u8) -> Process {
+    start_agent(host, AgentConfiguration::Native(&configuration(host, priority)), &[]).unwrap()
+}
