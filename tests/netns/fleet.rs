@@ -15,7 +15,7 @@ pub struct Fleet {
     pub hosts: Vec<Host>,
     pub agents: Vec<Process>,
     pub client: Host,
-    pub _lab: Lab,
+    pub lab: Lab,
 }
 
 impl Fleet {
@@ -36,7 +36,7 @@ impl Fleet {
             hosts.push(host);
         }
         let client = lab.client("client", "192.168.178.10/24").unwrap();
-        let fleet = Self { coordinator, hosts, agents, client, _lab: lab };
+        let fleet = Self { coordinator, hosts, agents, client, lab };
         fleet.wait_for_holder(Some("lb01"));
         fleet.wait_for_fresh(priorities.len());
         fleet
@@ -61,6 +61,11 @@ impl Fleet {
             Ok((fresh == nodes).then_some(()))
         })
         .unwrap();
+    }
+
+    /// One more host, without an identity or an agent.
+    pub fn add_host(&mut self, name: &str, number: u8) -> Host {
+        self.lab.host(name, &format!("192.168.178.{number}/24")).unwrap()
     }
 
     /// Which hosts' kernels have the address.

@@ -4,5 +4,6 @@
 mod failover;
 mod fleet;
 mod lab;
+mod refusals;
 mod split_brain;
 mod tutorial;

@@ -1,4 +1,5 @@
-//! What runs inside the lab's hosts: `echo ADDRESS NAME` answers probes, `probe ADDRESS` sends one a millisecond.
+//! What runs inside the lab's hosts: `echo ADDRESS NAME` answers probes, `probe ADDRESS` sends one a millisecond,
+//! `junk SOURCE VRID COUNT SEED` sends VRRP packets that nobody should believe.
 
 use std::{
     io::ErrorKind,
@@ -24,7 +25,8 @@ fn main() -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["echo", address, name] => echo(address.parse()?, name),
         ["probe", address] => probe(address.parse()?),
-        _ => bail!("usage: lab echo ADDRESS NAME | lab probe ADDRESS"),
+        ["junk", source, vrid, count, seed] => junk(source.parse()?, vrid.parse()?, count.parse()?, seed.parse()?),
+        _ => bail!("usage: lab echo ADDRESS NAME | lab probe ADDRESS | lab junk SOURCE VRID COUNT SEED"),
     }
 }
 
@@ -42,6 +44,34 @@ fn echo(address: Ipv4Addr, name: &str) -> Result<()> {
         // Fails when the VIP has just left; the client counts that.
         let _ = socket.send_to(&answer, from);
     }
+}
+
+/// Random, truncated and almost valid packets to 224.0.0.18 with TTL 255 or 64; the same seed sends the same.
+fn junk(source: Ipv4Addr, vrid: u8, count: u32, seed: u64) -> Result<()> {
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(112)))?;
+    socket.bind(&SocketAddr::from((source, 0)).into())?;
+    socket.set_multicast_if_v4(&source)?;
+    socket.set_multicast_loop_v4(false)?;
+    let group = SocketAddr::from((Ipv4Addr::new(224, 0, 0, 18), 0)).into();
+    // Knuth's MMIX generator: enough to make bytes that differ.
+    let mut state = seed;
+    let mut byte = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    for number in 0..count {
+        let mut packet: Vec<u8> = (0..byte() % 64).map(|_| byte()).collect();
+        // Every other one begins like a real advert of version 2 or 3 with priority 254.
+        if number % 2 == 0 {
+            for (place, value) in packet.iter_mut().zip([if number % 4 == 0 { 0x21 } else { 0x31 }, vrid, 254, 1]) {
+                *place = value;
+            }
+        }
+        socket.set_multicast_ttl_v4(if number % 3 == 0 { 64 } else { 255 })?;
+        socket.send_to(&packet, &group)?;
+        thread::sleep(INTERVAL);
+    }
+    Ok(())
 }
 
 #[derive(Default)]
