@@ -77,8 +77,8 @@ pub enum Version {
 
 /// The advertisement interval in centiseconds, 1 to 25,500.
 ///
-/// Version 2 sends whole seconds (1 to 255 s) and, as keepalived does, runs shorter intervals locally while the
-/// field on the wire reads 0 s rounded up to 1 s; version 3 carries at most 4,095 cs (RFC 9568 section 5.2.7).
+/// Version 2 counts whole seconds, 1 to 255 (RFC 3768 section 5.3.7), on the wire and in the timers; version 3 carries
+/// 1 to 4,095 cs (RFC 9568 section 5.2.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AdvertInterval(u16);
 
@@ -87,12 +87,22 @@ impl AdvertInterval {
     pub const DEFAULT: Self = Self(100);
 
     /// `None` outside 1 to 25,500 cs, and above 4,095 cs for version 3.
+    ///
+    /// For version 2 anything but whole seconds is rounded to the nearest second, half a second up, and at least 1 s:
+    /// what keepalived 2.2.7 does, both on the wire and in its timers (0.2 and 1.4 s become 1 s; 1.5 s becomes 2 s). It
+    /// warns "must be an integer. rounding"; compare [`AdvertInterval::as_centiseconds`] with what was asked for.
     pub const fn from_centiseconds(cs: u16, version: Version) -> Option<Self> {
-        let most = match version {
-            Version::V2 => 25_500,
-            Version::V3 => 4_095,
-        };
-        if cs >= 1 && cs <= most { Some(Self(cs)) } else { None }
+        match version {
+            Version::V2 => match cs {
+                1..150 => Some(Self(100)),
+                150..=25_500 => Some(Self((cs + 50) / 100 * 100)),
+                0 | 25_501.. => None,
+            },
+            Version::V3 => match cs {
+                1..=4_095 => Some(Self(cs)),
+                0 | 4_096.. => None,
+            },
+        }
     }
 
     /// The interval in centiseconds.
@@ -134,6 +144,16 @@ pub enum ChecksumForm {
     WithoutPseudoHeader,
 }
 
+impl ChecksumForm {
+    /// `with_pseudo_header` or `without_pseudo_header`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WithPseudoHeader => "with_pseudo_header",
+            Self::WithoutPseudoHeader => "without_pseudo_header",
+        }
+    }
+}
+
 /// One virtual address as the core sees it. Label, scope and lease belong to the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Vip {
@@ -148,6 +168,16 @@ pub struct Vip {
 /// Names one heartbeat line of a router: its index in [`Config::paths`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathId(pub u8);
+
+impl PathId {
+    /// The service path: the first.
+    pub const SERVICE: Self = Self(0);
+
+    /// Whether the virtual addresses live on this one.
+    pub const fn is_service(self) -> bool {
+        self.0 == Self::SERVICE.0
+    }
+}
 
 /// One heartbeat line. The first is the service interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,4 +239,162 @@ impl Config {
     pub fn source(&self) -> IpAddr {
         self.paths.first().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |path| path.source)
     }
+
+    /// The addresses that the advert names, in the order configured.
+    pub fn advertised(&self) -> impl Iterator<Item = IpAddr> + Clone + '_ {
+        self.vips.iter().filter(|vip| vip.advertised).map(|vip| vip.address)
+    }
+
+    /// Checks what can be wrong only in combination. The config readers call it; a router made from a configuration
+    /// that fails it runs, but its peers may reject what it sends.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let ours = self.family_sample();
+        match self.version {
+            Version::V2 => {
+                if ours.is_ipv6() {
+                    return Err(ConfigError::Version2OverIpv6);
+                }
+                if !self.interval.0.is_multiple_of(100) {
+                    return Err(ConfigError::SubSecondInterval { interval_cs: self.interval.0 });
+                }
+            }
+            Version::V3 => {
+                if self.authentication != Authentication::None {
+                    return Err(ConfigError::AuthenticationInVersion3);
+                }
+                if self.interval.0 > 4_095 {
+                    return Err(ConfigError::IntervalTooLong { interval_cs: self.interval.0 });
+                }
+            }
+        }
+        self.validate_vips(ours)?;
+        self.validate_paths(ours)
+    }
+
+    fn validate_vips(&self, ours: IpAddr) -> Result<(), ConfigError> {
+        match self.advertised().count() {
+            0 => return Err(ConfigError::NothingAdvertised),
+            1..=MAX_ADVERTISED => {}
+            count => return Err(ConfigError::TooManyAdvertised { count }),
+        }
+        for (index, vip) in self.vips.iter().enumerate() {
+            let Vip { address, prefix_len, .. } = *vip;
+            if address.is_ipv4() != ours.is_ipv4() {
+                return Err(ConfigError::MixedFamilies { address, ours });
+            }
+            if prefix_len > if address.is_ipv4() { 32 } else { 128 } {
+                return Err(ConfigError::PrefixTooLong { address, prefix_len });
+            }
+            if self.vips.iter().skip(index + 1).any(|other| other.address == address) {
+                return Err(ConfigError::DuplicateAddress { address });
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_paths(&self, ours: IpAddr) -> Result<(), ConfigError> {
+        match self.paths.len() {
+            0 => return Err(ConfigError::NoPath),
+            1..=MAX_PATHS => {}
+            count => return Err(ConfigError::TooManyPaths { count }),
+        }
+        for path in &self.paths {
+            if let Some(address) = [path.source]
+                .into_iter()
+                .chain(path.peers.iter().copied())
+                .find(|address| address.is_ipv4() != ours.is_ipv4())
+            {
+                return Err(ConfigError::MixedFamilies { address, ours });
+            }
+            if path.peers.contains(&path.source) {
+                return Err(ConfigError::PeerIsSelf { address: path.source });
+            }
+        }
+        Ok(())
+    }
+
+    /// Any address of the family that this router runs over.
+    pub(crate) fn family_sample(&self) -> IpAddr {
+        self.vips.first().map_or_else(|| self.source(), |vip| vip.address)
+    }
 }
+
+/// How many addresses one advert can name (RFC 9568 section 5.2.5).
+pub const MAX_ADVERTISED: usize = 255;
+
+/// How many heartbeat lines a router may have. Each advert goes out on all of them.
+pub const MAX_PATHS: usize = 8;
+
+/// What is wrong with a [`Config`] whose parts are each right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// RFC 3768 knows IPv4 only.
+    #[error("version 2 cannot carry IPv6 addresses; use version 3")]
+    Version2OverIpv6,
+    /// Version 2 counts whole seconds.
+    #[error(
+        "version 2 counts whole seconds, the advert interval is {interval_cs} cs; use version 3 or whole seconds"
+    )]
+    SubSecondInterval {
+        /// As configured.
+        interval_cs: u16,
+    },
+    /// Version 3 has 12 bits for it.
+    #[error("version 3 carries at most 4095 cs, the advert interval is {interval_cs} cs; use a shorter one")]
+    IntervalTooLong {
+        /// As configured.
+        interval_cs: u16,
+    },
+    /// RFC 5798 removed authentication.
+    #[error("version 3 has no authentication; remove the password or use version 2")]
+    AuthenticationInVersion3,
+    /// Receivers reject an advert that names no address.
+    #[error("no virtual address is advertised; name at least one that is not excluded")]
+    NothingAdvertised,
+    /// The count field has 8 bits.
+    #[error("{count} virtual addresses are advertised, at most 255 can be; exclude some from the advert")]
+    TooManyAdvertised {
+        /// As configured.
+        count: usize,
+    },
+    /// One router is of one family.
+    #[error("{address} is not of the address family of {ours}; make one virtual router for each family")]
+    MixedFamilies {
+        /// The odd one.
+        address: IpAddr,
+        /// The first virtual address.
+        ours: IpAddr,
+    },
+    /// Longer than the address.
+    #[error("prefix length /{prefix_len} is too long for {address}")]
+    PrefixTooLong {
+        /// The address.
+        address: IpAddr,
+        /// As configured.
+        prefix_len: u8,
+    },
+    /// Named twice.
+    #[error("virtual address {address} is named twice; remove one")]
+    DuplicateAddress {
+        /// The address.
+        address: IpAddr,
+    },
+    /// Without a line nothing is heard.
+    #[error("no heartbeat path; name the service interface")]
+    NoPath,
+    /// More than [`MAX_PATHS`].
+    #[error("{count} heartbeat paths, at most 8 can be")]
+    TooManyPaths {
+        /// As configured.
+        count: usize,
+    },
+    /// A router does not send to itself.
+    #[error("unicast peer {address} is this router's own address; remove it from the peers")]
+    PeerIsSelf {
+        /// The address.
+        address: IpAddr,
+    },
+}
+
+#[cfg(test)]
+mod tests;

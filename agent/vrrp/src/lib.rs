@@ -19,8 +19,11 @@ mod router;
 mod time;
 
 pub use config::{
-    AdvertInterval, Announcing, Authentication, ChecksumForm, Config, Path, PathId, Priority, Version, Vip,
-    VirtualRouterId,
+    AdvertInterval, Announcing, Authentication, ChecksumForm, Config, ConfigError, MAX_ADVERTISED, MAX_PATHS,
+    Path, PathId, Priority, Version, Vip, VirtualRouterId,
 };
-pub use router::{AddressFault, Announcement, Input, LinkFault, Output, Reason, State, Transition, VirtualRouter};
+pub use router::{
+    AddressFault, Announcement, Input, LinkFault, Output, PathHealth, Reason, State, Transition,
+    VirtualRouter,
+};
 pub use time::Instant;

@@ -1,9 +1,51 @@
-//! The state machine of one virtual router (RFC 9568 section 6.4).
+//! The state machine of one virtual router (RFC 9568 section 6.4, and what users of keepalived rely on).
+//!
+//! ```text
+//!            Start                        Master_Down, skew after priority 0
+//!   INIT ───────────────► BACKUP ──────────────────────────────────────────► MASTER
+//!    ▲  ╲ Start, 255        ▲ ◄───────── a better advert ────────────────────  │
+//!    │   ╲──────────────────┼────────────────────────────────────────────────► │
+//!  Stop    link up, Unhold, │      link down, Hold, kernel refusal             ▼
+//!  (any)   back-off passed  └─────────────────── FAULT ◄── (also from BACKUP, INIT)
+//! ```
+//!
+//! ## What the shell owes this router
+//! - Carry out every output before the next input, in order; a failure comes back as an input.
+//! - Drain the sockets before handing in [`Input::Deadline`], so that a host that was frozen hears before it acts.
+//! - After [`Input::Packet`], read [`VirtualRouter::last_verdict`] and hand it with the same datagram to
+//!   [`crate::heard::HeardTable::record`]. Any other input clears it.
+//! - Report an address of this router that is found on the host while it is not MASTER (a leftover of a killed agent)
+//!   as [`AddressFault::Foreign`]; nothing is released on suspicion.
+//!
+//! ## What goes beyond the RFC
+//! - A rejected packet touches no timer and no state.
+//! - A BACKUP whose deadline is handled more than one advert interval late was asleep itself. It listens for one more
+//!   interval and skew, once, before it calls the master down.
+//! - After a kernel refusal a working master of lower priority is let be for five minutes, as with `nopreempt`: a host
+//!   that cannot serve does not interrupt the one that does at every retry.
+//! - Equal priority is decided by the source addresses of the service path while that path hears anything, because on
+//!   another path the addresses may be ordered the other way round.
 
-use alloc::{string::String, vec::Vec};
-use core::net::IpAddr;
+mod election;
+mod machine;
+mod reason;
+#[cfg(test)]
+mod tests;
+mod timers;
 
-use crate::{Config, Instant, PathId, Vip, packet::Datagram};
+use alloc::{
+    collections::{BTreeSet, VecDeque},
+    string::String,
+    vec::Vec,
+};
+use core::{fmt, net::IpAddr, time::Duration};
+
+pub use reason::Reason;
+
+use crate::{
+    Config, Instant, PathId, Vip,
+    packet::{Datagram, Verdict},
+};
 
 /// The states of RFC 9568 section 6.3, and keepalived's FAULT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,8 +56,26 @@ pub enum State {
     Backup,
     /// Holds the addresses and advertises.
     Master,
-    /// Started, but cannot serve: no link, no address, or the kernel refuses.
+    /// Started, but cannot serve: no link, no address, the kernel refuses, or it is held back ([`Input::Hold`]).
     Fault,
+}
+
+impl State {
+    /// As keepalived writes it: `INIT`, `BACKUP`, `MASTER`, `FAULT`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Init => "INIT",
+            Self::Backup => "BACKUP",
+            Self::Master => "MASTER",
+            Self::Fault => "FAULT",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
 }
 
 /// Why the service interface cannot serve.
@@ -45,7 +105,8 @@ pub enum AddressFault {
 /// One thing that happened to a router.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input<'a> {
-    /// Begin. Ignored unless INIT.
+    /// Begin. Ignored unless INIT. A path whose configured source is the unspecified address counts as
+    /// [`LinkFault::NoAddress`] until [`Input::LinkUp`]; any other counts as up until [`Input::LinkDown`].
     Start,
     /// Leave: priority 0, addresses released, INIT.
     Stop,
@@ -81,65 +142,19 @@ pub enum Input<'a> {
         /// What is wrong.
         fault: AddressFault,
     },
-    /// An advert could not be sent on this path; the kernel's words.
+    /// An advert could not be sent on this path; the kernel's words. Counted ([`VirtualRouter::paths`]) and tried
+    /// again at the next interval: a master that cannot be heard still serves those who reach it.
     SendFailed {
         /// Which line.
         path: PathId,
         /// The error.
         error: String,
     },
-    /// An instruction to stand back: release and stay out of MASTER until [`Input::Unhold`] (fence, maintenance).
+    /// An instruction to stand back: release, and stay in FAULT until [`Input::Unhold`] (fence, maintenance). In INIT
+    /// it is remembered.
     Hold,
     /// Ends [`Input::Hold`].
     Unhold,
-}
-
-/// Why a state was left or an input was remarkable. `code` is stable; operands stand beside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// The router was started.
-    Started,
-    /// Started with priority 255.
-    AddressOwner,
-    /// The router was stopped.
-    Stopped,
-    /// No advert for Master_Down.
-    MasterDown,
-    /// The master said priority 0 and its skew passed.
-    MasterResigned,
-    /// A lower-priority master was heard and its time ran out.
-    Preempted,
-    /// A better master was heard.
-    HigherPriorityHeard {
-        /// Its address.
-        source: IpAddr,
-        /// Its priority.
-        priority: u8,
-    },
-    /// A master with our priority and a higher address was heard.
-    HigherAddressHeard {
-        /// Its address.
-        source: IpAddr,
-        /// Its priority.
-        priority: u8,
-    },
-    /// The service interface cannot serve.
-    Link(LinkFault),
-    /// The service interface can serve again.
-    LinkRestored,
-    /// The kernel refused an address.
-    AddressRefused {
-        /// Which.
-        address: IpAddr,
-        /// The kernel's words.
-        error: String,
-    },
-    /// The back-off after a refusal has passed.
-    Retry,
-    /// An operator or a fence holds the router back.
-    Held,
-    /// The hold ended.
-    Unheld,
 }
 
 /// A change of state.
@@ -158,7 +173,7 @@ pub struct Transition {
 pub struct Announcement {
     /// The addresses to announce: all once, then the repeats.
     pub addresses: Vec<IpAddr>,
-    /// How many times each.
+    /// How many times each, at least 1.
     pub repeat: u8,
 }
 
@@ -178,7 +193,7 @@ pub enum Output {
     },
     /// Put these addresses on the service interface. Answered by `AddressHeld` or `AddressFault` for each.
     HoldAddresses(Vec<Vip>),
-    /// Take these addresses off.
+    /// Take these addresses off. One that is not there is no failure.
     ReleaseAddresses(Vec<Vip>),
     /// Tell the neighbours now.
     Announce(Announcement),
@@ -186,39 +201,242 @@ pub enum Output {
     Transition(Transition),
 }
 
+/// How one heartbeat line does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathHealth {
+    /// The address adverts are sent from, or why none can be.
+    pub link: Result<IpAddr, LinkFault>,
+    /// When an advert was last accepted on it.
+    pub last_accepted: Option<Instant>,
+    /// Adverts that could not be sent.
+    pub send_failures: u64,
+    /// The kernel's words for the last of them, at most 200 bytes.
+    pub last_send_error: String,
+}
+
 /// One virtual router.
 #[derive(Debug)]
 pub struct VirtualRouter {
     config: Config,
-    state: State,
+    role: Role,
+    paths: Vec<PathHealth>,
+    held_back: bool,
+    refusals: timers::Refusals,
+    fights: timers::Limiter,
+    outputs: VecDeque<Output>,
+    last_verdict: Option<Verdict>,
+    counters: Counters,
+}
+
+/// The state with what it alone needs to know.
+#[derive(Debug)]
+enum Role {
+    Init,
+    Backup(Backup),
+    Master(Master),
+    Fault(Fault),
+}
+
+#[derive(Debug)]
+struct Backup {
+    /// When Master_Down, or the skew after priority 0, ends.
+    down_at: Instant,
+    /// Since when that timer runs.
+    since: Instant,
+    /// What its end will mean.
+    expiry: Expiry,
+    /// When `preempt_delay` ends, and for whom it runs.
+    preemption: Option<Preemption>,
+    /// Whom we follow.
+    master: Option<IpAddr>,
+    /// Master_Adver_Interval: the master's, or our own until one is heard.
+    master_interval_cs: u16,
+    /// Whether the grace of the late deadline has been used since the last advert.
+    overslept: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Expiry {
+    Silence,
+    Resignation { source: IpAddr },
+    Preemption { source: IpAddr, priority: u8 },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Preemption {
+    at: Instant,
+    source: IpAddr,
+    priority: u8,
+}
+
+#[derive(Debug)]
+struct Master {
+    since: Instant,
+    advert_at: Instant,
+    /// When the delayed announcements are due.
+    announce_at: Option<Instant>,
+    /// When a worse master last made us announce.
+    reasserted_at: Option<Instant>,
+    /// What the kernel says it installed.
+    held: BTreeSet<IpAddr>,
+}
+
+#[derive(Debug)]
+struct Fault {
+    /// When the back-off after a refusal ends, and how long it is. `None` when only the link or a hold is waited for.
+    retry: Option<(Instant, Duration)>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    adverts_sent: u64,
+    adverts_accepted: u64,
+    packets_rejected: u64,
+    duplicates: u64,
+    refusals: u64,
+    repairs: u64,
+    foreign_released: u64,
 }
 
 impl VirtualRouter {
-    /// A router in INIT. It does nothing before [`Input::Start`].
+    /// A router in INIT. It does nothing before [`Input::Start`]. `config` should have passed [`Config::validate`].
     pub fn new(config: Config) -> Self {
-        Self { config, state: State::Init }
+        let paths = config.paths.iter().map(PathHealth::new).collect();
+        Self {
+            config,
+            role: Role::Init,
+            paths,
+            held_back: false,
+            refusals: timers::Refusals::default(),
+            fights: timers::Limiter::default(),
+            outputs: VecDeque::new(),
+            last_verdict: None,
+            counters: Counters::default(),
+        }
     }
-
-    /// Takes one input in. What follows from it is waiting in [`VirtualRouter::next_output`].
-    pub fn handle(&mut self, _input: Input<'_>, _now: Instant) {}
 
     /// The next thing to do, in order; `None` when all is done.
     pub fn next_output(&mut self) -> Option<Output> {
-        None
+        self.outputs.pop_front()
     }
 
-    /// When to call with [`Input::Deadline`].
+    /// When to call with [`Input::Deadline`]; `None` when only another input can change anything.
     pub fn deadline(&self) -> Option<Instant> {
-        None
+        match &self.role {
+            Role::Init => None,
+            Role::Backup(backup) => Some(backup.due()),
+            Role::Master(master) => {
+                Some(master.announce_at.map_or(master.advert_at, |at| at.min(master.advert_at)))
+            }
+            Role::Fault(fault) => fault.retry.map(|(at, _)| at),
+        }
+    }
+
+    /// What became of the packet that was the last input; `None` when the last input was not a packet.
+    pub const fn last_verdict(&self) -> Option<&Verdict> {
+        self.last_verdict.as_ref()
     }
 
     /// The current state.
-    pub fn state(&self) -> State {
-        self.state
+    pub const fn state(&self) -> State {
+        match &self.role {
+            Role::Init => State::Init,
+            Role::Backup(_) => State::Backup,
+            Role::Master(_) => State::Master,
+            Role::Fault(_) => State::Fault,
+        }
     }
 
     /// What it was configured to be.
-    pub fn config(&self) -> &Config {
+    pub const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Master_Down_Interval as now in force: with the master's interval in BACKUP (version 3 learns it), else our own.
+    pub fn master_down(&self) -> Duration {
+        timers::master_down(self.config.version, self.effective_priority(), self.master_interval_cs())
+    }
+
+    /// The priority as advertised: 1 to 255.
+    pub const fn effective_priority(&self) -> u8 {
+        self.config.priority.get()
+    }
+
+    /// The address that adverts are sent from on the service path; `None` while it cannot serve.
+    pub fn source(&self) -> Option<IpAddr> {
+        self.paths.first().and_then(|path| path.link.ok())
+    }
+
+    /// The source of the last advert heard as BACKUP; `None` in other states, before the first, and after priority 0.
+    pub const fn master_source(&self) -> Option<IpAddr> {
+        match &self.role {
+            Role::Backup(backup) => backup.master,
+            Role::Init | Role::Master(_) | Role::Fault(_) => None,
+        }
+    }
+
+    /// Each heartbeat line, in the order of [`Config::paths`].
+    pub fn paths(&self) -> &[PathHealth] {
+        &self.paths
+    }
+
+    /// Whether [`Input::Hold`] is in force.
+    pub const fn is_held_back(&self) -> bool {
+        self.held_back
+    }
+
+    /// Adverts given out for sending since the start, each path and peer counted.
+    pub const fn adverts_sent(&self) -> u64 {
+        self.counters.adverts_sent
+    }
+
+    /// Adverts accepted since the start.
+    pub const fn adverts_accepted(&self) -> u64 {
+        self.counters.adverts_accepted
+    }
+
+    /// Packets rejected since the start.
+    pub const fn packets_rejected(&self) -> u64 {
+        self.counters.packets_rejected
+    }
+
+    /// Adverts with our own priority and source address heard while MASTER since the start.
+    pub const fn duplicates(&self) -> u64 {
+        self.counters.duplicates
+    }
+
+    /// Times the kernel refused an address, or a fight over one was given up, since the start.
+    pub const fn refusals(&self) -> u64 {
+        self.counters.refusals
+    }
+
+    /// Addresses put back after somebody removed them since the start.
+    pub const fn repairs(&self) -> u64 {
+        self.counters.repairs
+    }
+
+    /// Addresses taken off because they were here while we are not MASTER, since the start.
+    pub const fn foreign_released(&self) -> u64 {
+        self.counters.foreign_released
+    }
+
+    fn master_interval_cs(&self) -> u16 {
+        match &self.role {
+            Role::Backup(backup) => backup.master_interval_cs,
+            Role::Init | Role::Master(_) | Role::Fault(_) => self.config.interval.as_centiseconds(),
+        }
+    }
+}
+
+impl Backup {
+    fn due(&self) -> Instant {
+        self.preemption.map_or(self.down_at, |preemption| preemption.at.min(self.down_at))
+    }
+}
+
+impl PathHealth {
+    fn new(path: &crate::Path) -> Self {
+        let link = if path.source.is_unspecified() { Err(LinkFault::NoAddress) } else { Ok(path.source) };
+        Self { link, last_accepted: None, send_failures: 0, last_send_error: String::new() }
     }
 }

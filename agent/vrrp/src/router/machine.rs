@@ -1,0 +1,403 @@
+//! Every (state, input) pair except what an advert decides; that is in `election`.
+
+use alloc::{collections::BTreeSet, string::String, vec, vec::Vec};
+use core::{net::IpAddr, time::Duration};
+
+use super::{
+    AddressFault, Announcement, Backup, Expiry, Fault, Input, LinkFault, Master, Output, Reason, Role, State,
+    Transition, VirtualRouter, timers,
+};
+use crate::{
+    Instant, PathId, Priority, Vip,
+    packet::{self, Advertisement},
+};
+
+/// How much of the kernel's words is kept.
+const MAX_ERROR_LEN: usize = 200;
+
+impl VirtualRouter {
+    /// Takes one input in. What follows from it is waiting in [`VirtualRouter::next_output`].
+    pub fn handle(&mut self, input: Input<'_>, now: Instant) {
+        self.last_verdict = None;
+        match input {
+            Input::Start => self.on_start(now),
+            Input::Stop => self.on_stop(),
+            Input::Deadline => self.on_deadline(now),
+            Input::Packet { path, datagram } => self.on_packet(path, &datagram, now),
+            Input::LinkUp { path, source } => self.on_link_up(path, source, now),
+            Input::LinkDown { path, fault } => self.on_link_down(path, fault),
+            Input::AddressHeld(vip) => self.on_address_held(vip),
+            Input::AddressFault { vip, fault } => self.on_address_fault(vip, fault, now),
+            Input::SendFailed { path, error } => self.on_send_failed(path, error),
+            Input::Hold => self.on_hold(),
+            Input::Unhold => self.on_unhold(now),
+        }
+    }
+
+    fn on_start(&mut self, now: Instant) {
+        match &self.role {
+            Role::Init => match self.obstacle() {
+                Some(reason) => self.leave_for(Role::Fault(Fault { retry: None }), reason),
+                None if self.is_owner() => self.become_master(Reason::AddressOwner, now),
+                None => self.become_backup(Reason::Started, None, now),
+            },
+            Role::Backup(_) | Role::Master(_) | Role::Fault(_) => {}
+        }
+    }
+
+    fn on_stop(&mut self) {
+        match &self.role {
+            Role::Init => {}
+            Role::Backup(_) | Role::Master(_) | Role::Fault(_) => {
+                self.refusals = timers::Refusals::default();
+                self.leave_for(Role::Init, Reason::Stopped);
+            }
+        }
+    }
+
+    fn on_deadline(&mut self, now: Instant) {
+        match &self.role {
+            Role::Init => {}
+            Role::Backup(_) => self.on_backup_deadline(now),
+            Role::Master(_) => self.on_master_deadline(now),
+            Role::Fault(_) => self.on_fault_deadline(now),
+        }
+    }
+
+    fn on_link_up(&mut self, path: PathId, source: IpAddr, now: Instant) {
+        let is_usable = !source.is_unspecified() && source.is_ipv4() == self.config.family_sample().is_ipv4();
+        if !is_usable {
+            return self.on_link_down(path, LinkFault::NoAddress);
+        }
+        let Some(health) = self.paths.get_mut(usize::from(path.0)) else { return };
+        let was_down = health.link.is_err();
+        health.link = Ok(source);
+        if was_down && path.is_service() {
+            // The interface may be another one now; what its kernel refused before says nothing.
+            self.refusals = timers::Refusals::default();
+        }
+        match &mut self.role {
+            Role::Init | Role::Backup(_) => {}
+            // A returned line hears us at once, not an interval later.
+            Role::Master(_) if was_down => self.advertise_on(path, self.effective_priority()),
+            Role::Master(_) => {}
+            Role::Fault(fault) => {
+                if was_down && path.is_service() {
+                    fault.retry = None;
+                    self.leave_fault(Reason::LinkRestored, now);
+                }
+            }
+        }
+    }
+
+    fn on_link_down(&mut self, path: PathId, fault: LinkFault) {
+        let Some(health) = self.paths.get_mut(usize::from(path.0)) else { return };
+        health.link = Err(fault);
+        if !path.is_service() {
+            // One silent line is a warning, which the shell reads in `paths`; it changes no state.
+            return;
+        }
+        match &self.role {
+            Role::Init | Role::Fault(_) => {}
+            Role::Backup(_) | Role::Master(_) => {
+                self.leave_for(Role::Fault(Fault { retry: None }), Reason::Link(fault));
+            }
+        }
+    }
+
+    fn on_address_held(&mut self, vip: Vip) {
+        match &mut self.role {
+            Role::Master(master) => {
+                if self.config.vips.contains(&vip) {
+                    master.held.insert(vip.address);
+                }
+            }
+            // The late answer to a hold that was released since, in order.
+            Role::Init | Role::Backup(_) | Role::Fault(_) => {}
+        }
+    }
+
+    fn on_address_fault(&mut self, vip: Vip, fault: AddressFault, now: Instant) {
+        if !self.config.vips.contains(&vip) {
+            return;
+        }
+        match (&self.role, fault) {
+            (Role::Master(_), AddressFault::Refused(mut error)) => {
+                truncate(&mut error);
+                self.give_up(Reason::AddressRefused { address: vip.address, error }, now);
+            }
+            (Role::Master(_), AddressFault::Removed) => self.repair(vip, now),
+            (Role::Backup(_) | Role::Fault(_), AddressFault::Foreign) => {
+                if self.fights.allow(vip.address, now) {
+                    self.counters.foreign_released = self.counters.foreign_released.saturating_add(1);
+                    self.outputs.push_back(Output::ReleaseAddresses(vec![vip]));
+                }
+            }
+            // Ours, and here: as it should be.
+            (Role::Master(_), AddressFault::Foreign) => {}
+            // Late answers about what was released since.
+            (
+                Role::Init | Role::Backup(_) | Role::Fault(_),
+                AddressFault::Refused(_) | AddressFault::Removed,
+            ) => {}
+            // Not started: nothing on this host is ours to touch.
+            (Role::Init, AddressFault::Foreign) => {}
+        }
+    }
+
+    fn on_send_failed(&mut self, path: PathId, mut error: String) {
+        match &self.role {
+            Role::Init | Role::Backup(_) | Role::Master(_) | Role::Fault(_) => {
+                let Some(health) = self.paths.get_mut(usize::from(path.0)) else { return };
+                truncate(&mut error);
+                health.send_failures = health.send_failures.saturating_add(1);
+                health.last_send_error = error;
+            }
+        }
+    }
+
+    fn on_hold(&mut self) {
+        self.held_back = true;
+        match &self.role {
+            Role::Init | Role::Fault(_) => {}
+            Role::Backup(_) | Role::Master(_) => {
+                self.leave_for(Role::Fault(Fault { retry: None }), Reason::Held);
+            }
+        }
+    }
+
+    fn on_unhold(&mut self, now: Instant) {
+        let was_held_back = core::mem::take(&mut self.held_back);
+        match &self.role {
+            Role::Init | Role::Backup(_) | Role::Master(_) => {}
+            Role::Fault(_) => {
+                if was_held_back {
+                    self.leave_fault(Reason::Unheld, now);
+                }
+            }
+        }
+    }
+
+    fn on_backup_deadline(&mut self, now: Instant) {
+        let Role::Backup(backup) = &mut self.role else { return };
+        let due = backup.due();
+        if now < due {
+            return;
+        }
+        let interval_cs = backup.master_interval_cs;
+        if now.since(due) > timers::interval(interval_cs) && !backup.overslept {
+            let skew = timers::skew(self.config.version, self.config.priority.get(), interval_cs);
+            let until = now + timers::interval(interval_cs) + skew;
+            backup.overslept = true;
+            backup.down_at = until;
+            if let Some(preemption) = &mut backup.preemption {
+                preemption.at = until;
+            }
+            return;
+        }
+        let ours = self.config.priority.get();
+        let reason = match (backup.preemption, backup.expiry) {
+            (Some(lower), _) if lower.at <= now => {
+                Reason::Preempted { source: lower.source, priority: lower.priority, ours }
+            }
+            (_, Expiry::Silence) => {
+                Reason::MasterDown { after: now.since(backup.since), last: backup.master }
+            }
+            (_, Expiry::Resignation { source }) => Reason::MasterResigned { source },
+            (_, Expiry::Preemption { source, priority }) => Reason::Preempted { source, priority, ours },
+        };
+        self.become_master(reason, now);
+    }
+
+    fn on_master_deadline(&mut self, now: Instant) {
+        let interval = self.config.interval.as_duration();
+        let Role::Master(master) = &mut self.role else { return };
+        let is_advert_due = now >= master.advert_at;
+        if is_advert_due {
+            // On a fixed grid, so that the cadence does not drift; after a sleep, from now on.
+            let on_grid = master.advert_at + interval;
+            master.advert_at = if on_grid > now { on_grid } else { now + interval };
+            let holds_all = self.config.vips.iter().all(|vip| master.held.contains(&vip.address));
+            if holds_all && now.since(master.since) >= timers::Refusals::MAX_BACK_OFF {
+                self.refusals = timers::Refusals::default();
+            }
+        }
+        let is_announcement_due = master.announce_at.is_some_and(|at| now >= at);
+        if is_announcement_due {
+            master.announce_at = None;
+        }
+        if is_advert_due {
+            self.advertise(self.effective_priority());
+        }
+        if is_announcement_due {
+            self.announce_all(self.config.announcing.delayed_repeat);
+        }
+    }
+
+    fn on_fault_deadline(&mut self, now: Instant) {
+        let Role::Fault(fault) = &mut self.role else { return };
+        if let Some((at, after)) = fault.retry
+            && now >= at
+        {
+            fault.retry = None;
+            self.leave_fault(Reason::Retry { after }, now);
+        }
+    }
+
+    /// MASTER: advert, addresses, announcements, transition, in this order.
+    pub(super) fn become_master(&mut self, reason: Reason, now: Instant) {
+        let from = self.state();
+        self.role = Role::Master(Master {
+            since: now,
+            advert_at: now + self.config.interval.as_duration(),
+            announce_at: None,
+            reasserted_at: None,
+            held: BTreeSet::new(),
+        });
+        self.advertise(self.effective_priority());
+        self.outputs.push_back(Output::HoldAddresses(self.config.vips.clone()));
+        self.announce_now_and_later(now);
+        self.outputs.push_back(Output::Transition(Transition { from, to: State::Master, reason }));
+    }
+
+    /// BACKUP, following this master if there is one. A MASTER that steps back for a better one says nothing more.
+    pub(super) fn become_backup(&mut self, reason: Reason, master: Option<(IpAddr, u16)>, now: Instant) {
+        let from = self.state();
+        match &self.role {
+            Role::Master(_) => self.release_all(),
+            Role::Init | Role::Backup(_) | Role::Fault(_) => {}
+        }
+        let (master, master_interval_cs) = match master {
+            Some((source, interval_cs)) => (Some(source), interval_cs),
+            None => (None, self.config.interval.as_centiseconds()),
+        };
+        let down = timers::master_down(self.config.version, self.config.priority.get(), master_interval_cs);
+        self.role = Role::Backup(Backup {
+            down_at: now + down,
+            since: now,
+            expiry: Expiry::Silence,
+            preemption: None,
+            master,
+            master_interval_cs,
+            overslept: false,
+        });
+        self.outputs.push_back(Output::Transition(Transition { from, to: State::Backup, reason }));
+    }
+
+    /// INIT or FAULT. A MASTER says priority 0 on every line that works, then releases.
+    fn leave_for(&mut self, role: Role, reason: Reason) {
+        let from = self.state();
+        match &self.role {
+            Role::Master(_) => {
+                self.advertise(0);
+                self.release_all();
+            }
+            Role::Init | Role::Backup(_) | Role::Fault(_) => {}
+        }
+        self.role = role;
+        self.outputs.push_back(Output::Transition(Transition { from, to: self.state(), reason }));
+    }
+
+    /// Leaves FAULT if nothing else keeps us there.
+    fn leave_fault(&mut self, reason: Reason, now: Instant) {
+        let Role::Fault(Fault { retry: None }) = &self.role else { return };
+        match self.obstacle() {
+            Some(_) => {}
+            None if self.is_owner() => self.become_master(reason, now),
+            None => self.become_backup(reason, None, now),
+        }
+    }
+
+    /// No address, no MASTER.
+    fn give_up(&mut self, reason: Reason, now: Instant) {
+        let back_off = self.refusals.add(now);
+        self.counters.refusals = self.counters.refusals.saturating_add(1);
+        self.leave_for(Role::Fault(Fault { retry: Some((now + back_off, back_off)) }), reason);
+    }
+
+    /// Puts one removed address back alone; its siblings do not notice.
+    fn repair(&mut self, vip: Vip, now: Instant) {
+        if !self.fights.allow(vip.address, now) {
+            let repairs = timers::Limiter::MOST;
+            return self.give_up(Reason::AddressContested { address: vip.address, repairs }, now);
+        }
+        if let Role::Master(master) = &mut self.role {
+            master.held.remove(&vip.address);
+        }
+        self.counters.repairs = self.counters.repairs.saturating_add(1);
+        self.outputs.push_back(Output::HoldAddresses(vec![vip]));
+        self.announce(vec![vip.address], self.config.announcing.repeat);
+    }
+
+    /// What forbids to serve, apart from a back-off.
+    fn obstacle(&self) -> Option<Reason> {
+        match self.paths.first().map(|path| path.link) {
+            _ if self.held_back => Some(Reason::Held),
+            Some(Ok(_)) => None,
+            Some(Err(fault)) => Some(Reason::Link(fault)),
+            None => Some(Reason::Link(LinkFault::Missing)),
+        }
+    }
+
+    fn is_owner(&self) -> bool {
+        self.config.priority == Priority::OWNER
+    }
+
+    fn release_all(&mut self) {
+        self.outputs.push_back(Output::ReleaseAddresses(self.config.vips.clone()));
+    }
+
+    pub(super) fn announce_now_and_later(&mut self, now: Instant) {
+        self.announce_all(self.config.announcing.repeat);
+        let announcing = self.config.announcing;
+        let has_later = announcing.delay > Duration::ZERO && announcing.delayed_repeat > 0;
+        if let Role::Master(master) = &mut self.role {
+            master.announce_at = has_later.then(|| now + announcing.delay);
+        }
+    }
+
+    fn announce_all(&mut self, repeat: u8) {
+        let addresses = self.config.vips.iter().map(|vip| vip.address).collect();
+        self.announce(addresses, repeat);
+    }
+
+    fn announce(&mut self, addresses: Vec<IpAddr>, repeat: u8) {
+        if repeat > 0 {
+            self.outputs.push_back(Output::Announce(Announcement { addresses, repeat }));
+        }
+    }
+
+    /// The same advert on every line that works.
+    pub(super) fn advertise(&mut self, priority: u8) {
+        for path in (0..=u8::MAX).map(PathId).take(self.paths.len()) {
+            self.advertise_on(path, priority);
+        }
+    }
+
+    fn advertise_on(&mut self, path: PathId, priority: u8) {
+        let index = usize::from(path.0);
+        let (Some(line), Some(health)) = (self.config.paths.get(index), self.paths.get(index)) else {
+            return;
+        };
+        let Ok(source) = health.link else { return };
+        let advertisement = Advertisement {
+            version: self.config.version,
+            vrid: self.config.vrid,
+            priority,
+            interval_cs: self.config.interval.as_centiseconds(),
+            addresses: self.config.advertised().collect(),
+        };
+        let group = [packet::group(source)];
+        let destinations = if line.peers.is_empty() { &group[..] } else { &line.peers[..] };
+        for destination in destinations.iter().copied() {
+            let (authentication, form) = (&self.config.authentication, self.config.checksum);
+            let payload = advertisement.encode(authentication, form, source, destination);
+            self.counters.adverts_sent = self.counters.adverts_sent.saturating_add(1);
+            self.outputs.push_back(Output::SendAdvertisement { path, source, destination, payload });
+        }
+    }
+}
+
+fn truncate(error: &mut String) {
+    error.truncate(error.floor_char_boundary(MAX_ERROR_LEN));
+}
