@@ -123,6 +123,8 @@ pub enum CauseCode {
     ConfigDiffers,
     /// The node or its management line is down.
     NodeUnreachable,
+    /// The agent said that it was being stopped before it fell silent.
+    StoppedOnPurpose,
 }
 
 /// One fact.

@@ -73,7 +73,11 @@ impl Fleet {
     }
 
     /// Why a group is where it is, one sentence each; `None` for an unknown group.
-    pub fn explain(&self, _group: &crate::GroupKey, _now: Instant) -> Option<alloc::vec::Vec<alloc::string::String>> {
+    pub fn explain(
+        &self,
+        _group: &crate::GroupKey,
+        _now: Instant,
+    ) -> Option<alloc::vec::Vec<alloc::string::String>> {
         None
     }
 }

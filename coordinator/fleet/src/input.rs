@@ -4,7 +4,7 @@ use alloc::{string::String, vec::Vec};
 use core::{net::IpAddr, time::Duration};
 
 use crate::{
-    effect::{Finding, ProbeId},
+    effect::{Finding, FindingKind, ProbeId},
     model::{NodeName, Site, VrrpState},
 };
 
@@ -24,6 +24,16 @@ pub enum Input {
     },
     /// A finding that was open when the coordinator stopped, from the store.
     FindingRestored(RestoredFinding),
+    /// The highest number that the store has for this kind and subject, resolved findings included, so that no number
+    /// is given twice. Without it numbers begin after those of the restored findings.
+    FindingNumbered {
+        /// What kind.
+        kind: FindingKind,
+        /// `dc1/192.168.178.3` or `node/lb01`.
+        subject: String,
+        /// The highest `n` used so far.
+        last: u64,
+    },
     /// A node's stream began.
     NodeConnected {
         /// The node.

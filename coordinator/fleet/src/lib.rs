@@ -12,6 +12,7 @@
 #![no_std]
 extern crate alloc;
 
+mod codes;
 mod effect;
 mod fleet;
 mod input;
@@ -19,7 +20,10 @@ mod model;
 mod time;
 pub mod view;
 
-pub use effect::{CauseCode, Effect, Evidence, Finding, FindingId, FindingKind, FindingStatus, Probe, ProbeId, Severity};
+pub use codes::UnknownCode;
+pub use effect::{
+    CauseCode, Effect, Evidence, Finding, FindingId, FindingKind, FindingStatus, Probe, ProbeId, Severity,
+};
 pub use fleet::{Fleet, Windows};
 pub use input::{ArpAnswer, Heard, Input, InstanceReport, Rejected, RestoredFinding, Snapshot, StateChange};
 pub use model::{GroupKey, NodeName, Site, VrrpState};
