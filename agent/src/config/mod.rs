@@ -3,8 +3,25 @@
 //! Two readers, one model: [`native`] reads `agent.toml`, [`keepalived`] reads keepalived.conf unchanged. Both parse at
 //! the border: what comes out as [`AgentConfig`] cannot be wrong by itself; what a reader found remarkable comes out
 //! as [`Finding`]s with file, line and column.
+//!
+//! ```text
+//! agent.toml ───────► native ─────┐
+//!                                 ├─► validate (what concerns more than one instance) ─► Loaded
+//! keepalived.conf ──► keepalived ─┘                                                    └► LoadError
+//! ```
 
-use std::{path::PathBuf, time::Duration};
+pub mod keepalived;
+mod load;
+pub mod native;
+mod render;
+mod source;
+mod validate;
+
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+
+pub use load::{Inputs, LoadError, Loaded, check, load};
+pub use render::{Style, render};
+pub use source::Sources;
 
 use hafleet_vrrp::{
     AdvertInterval, Announcing, Authentication, ChecksumForm, Priority, Version, Vip, VirtualRouterId,
@@ -93,13 +110,50 @@ pub enum Lease {
     Off,
 }
 
+impl Lease {
+    /// The shortest: below it a busy host would lose its addresses.
+    pub const SHORTEST: Duration = Duration::from_secs(1);
+    /// The longest: beyond it a lease protects nobody.
+    pub const LONGEST: Duration = Duration::from_secs(3600);
+}
+
+impl FromStr for Lease {
+    type Err = InvalidLease;
+
+    /// Reads `off` or a duration such as `3s`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        match native::duration(text) {
+            Ok(lease) if (Self::SHORTEST..=Self::LONGEST).contains(&lease) => Ok(Self::For(lease)),
+            Ok(_) | Err(_) => Err(InvalidLease(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Lease {
+    /// `off`, or the duration as [`Lease::from_str`] reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::For(lease) => write!(f, "{lease:?}"),
+            Self::Off => f.write_str("off"),
+        }
+    }
+}
+
+/// A lease that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a lease: expected a duration from 1s to 1h, such as \"3s\", or \"off\"")]
+pub struct InvalidLease(String);
+
 impl Default for Lease {
     fn default() -> Self {
         Self::For(Duration::from_secs(3))
     }
 }
 
-/// A place in a configuration file; line and column count from 1.
+/// A place in a configuration file; line and column count from 1. A file as a whole (it cannot be read) is line 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// The file as it was named.
@@ -108,6 +162,16 @@ pub struct Place {
     pub line: usize,
     /// The column, in characters.
     pub column: usize,
+    /// How many characters from there on are meant; 0 for a point.
+    pub width: usize,
+}
+
+impl fmt::Display for Place {
+    /// `file:line:column`, as compilers and editors write it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.file.display().fmt(f)?;
+        if self.line == 0 { Ok(()) } else { write!(f, ":{}:{}", self.line, self.column) }
+    }
 }
 
 /// How bad a finding of a reader is.
@@ -117,6 +181,15 @@ pub enum Severity {
     Warning,
     /// Nothing of the file is taken.
     Error,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
 }
 
 /// One remarkable thing in a configuration file.
@@ -131,3 +204,25 @@ pub struct Finding {
     /// What to do, if there is something.
     pub help: Option<String>,
 }
+
+impl fmt::Display for Finding {
+    /// One line for a log: `file:line:column: error: message (help)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.place, self.severity, self.message)?;
+        self.help.as_ref().map_or(Ok(()), |help| write!(f, " ({help})"))
+    }
+}
+
+/// The one of several names that a misspelt one probably stands for.
+fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let name = name.to_lowercase().replace('-', "_");
+    let allowed = (name.chars().count() / 3).clamp(1, 4);
+    known
+        .map(|known| (strsim::damerau_levenshtein(&name, &known.to_lowercase()), known))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! Keywords of `vrrp_instance`.
+
+use super::{
+    Keyword,
+    Takes::{Block, Words},
+    inactive, read, satisfied, unsupported,
+};
+
+const NO_TRACKING: &str = "this version watches the instance's own interface only";
+const NO_SCRIPT: &str = "this version runs no notify scripts; the addresses move all the same";
+const NO_UNICAST: &str = "this version advertises by multicast only";
+const NO_VMAC: &str = "this version keeps the interface's own MAC address";
+const NO_REFRESH: &str = "announcements are made when an address is taken over, not repeated later";
+
+pub(super) const KEYWORDS: &[Keyword] = &[
+    satisfied("accept", "A holder always accepts packets to its addresses."),
+    read(
+        "advert_int",
+        Words(1, 1),
+        "Seconds between adverts, 1 if absent. Version 2: whole seconds, 1 to 255; version 3: 0.01 to 40.95 in steps of 0.01. Anything between steps is rounded as keepalived does, with a warning.",
+    ),
+    read("authentication", Block, "Version 2 only. In version 3 there is none: a warning."),
+    inactive("check_unicast_src", NO_UNICAST),
+    satisfied("debug", "Does nothing in keepalived either."),
+    unsupported(
+        "dont_track_primary",
+        "an instance whose interface has no carrier never holds addresses in this version",
+    ),
+    read(
+        "down_timer_adverts",
+        Words(1, 1),
+        "3, the RFC's. Anything else is an error: all routers of a group must agree on it.",
+    ),
+    inactive("garp_extra_if", NO_REFRESH),
+    inactive(
+        "garp_lower_prio_delay",
+        "after hearing a lower advert the addresses are announced as after a takeover",
+    ),
+    inactive(
+        "garp_lower_prio_repeat",
+        "after hearing a lower advert the addresses are announced as after a takeover",
+    ),
+    read(
+        "garp_master_delay",
+        Words(1, 1),
+        "Seconds until the second round of gratuitous ARPs, 0 for none; `vrrp_garp_master_delay` or 5 if absent. At most 3600.",
+    ),
+    read(
+        "garp_master_refresh",
+        Words(1, 1),
+        "0, keepalived's default. Anything else is a warning: announcements are not repeated later.",
+    ),
+    inactive("garp_master_refresh_repeat", NO_REFRESH),
+    read(
+        "garp_master_repeat",
+        Words(1, 1),
+        "Gratuitous ARPs per address and round, 1 to 255; `vrrp_garp_master_repeat` or 5 if absent.",
+    ),
+    inactive("higher_prio_send_advert", "a master that hears a higher advert yields without another word"),
+    read("interface", Words(1, 1), "The service interface. Required. It need not exist yet."),
+    inactive("kernel_rx_buf_size", "sockets keep the kernel's buffer size"),
+    inactive("linkbeat_use_polling", "carrier is reported by the kernel, never polled"),
+    inactive("lower_prio_no_advert", "a master that hears a lower advert always answers at once"),
+    inactive("lvs_sync_daemon_interface", "hafleet does not balance load"),
+    read(
+        "mcast_dst_ip",
+        Words(1, 1),
+        "`224.0.0.18`. Another group is an error: it is not supported by this version.",
+    ),
+    read(
+        "mcast_src_ip",
+        Words(1, 1),
+        "The adverts' source address; the interface's primary address if absent. IPv4.",
+    ),
+    unsupported("native_ipv6", "this version serves IPv4 only"),
+    unsupported("no_accept", "this version makes no firewall rules"),
+    read(
+        "nopreempt",
+        Words(0, 0),
+        "A BACKUP leaves a master of lower priority alone. keepalived drops it next to `state MASTER`; here it counts, with a warning.",
+    ),
+    inactive("notify", NO_SCRIPT),
+    inactive("notify_backup", NO_SCRIPT),
+    inactive("notify_deleted", NO_SCRIPT),
+    inactive("notify_fault", NO_SCRIPT),
+    inactive("notify_master", NO_SCRIPT),
+    inactive("notify_master_rx_lower_pri", NO_SCRIPT),
+    inactive("notify_priority_changes", NO_SCRIPT),
+    inactive("notify_stop", NO_SCRIPT),
+    inactive("old_unicast_checksum", NO_UNICAST),
+    read("preempt", Words(0, 0), "The default: a higher priority takes over."),
+    read(
+        "preempt_delay",
+        Words(1, 1),
+        "Seconds a BACKUP leaves a master of lower priority alone, 0 to 1000, fractions allowed; 0 if absent. Not together with `nopreempt`.",
+    ),
+    read(
+        "priority",
+        Words(1, 1),
+        "1 to 255, the higher wins; 255 is the address owner. If absent 100, but 255 with `state MASTER`.",
+    ),
+    inactive(
+        "promote_secondaries",
+        "an address that the kernel drops with another of its subnet is put back",
+    ),
+    satisfied("skip_check_adv_addr", "An advert with other addresses is never dropped for it."),
+    inactive("smtp_alert", "hafleet's coordinator sends mail"),
+    read(
+        "state",
+        Words(1, 1),
+        "`MASTER` or `BACKUP`. Every instance starts as BACKUP; `MASTER` only decides the priority when there is no `priority`.",
+    ),
+    read("strict_mode", Words(0, 1), "`off`, the default. `on` is not supported by this version: an error."),
+    unsupported("track_bfd", NO_TRACKING),
+    unsupported("track_file", NO_TRACKING),
+    unsupported("track_interface", NO_TRACKING),
+    unsupported("track_process", NO_TRACKING),
+    unsupported("track_script", NO_TRACKING),
+    inactive("track_src_ip", "a source address that is missing shows as a failure to send"),
+    unsupported("unicast_fault_no_peer", NO_UNICAST),
+    unsupported("unicast_peer", NO_UNICAST),
+    unsupported("unicast_src_ip", NO_UNICAST),
+    unsupported("unicast_ttl", NO_UNICAST),
+    unsupported("use_ipvlan", NO_VMAC),
+    unsupported("use_vmac", NO_VMAC),
+    unsupported("use_vmac_addr", NO_VMAC),
+    read("version", Words(1, 1), "2 or 3; `vrrp_version` or 2 if absent."),
+    read(
+        "virtual_ipaddress",
+        Block,
+        "The addresses that move, one on a line: `ADDRESS[/LENGTH] [brd ADDRESS|+|-] [dev NAME] [scope SCOPE] [label LABEL]`. Required, IPv4. Without a length: /32.",
+    ),
+    read("virtual_ipaddress_excluded", Block, "As `virtual_ipaddress`, but not listed in the adverts."),
+    read("virtual_router_id", Words(1, 1), "The VRID, 1 to 255, once on an interface. Required."),
+    unsupported("virtual_routes", "this version moves addresses only"),
+    unsupported("virtual_rules", "this version moves addresses only"),
+    unsupported("vmac_xmit_base", NO_VMAC),
+    unsupported("vrf", NO_UNICAST),
+];

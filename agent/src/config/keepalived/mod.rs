@@ -1,0 +1,50 @@
+//! Reads keepalived.conf, unchanged.
+//!
+//! ```text
+//! bytes ─► lex: words ─► tree: blocks, with `include` ─► section: keywords of a block ─► global, instance, address
+//! ```
+//!
+//! Everything in the file is honoured or reported: an *error* where a host would behave differently in a way that matters,
+//! a *warning* where it is harmless. [`keywords`] says which, keyword by keyword.
+
+mod address;
+mod global;
+mod include;
+mod instance;
+mod keywords;
+mod lex;
+mod section;
+mod tree;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use self::{include::Includes, keywords::Place, section::Entry};
+use super::{
+    Instance,
+    source::{FileId, Report, Span},
+};
+
+/// Every instance of a file, in its order. Instances with an error are left out.
+pub(super) fn read(file: FileId, report: &mut Report) -> Vec<Instance> {
+    let mut includes = Includes::new(report.sources.path(file));
+    let statements = tree::statements(file, &mut includes, report);
+    let entries = section::entries(Place::Top, &statements, report);
+
+    // Wherever they stand in the file, the global settings come first.
+    let mut defaults = global::Defaults::default();
+    for block in entries.iter().filter(|entry| entry.name == "global_defs").filter_map(|entry| entry.block) {
+        defaults.read(block, report);
+    }
+    let definitions: Vec<&Entry<'_>> = entries.iter().filter(|entry| entry.name == "vrrp_instance").collect();
+    if definitions.is_empty() && !report.failed() {
+        let start = Span::new(file, 0..0);
+        report.warn(
+            start,
+            "there is no `vrrp_instance` in this file",
+            "without one the agent holds no address",
+        );
+    }
+    definitions.into_iter().filter_map(|entry| instance::read(entry, &defaults, report)).collect()
+}

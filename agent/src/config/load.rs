@@ -1,0 +1,142 @@
+//! From the files that the command line names to one configuration.
+
+use std::{
+    fmt,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    AgentConfig, Finding, Lease, Place, Severity, Sources, Style, keepalived, native, render::render,
+    source::FileId, source::Report, validate,
+};
+
+/// What to read.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    /// An `agent.toml`.
+    pub native: Option<PathBuf>,
+    /// A keepalived.conf; its instances come after those of `agent.toml`.
+    pub keepalived: Option<PathBuf>,
+    /// `--lease`: replaces the lease of every instance.
+    pub lease: Option<Lease>,
+}
+
+/// A configuration that may be used.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What to do.
+    pub config: AgentConfig,
+    /// Warnings; the configuration is used all the same.
+    pub findings: Vec<Finding>,
+    /// The texts, for [`render`].
+    pub sources: Sources,
+}
+
+/// A configuration of which nothing is taken. Its text is every finding on a line of its own.
+#[derive(Clone, Debug)]
+pub struct LoadError {
+    /// Everything that was found, at least one error among it.
+    pub findings: Vec<Finding>,
+    /// The texts, for [`render`].
+    pub sources: Sources,
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the configuration has errors, so nothing of it is taken")?;
+        self.findings.iter().try_for_each(|finding| write!(f, "\n{finding}"))
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// Reads all inputs to the end, so that every finding of every file is reported at once.
+///
+/// # Errors
+/// With everything found, when one finding or more is an error.
+pub fn load(inputs: &Inputs) -> Result<Loaded, LoadError> {
+    let mut report = Report::default();
+    let mut config = AgentConfig::default();
+    if let Some(path) = &inputs.native
+        && let Some(file) = open(path, &mut report)
+    {
+        config = native::read(file, &mut report);
+    }
+    if let Some(path) = &inputs.keepalived
+        && let Some(file) = open(path, &mut report)
+    {
+        config.instances.extend(keepalived::read(file, &mut report));
+    }
+    conclude(config, inputs.lease, report)
+}
+
+/// What remains when every file is read.
+pub(super) fn conclude(
+    mut config: AgentConfig,
+    lease: Option<Lease>,
+    mut report: Report,
+) -> Result<Loaded, LoadError> {
+    if let Some(lease) = lease {
+        config.instances.iter_mut().for_each(|instance| instance.lease = lease);
+    }
+    validate::across_instances(&config, &mut report);
+    let failed = report.failed();
+    let (sources, findings) = report.finish();
+    if failed { Err(LoadError { findings, sources }) } else { Ok(Loaded { config, findings, sources }) }
+}
+
+fn open(path: &Path, report: &mut Report) -> Option<FileId> {
+    report
+        .sources
+        .read(path)
+        .map_err(|error| {
+            let place = Place { file: path.to_owned(), ..Place::default() };
+            report.push(Severity::Error, place, format!("cannot be read: {error}"), None);
+        })
+        .ok()
+}
+
+/// `ha-agent check`: reads all inputs and writes what was found, for people. True when the agent would start with them.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub fn check(inputs: &Inputs, style: Style, out: &mut impl Write) -> io::Result<bool> {
+    match load(inputs) {
+        Ok(loaded) => {
+            out.write_all(render(&loaded.findings, &loaded.sources, style).as_bytes())?;
+            writeln!(out, "{}", summary(&loaded.config, &loaded.findings))?;
+            Ok(true)
+        }
+        Err(error) => {
+            out.write_all(render(&error.findings, &error.sources, style).as_bytes())?;
+            writeln!(out, "{}: nothing of this configuration would be taken", counts(&error.findings))?;
+            Ok(false)
+        }
+    }
+}
+
+fn summary(config: &AgentConfig, findings: &[Finding]) -> String {
+    let mut text = format!("{}: the configuration is usable", counts(findings));
+    for instance in &config.instances {
+        let vips: Vec<String> =
+            instance.vips.iter().map(|vip| format!("{}/{}", vip.vip.address, vip.vip.prefix_len)).collect();
+        text.push_str(&format!(
+            "\n  {} on {}: VRID {}, priority {}, every {:?}, holds {}",
+            instance.name,
+            instance.interface,
+            instance.vrid,
+            instance.priority,
+            instance.interval.as_duration(),
+            vips.join(", ")
+        ));
+    }
+    text
+}
+
+fn counts(findings: &[Finding]) -> String {
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let plural =
+        |number: usize, noun| if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") };
+    format!("{}, {}", plural(count(Severity::Error), "error"), plural(count(Severity::Warning), "warning"))
+}

@@ -1,0 +1,66 @@
+//! Every key of agent.toml. docs/configuration.md describes them; a test keeps the two the same.
+
+/// A table whose keys are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keys {
+    /// The file itself.
+    Agent,
+    /// `[[instance]]`.
+    Instance,
+    /// An element of `vips`.
+    Vip,
+    /// `auth`.
+    Auth,
+    /// `announcing`.
+    Announcing,
+    /// An element of `paths`.
+    Path,
+}
+
+impl Keys {
+    /// Every table, as the documentation orders them.
+    #[cfg(test)]
+    pub const ALL: [Self; 6] =
+        [Self::Agent, Self::Instance, Self::Vip, Self::Auth, Self::Announcing, Self::Path];
+
+    /// Its keys.
+    pub fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Agent => &["node", "site", "coordinators", "metrics", "instance"],
+            Self::Instance => &[
+                "name",
+                "interface",
+                "vrid",
+                "version",
+                "priority",
+                "advert_interval",
+                "preempt",
+                "preempt_delay",
+                "auth",
+                "vips",
+                "lease",
+                "checksum",
+                "source",
+                "announcing",
+                "paths",
+                "track",
+            ],
+            Self::Vip => &["address", "dev", "label", "scope", "broadcast", "advertised"],
+            Self::Auth => &["type", "secret"],
+            Self::Announcing => &["repeat", "delay", "delayed_repeat"],
+            Self::Path => &["interface", "peers"],
+        }
+    }
+
+    /// The table in a sentence.
+    pub fn table(self) -> &'static str {
+        match self {
+            Self::Agent => "agent.toml",
+            Self::Instance => "[[instance]]",
+            Self::Vip => "vips",
+            Self::Auth => "auth",
+            Self::Announcing => "announcing",
+            Self::Path => "paths",
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Reads agent.toml, hafleet's own configuration.
+//!
+//! The text becomes a tree of spanned values; every table is walked against the keys it may have, so that a file with
+//! five mistakes gets five findings, each at its key or value.
+
+mod address;
+mod instance;
+mod keys;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use toml::de::DeTable;
+
+pub(super) use self::value::duration;
+use self::{keys::Keys, value::Field};
+use super::{
+    AgentConfig,
+    source::{FileId, Report, Span},
+};
+
+/// What the file says. What is wrong is left out and reported.
+pub(super) fn read(file: FileId, report: &mut Report) -> AgentConfig {
+    let bytes = report.sources.bytes(file).to_vec();
+    let text = match std::str::from_utf8(&bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let at = error.valid_up_to();
+            let help = "save the file as UTF-8";
+            report.error_with(Span::new(file, at..at + 1), "this byte is not UTF-8", help);
+            return AgentConfig::default();
+        }
+    };
+    let (document, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let span = error.span().unwrap_or(0..0);
+        report.error_with(
+            Span::new(file, span),
+            error.message(),
+            "see https://toml.io for how TOML is written",
+        );
+    }
+    if !errors.is_empty() {
+        return AgentConfig::default();
+    }
+    agent(file, document.into_inner(), report)
+}
+
+fn agent(file: FileId, document: DeTable<'_>, report: &mut Report) -> AgentConfig {
+    let mut config = AgentConfig::default();
+    for field in value::fields(file, document, Keys::Agent, report) {
+        match field.key.as_str() {
+            "node" => config.node = name(field, report),
+            "site" => config.site = name(field, report),
+            "coordinators" => {
+                let all = value::list(field, "a list of \"HOST:PORT\"", report);
+                config.coordinators = all.into_iter().filter_map(|one| host_and_port(one, report)).collect();
+            }
+            "metrics" => {
+                let span = field.key_span;
+                if host_and_port(field, report).is_some() {
+                    let message = "`metrics` is not active yet: this version serves no metrics";
+                    report.warn(span, message, "it may stay: a later version will serve them there");
+                }
+            }
+            _ => {
+                let tables = value::list(field, "a list of tables, each headed by [[instance]]", report);
+                config.instances =
+                    tables.into_iter().filter_map(|table| instance::read(table, report)).collect();
+            }
+        }
+    }
+    config
+}
+
+/// A name for people and for certificates.
+fn name(field: Field<'_>, report: &mut Report) -> Option<String> {
+    let (key, span) = (field.key.clone(), field.span);
+    let name: String = value::scalar(field, "a string", report)?;
+    let fits = (1..=63).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+    if !fits {
+        let message = format!("`{key}` is 1 to 63 letters, digits, `-`, `_` and `.`, here is {name:?}");
+        report.error(span, message);
+    }
+    fits.then_some(name)
+}
+
+fn host_and_port(field: Field<'_>, report: &mut Report) -> Option<String> {
+    let (key, span) = (field.key.clone(), field.span);
+    let text: String = value::scalar(field, "a string \"HOST:PORT\"", report)?;
+    let fits = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let bare_v6 = host.contains(':') && !host.starts_with('[');
+        let named = !host.is_empty() && !bare_v6 && !host.contains(char::is_whitespace);
+        named && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    if !fits {
+        let message = format!("`{key}` is a host and a port such as \"coord1:7443\", here is {text:?}");
+        report.error_with(
+            span,
+            message,
+            "a port is 1 to 65535; IPv6 stands in brackets: \"[2001:db8::1]:7443\"",
+        );
+    }
+    fits.then_some(text)
+}
