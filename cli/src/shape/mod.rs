@@ -1,0 +1,30 @@
+//! The JSON that programs may rely on.
+//!
+//! Field names are a contract: fields may be added, none is renamed or removed. Instants are RFC 3339 in UTC, `null`
+//! when there is none; durations carry their unit in the name.
+
+mod fleet;
+mod records;
+
+pub use self::{
+    fleet::{Group, Instance, Node, NodeDetail, Status, since_us},
+    records::{Audit, Explanation, Finding, GroupDetail, NewToken, Revoked, Token, Transition, token_state},
+};
+
+use hafleet_proto::v1::VrrpState;
+
+/// `MASTER`, `BACKUP`, `FAULT`, `INIT`.
+pub fn state_word(state: VrrpState) -> &'static str {
+    match state {
+        VrrpState::Unspecified => "UNKNOWN",
+        VrrpState::Init => "INIT",
+        VrrpState::Backup => "BACKUP",
+        VrrpState::Master => "MASTER",
+        VrrpState::Fault => "FAULT",
+    }
+}
+
+/// `null` instead of an empty text.
+fn present(text: &str) -> Option<String> {
+    if text.is_empty() { None } else { Some(text.to_owned()) }
+}

@@ -1,0 +1,100 @@
+//! `hactl describe group`
+
+use hafleet_proto::v1::{Finding, Group, ListTransitionsRequest, TransitionRecord};
+
+use crate::{
+    connect::Coordinators,
+    failure::Failure,
+    grid::{Column, fields, grid},
+    group_name::GroupName,
+    invocation::Invocation,
+    look::{Look, or_nothing},
+    paragraphs::{findings, priority, reason, section, yes_no},
+    shape,
+    verb::{
+        fleet,
+        get::{about, transition_table},
+    },
+};
+
+/// How many of the last transitions are shown.
+const TRANSITIONS: u32 = 10;
+
+pub async fn run(
+    name: &GroupName,
+    coordinators: &mut Coordinators,
+    invocation: &Invocation,
+) -> Result<(), Failure> {
+    let fleet = fleet(coordinators).await?;
+    let group = name.find(&fleet)?;
+    let request = ListTransitionsRequest {
+        group: group.address.clone(),
+        limit: TRANSITIONS,
+        ..ListTransitionsRequest::default()
+    };
+    let mut transitions = coordinators
+        .call("list the transitions", request, async |client, request| client.list_transitions(request).await)
+        .await?
+        .transitions;
+    // The same address may be a group at another site, too.
+    transitions.retain(|record| group.members.iter().any(|member| member.node == record.node));
+    let findings: Vec<Finding> =
+        fleet.findings.iter().filter(|finding| about(finding, group)).cloned().collect();
+    invocation.object(&shape::GroupDetail::new(group, &findings, &transitions), || {
+        text(&invocation.look(fleet.at_us), group, &findings, &transitions)
+    })
+}
+
+fn text(look: &Look, group: &Group, about: &[Finding], transitions: &[TransitionRecord]) -> String {
+    let holder = if group.holder.is_empty() {
+        "nobody, for all that is known".to_owned()
+    } else {
+        format!("{} since {}", group.holder, look.time(group.since_us))
+    };
+    let mut text = fields(
+        look,
+        vec![
+            ("Group", look.text(&group.group)),
+            ("Site", look.text(&group.site)),
+            ("State", look.group_state(&group.state)),
+            ("Holder", look.text(&holder)),
+            ("Addresses", look.text(&group.addresses.join("\n"))),
+        ],
+    );
+    text.push_str(&section("MEMBERS", &members(look, group)));
+    text.push_str(&section("FINDINGS", &findings(look, about)));
+    text.push_str(&section("LAST TRANSITIONS", &transition_table(look, transitions)));
+    text
+}
+
+fn members(look: &Look, group: &Group) -> String {
+    let columns = [
+        Column::Free("NODE"),
+        Column::Free("STATE"),
+        Column::Free("PRIORITY"),
+        Column::Free("IN THE KERNEL"),
+        Column::Fixed("HEARD"),
+        Column::Free("SINCE"),
+        Column::Free("WHY"),
+        Column::Wide("INSTANCE"),
+        Column::Wide("VRID"),
+        Column::Wide("INTERFACE"),
+        Column::Wide("SOURCE"),
+    ];
+    let rows = group.members.iter().map(|member| {
+        vec![
+            look.text(&member.node),
+            look.state(member.state(), member.fresh),
+            look.text(&priority(member.priority, member.effective_priority)),
+            look.text(yes_no(member.address_present)),
+            look.text(&look.age(member.age_us)),
+            look.text(&look.time_in_table(member.since_us)),
+            look.text(&reason(&member.reason, &member.reason_detail)),
+            look.text(&member.instance),
+            look.text(&member.vrid.to_string()),
+            look.text(&member.interface),
+            look.text(or_nothing(&member.source_address)),
+        ]
+    });
+    grid(look, &columns, rows.collect())
+}

@@ -1,0 +1,51 @@
+//! `hactl describe`: one file per kind of thing.
+
+mod finding;
+mod group;
+mod node;
+
+use crate::{exit::Exit, failure::Failure, group_name::GroupName, invocation::Invocation};
+
+/// Everything that is known of one node, group or finding, with the age of each fact.
+#[derive(clap::Args, Debug)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  hactl describe node lb01
+  hactl describe group web
+  hactl describe finding split_brain.confirmed@dc1/192.168.178.3#1"
+)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum What {
+    /// A host: its instances, the adverts it hears and rejects, its clock, certificate and journal
+    Node {
+        /// Its name
+        name: String,
+    },
+    /// A virtual IP group: its members, what is wrong with it, its last transitions
+    Group {
+        /// Its name or address, with SITE/ in front if need be
+        name: GroupName,
+    },
+    /// A finding: cause, what to do, and the evidence with the age of each fact
+    Finding {
+        /// Its id, as `hactl get findings` shows it
+        id: String,
+    },
+}
+
+pub async fn run(args: Args, invocation: &Invocation) -> Result<Exit, Failure> {
+    let mut coordinators = invocation.coordinators()?;
+    match args.what {
+        What::Node { name } => node::run(&name, &mut coordinators, invocation).await,
+        What::Group { name } => group::run(&name, &mut coordinators, invocation).await,
+        What::Finding { id } => finding::run(&id, &mut coordinators, invocation).await,
+    }?;
+    Ok(Exit::Fine)
+}

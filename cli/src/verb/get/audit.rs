@@ -1,0 +1,79 @@
+//! `hactl get audit`
+
+use hafleet_proto::v1::{AuditRecord, ListAuditRequest};
+
+use super::{Window, note_empty, now_us};
+use crate::{
+    connect::Coordinators,
+    failure::Failure,
+    grid::{Column, grid},
+    invocation::Invocation,
+    look::{Look, Tone},
+    shape,
+};
+
+/// What was asked of the coordinator and what it refused, newest first.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  hactl get audit --since 24h
+  hactl get audit node/lb03               what lb03 did, and what was done to it
+  hactl get audit -o jsonl | jq 'select(.outcome == \"refused\")'")]
+pub struct Args {
+    /// Only by or about this one: user/admin, node/lb03, or a peer's address
+    name: Option<String>,
+
+    #[command(flatten)]
+    window: Window,
+}
+
+/// As many as the wire carries: the filter by name comes before the limit.
+const MOST: u32 = 10_000;
+
+pub async fn run(
+    args: &Args,
+    coordinators: &mut Coordinators,
+    invocation: &Invocation,
+) -> Result<(), Failure> {
+    let now_us = now_us(&args.window, coordinators, invocation).await?;
+    let limit = if args.name.is_some() { MOST } else { args.window.limit };
+    let request = ListAuditRequest { since_us: args.window.since_us(now_us), limit };
+    let answer = coordinators
+        .call("read the audit log", request, async |client, request| client.list_audit(request).await)
+        .await?;
+    let mut records = answer.records;
+    records.retain(|record| {
+        args.name.as_ref().is_none_or(|name| *name == record.actor || *name == record.subject)
+    });
+    let limit = usize::try_from(args.window.limit).unwrap_or(usize::MAX);
+    let cut = records.len() > limit;
+    records.truncate(limit);
+    note_empty(records.is_empty(), "audit records", invocation);
+    invocation.note_truncated(answer.truncated || cut, args.window.limit);
+    let shapes: Vec<_> = records.iter().map(shape::Audit::from).collect();
+    invocation.list(&shapes, || table(&invocation.look(now_us), &records))
+}
+
+fn table(look: &Look, records: &[AuditRecord]) -> String {
+    let columns = [
+        Column::Fixed("AT"),
+        Column::Free("WHO"),
+        Column::Free("WHAT"),
+        Column::Free("ABOUT"),
+        Column::Fixed("OUTCOME"),
+        Column::Free("DETAIL"),
+    ];
+    let rows = records.iter().map(|record| {
+        let at = look.time_in_table(record.at_us);
+        let tone = if record.outcome == "refused" { Tone::Doubtful } else { Tone::Plain };
+        vec![
+            look.text(&at),
+            look.text(&record.actor),
+            look.text(&record.action),
+            look.text(&record.subject),
+            look.cell(tone, &record.outcome),
+            look.text(&record.detail),
+        ]
+    });
+    grid(look, &columns, rows.collect())
+}
