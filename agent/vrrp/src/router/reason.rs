@@ -150,10 +150,10 @@ impl LinkFault {
     /// A stable code.
     pub const fn code(self) -> &'static str {
         match self {
-            Self::NoCarrier => "no_carrier",
-            Self::AdminDown => "admin_down",
-            Self::Missing => "interface_missing",
-            Self::NoAddress => "no_address",
+            Self::NoCarrier => "link_no_carrier",
+            Self::AdminDown => "link_admin_down",
+            Self::Missing => "link_missing",
+            Self::NoAddress => "link_no_address",
         }
     }
 }
