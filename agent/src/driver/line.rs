@@ -1,0 +1,116 @@
+//! One interface as the engine sees it: the kernel's truth, the socket on it, and who listens there.
+
+use std::{collections::BTreeMap, io, net::IpAddr};
+
+use hafleet_vrrp::{Instant, LinkFault, PathId, heard::HeardTable};
+
+use crate::net::{
+    advert::AdvertSocket,
+    link::{Address, Interface},
+};
+
+/// An interface that some instance names.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) name: String,
+    /// `None`: it does not exist.
+    pub(super) interface: Option<Interface>,
+    pub(super) socket: Option<AdvertSocket>,
+    /// Which router serves a VRID here, and what it calls this line. Empty for one that only carries addresses.
+    pub(super) routers: BTreeMap<u8, (usize, PathId)>,
+    pub(super) heard: HeardTable,
+    /// Errors of the interface when it was first seen.
+    errors_at_start: Option<u64>,
+}
+
+impl Line {
+    pub(super) fn new(name: String) -> Self {
+        Self {
+            name,
+            interface: None,
+            socket: None,
+            routers: BTreeMap::new(),
+            heard: HeardTable::default(),
+            errors_at_start: None,
+        }
+    }
+
+    /// Takes new truth over, and makes the socket fit it.
+    pub(super) fn update(&mut self, interface: Option<Interface>) {
+        self.interface = interface;
+        let Some(interface) = &self.interface else {
+            self.socket = None;
+            return;
+        };
+        // A recreated interface counts from zero.
+        let at_start = self.errors_at_start.get_or_insert(interface.errors);
+        *at_start = (*at_start).min(interface.errors);
+        let fits = self.socket.as_ref().is_some_and(|socket| socket.interface_index() == interface.index);
+        if !self.routers.is_empty() && !fits {
+            self.socket = AdvertSocket::open(&self.name, interface.index)
+                .inspect_err(|error| {
+                    tracing::error!(interface = self.name, %error, "cannot open the VRRP socket; trying again");
+                })
+                .ok();
+        }
+    }
+
+    /// Whether adverts can be sent and heard here, and from which address.
+    pub(super) fn service(
+        &self,
+        configured_source: Option<IpAddr>,
+        is_virtual: impl Fn(&Address) -> bool,
+        current: Option<IpAddr>,
+    ) -> Result<IpAddr, LinkFault> {
+        // Without a socket nothing would be heard: as good as no interface.
+        let (Some(interface), Some(_)) = (&self.interface, &self.socket) else { return Err(LinkFault::Missing) };
+        if !interface.admin_up {
+            return Err(LinkFault::AdminDown);
+        }
+        if !interface.carrier {
+            return Err(LinkFault::NoCarrier);
+        }
+        let primary = interface.primary_address(is_virtual, current);
+        configured_source.or(primary).ok_or(LinkFault::NoAddress)
+    }
+
+    pub(super) fn has(&self, address: IpAddr, prefix_len: u8) -> bool {
+        self.interface.as_ref().is_some_and(|interface| interface.has(address, prefix_len))
+    }
+
+    pub(super) fn carrier(&self) -> bool {
+        self.interface.as_ref().is_some_and(|interface| interface.admin_up && interface.carrier)
+    }
+
+    /// Errors since the engine first saw the interface.
+    pub(super) fn errors(&self) -> u64 {
+        let now = self.interface.as_ref().map_or(0, |interface| interface.errors);
+        now.saturating_sub(self.errors_at_start.unwrap_or(now))
+    }
+
+    pub(super) fn send(&mut self, source: IpAddr, destination: IpAddr, payload: &[u8]) -> io::Result<()> {
+        let socket = self.socket.as_mut().ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?;
+        match (source, destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => socket.send(source, destination, payload),
+            (IpAddr::V6(_), _) | (_, IpAddr::V6(_)) => Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT)),
+        }
+    }
+}
+
+/// What one router was last told about one of its lines.
+#[derive(Debug)]
+pub(super) struct ServedPath {
+    pub(super) line: usize,
+    pub(super) told: Option<Result<IpAddr, LinkFault>>,
+}
+
+impl ServedPath {
+    pub(super) fn source(&self) -> Option<IpAddr> {
+        self.told.and_then(Result::ok)
+    }
+}
+
+/// Later of two instants; the core's have no `max` over options.
+pub(super) fn later(one: Option<Instant>, other: Instant) -> Instant {
+    one.map_or(other, |one| one.max(other))
+}

@@ -1,0 +1,132 @@
+//! Virtual addresses on interfaces: the rtnetlink messages, and what the kernel's answers mean.
+//!
+//! A VIP is installed with a lifetime (`IFA_CACHEINFO`: `valid_lft` = `preferred_lft`, whole seconds) and renewed with
+//! the same message: `NLM_F_REPLACE` changes the lifetime of an existing address in place. Nothing else than
+//! the lifetime is different from what keepalived installs, so `ip addr` prints the same line with the word `dynamic`.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
+
+use netlink_packet_route::{
+    AddressFamily,
+    address::{AddressAttribute, AddressMessage, CacheInfo},
+};
+use rtnetlink::Handle;
+
+/// Everything the kernel is told about one address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressSpec {
+    /// The interface's name.
+    pub interface: String,
+    /// The address.
+    pub address: IpAddr,
+    /// Its prefix length.
+    pub prefix_len: u8,
+    /// `IFA_LABEL`; `None`: the kernel uses the interface's name.
+    pub label: Option<String>,
+    /// `RT_SCOPE_*`.
+    pub scope: u8,
+    /// `IFA_BROADCAST`; `None`: none.
+    pub broadcast: Option<Ipv4Addr>,
+    /// How long the kernel keeps it; `None`: for ever.
+    pub lease: Option<Duration>,
+}
+
+/// What is done with an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Install it, or take it over if it is there.
+    Add,
+    /// Begin its lifetime anew.
+    Renew,
+    /// Remove it.
+    Delete,
+}
+
+/// Carries out one action on the interface with this index. Idempotent: adding what is there and deleting what is
+/// not there succeed. The error is the kernel's.
+pub async fn carry_out(handle: &Handle, index: u32, action: Action, spec: &AddressSpec) -> io::Result<()> {
+    match action {
+        Action::Add | Action::Renew => {
+            let mut request = handle.address().add(index, spec.address, spec.prefix_len).replace();
+            *request.message_mut() = new_address(index, spec);
+            request.execute().await.map_err(kernel_error)
+        }
+        Action::Delete => match handle.address().del(old_address(index, spec)).execute().await.map_err(kernel_error) {
+            // EADDRNOTAVAIL: the address is gone; ENODEV: the interface is.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::ENODEV)) => Ok(()),
+            result => result,
+        },
+    }
+}
+
+/// The kernel's error number if it answered with one.
+pub fn kernel_error(error: rtnetlink::Error) -> io::Error {
+    match error {
+        rtnetlink::Error::NetlinkError(message) => message.to_io(),
+        rtnetlink::Error::RequestFailed => {
+            io::Error::new(io::ErrorKind::BrokenPipe, "the netlink connection was lost")
+        }
+        other @ (rtnetlink::Error::UnexpectedMessage(_)
+        | rtnetlink::Error::NamespaceError(_)
+        | rtnetlink::Error::InvalidHardwareAddress(_)
+        | rtnetlink::Error::InvalidIp(_)
+        | rtnetlink::Error::InvalidAddress(..)
+        | rtnetlink::Error::InvalidNla(_)) => io::Error::other(other),
+    }
+}
+
+fn new_address(index: u32, spec: &AddressSpec) -> AddressMessage {
+    let mut message = old_address(index, spec);
+    message.header.scope = spec.scope.into();
+    if let Some(label) = &spec.label {
+        message.attributes.push(AddressAttribute::Label(label.clone()));
+    }
+    if let Some(broadcast) = spec.broadcast {
+        message.attributes.push(AddressAttribute::Broadcast(broadcast));
+    }
+    if let Some(lease) = spec.lease {
+        let seconds = whole_seconds(lease);
+        let mut lifetime = CacheInfo::default();
+        lifetime.ifa_valid = seconds;
+        lifetime.ifa_preferred = seconds;
+        message.attributes.push(AddressAttribute::CacheInfo(lifetime));
+    }
+    message
+}
+
+/// Names one address: the kernel compares IFA_LOCAL, and the prefix length only beside IFA_ADDRESS.
+fn old_address(index: u32, spec: &AddressSpec) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = match spec.address {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    };
+    message.header.prefix_len = spec.prefix_len;
+    message.header.index = index;
+    message.attributes.push(AddressAttribute::Local(spec.address));
+    message.attributes.push(AddressAttribute::Address(spec.address));
+    message
+}
+
+/// The kernel's unit. Rounded up, never 0 (which it refuses) and never "for ever".
+fn whole_seconds(lease: Duration) -> u32 {
+    let seconds = lease.as_secs() + u64::from(lease.subsec_nanos() > 0);
+    u32::try_from(seconds).unwrap_or(u32::MAX - 1).clamp(1, u32::MAX - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_rounded_up_to_the_kernel_s_seconds() {
+        assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
+        assert_eq!(whole_seconds(Duration::from_secs(3)), 3);
+        assert_eq!(whole_seconds(Duration::from_millis(3_001)), 4);
+        assert_eq!(whole_seconds(Duration::MAX), u32::MAX - 1);
+    }
+}

@@ -1,0 +1,455 @@
+//! The thread that speaks rtnetlink.
+//!
+//! A netlink request is carried out inside the system call that sends it, under a lock of the kernel that any other
+//! program may hold for long (a driver that loads firmware does). So the requests have a thread of their own and the
+//! engine never waits for one: it sends [`Operation`]s and takes [`Event`]s, both over bounded queues, and what
+//! was done to an address and what was seen afterwards come in that order.
+//!
+//! Truth about links comes from events as they happen; truth about addresses from a dump of the interface that an event
+//! named, so that an old event can never pass for the present. Both are asked for anew every second: events are
+//! a hint to look sooner, nothing depends on them. When the kernel's event queue overflowed, everything is asked for.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::{Arc, mpsc as blocking},
+    thread,
+    time::Duration,
+};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage, address::AddressMessage, link::LinkMessage};
+use rtnetlink::{
+    Handle, MulticastGroup,
+    packet_core::{NetlinkMessage, NetlinkPayload},
+    sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket, protocols::NETLINK_ROUTE},
+};
+use tokio::{
+    runtime, select,
+    sync::mpsc,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{
+    address::{Action, AddressSpec, carry_out, kernel_error},
+    link::{Address, Interface},
+};
+
+/// How many batches of operations may wait.
+pub const OPERATION_QUEUE_LEN: usize = 1024;
+/// How many events may wait for the engine; beyond that this thread waits and the kernel's own queue fills.
+pub const EVENT_QUEUE_LEN: usize = 4096;
+/// How often everything is asked for, whatever the events said.
+pub const RECONCILE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Requests under way at once: their answers must fit the socket's receive buffer.
+const PIPELINED: usize = 64;
+/// Event datagrams read before the interfaces that they named are looked at.
+const EVENTS_AT_ONCE: usize = 512;
+const EVENT_BUFFER_LEN: usize = 32 * 1024;
+const RECEIVE_BUFFER_LEN: usize = 1024 * 1024;
+
+/// One thing to do with one address.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// Comes back in [`Event::Done`].
+    pub ticket: u64,
+    /// What to do.
+    pub action: Action,
+    /// With which address.
+    pub spec: Arc<AddressSpec>,
+}
+
+/// What the kernel answered or is like.
+#[derive(Debug)]
+pub enum Event {
+    /// An interface as it is now. Comes for every watched one at the start, at every change, and every second.
+    Interface {
+        /// The watched name.
+        name: String,
+        /// `None`: there is no such interface.
+        state: Option<Interface>,
+    },
+    /// An operation is done. On failure the kernel's words.
+    Done {
+        /// The operation's.
+        ticket: u64,
+        /// The operation's.
+        action: Action,
+        /// How it ended.
+        result: Result<(), String>,
+    },
+}
+
+/// The engine's ends of the thread. It ends when both are dropped.
+#[derive(Debug)]
+pub struct Netlink {
+    /// Takes batches; each is carried out in order.
+    pub operations: mpsc::Sender<Vec<Operation>>,
+    /// Gives answers and truth, in order.
+    pub events: mpsc::Receiver<Event>,
+}
+
+/// Why netlink cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum NetlinkError {
+    /// No thread or no runtime.
+    #[error("cannot start the netlink thread")]
+    Thread(#[source] io::Error),
+    /// No socket.
+    #[error("cannot open a netlink socket")]
+    Socket(#[source] io::Error),
+    /// No CAP_NET_ADMIN.
+    #[error("the kernel refuses address changes: run as root or with CAP_NET_ADMIN")]
+    Privilege(#[source] io::Error),
+    /// A request that must work does not.
+    #[error("cannot read interface {interface} from the kernel")]
+    Interface {
+        /// Which.
+        interface: String,
+        /// The kernel's error.
+        #[source]
+        source: io::Error,
+    },
+    /// The event socket failed for good.
+    #[error("cannot read netlink events")]
+    Events(#[source] io::Error),
+    /// It ended before it began.
+    #[error("the netlink thread ended while starting")]
+    Gone,
+}
+
+/// Starts the thread. Returns when every interface in `watched` was looked at once, and its [`Event`] is queued.
+///
+/// `ended` is called on the thread when it cannot go on; not when the engine dropped its ends.
+pub fn start(
+    watched: BTreeSet<String>,
+    ended: impl FnOnce(NetlinkError) + Send + 'static,
+) -> Result<Netlink, NetlinkError> {
+    let (operations, operations_end) = mpsc::channel(OPERATION_QUEUE_LEN);
+    let (events_end, events) = mpsc::channel(EVENT_QUEUE_LEN.max(2 * watched.len()));
+    let (ready, is_ready) = blocking::sync_channel(1);
+    let body = move || {
+        let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let _ = ready.send(Err(NetlinkError::Thread(error)));
+                return;
+            }
+        };
+        runtime.block_on(async {
+            let mut kernel = match Kernel::connect(watched, events_end).await {
+                Ok(kernel) => kernel,
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                    return;
+                }
+            };
+            let _ = ready.send(Ok(()));
+            if let Err(error) = kernel.run(operations_end).await {
+                ended(error);
+            }
+        });
+    };
+    thread::Builder::new().name("netlink".into()).spawn(body).map_err(NetlinkError::Thread)?;
+    is_ready.recv().unwrap_or(Err(NetlinkError::Gone))?;
+    Ok(Netlink { operations, events })
+}
+
+/// The engine dropped its end of the events.
+struct EngineGone;
+
+struct Kernel {
+    handle: Handle,
+    socket: TokioSocket,
+    watched: BTreeSet<String>,
+    truth: BTreeMap<String, Interface>,
+    events: mpsc::Sender<Event>,
+}
+
+impl Kernel {
+    async fn connect(watched: BTreeSet<String>, events: mpsc::Sender<Event>) -> Result<Self, NetlinkError> {
+        let socket = event_socket().map_err(NetlinkError::Socket)?;
+        let handle = request_handle().map_err(NetlinkError::Socket)?;
+        may_change_addresses(&handle).await?;
+        let mut kernel = Self { handle, socket, watched, truth: BTreeMap::new(), events };
+        for interface in kernel.watched.clone() {
+            kernel.look(&interface).await.map_err(|source| NetlinkError::Interface { interface, source })?;
+        }
+        Ok(kernel)
+    }
+
+    /// Cancel-safe where it selects: a batch or a datagram is either taken whole or left in its queue.
+    async fn run(&mut self, mut operations: mpsc::Receiver<Vec<Operation>>) -> Result<(), NetlinkError> {
+        let mut tick = interval(RECONCILE_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut buffer = Vec::with_capacity(EVENT_BUFFER_LEN);
+        loop {
+            buffer.clear();
+            let outcome = select! {
+                batch = operations.recv() => match batch {
+                    Some(batch) => self.carry_out(batch).await,
+                    None => return Ok(()),
+                },
+                received = self.socket.recv_from(&mut buffer) => {
+                    let changes = self.changes(received.map(drop), &mut buffer).map_err(NetlinkError::Events)?;
+                    self.apply(changes).await
+                }
+                _ = tick.tick() => self.apply(Changes::everything()).await,
+            };
+            if outcome.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, batch: Vec<Operation>) -> Result<(), EngineGone> {
+        let mut lost = false;
+        let Self { handle, truth, events, .. } = self;
+        let mut answers = stream::iter(batch)
+            .map(|operation| {
+                let index = truth.get(&operation.spec.interface).map(|interface| interface.index);
+                let handle = &*handle;
+                async move {
+                    let result = match (index, operation.action) {
+                        (Some(index), action) => carry_out(handle, index, action, &operation.spec).await,
+                        (None, Action::Delete) => Ok(()),
+                        (None, Action::Add | Action::Renew) => Err(io::Error::from_raw_os_error(libc::ENODEV)),
+                    };
+                    (operation, result)
+                }
+            })
+            .buffered(PIPELINED);
+        while let Some((Operation { ticket, action, .. }, result)) = answers.next().await {
+            lost |= matches!(&result, Err(error) if error.kind() == io::ErrorKind::BrokenPipe);
+            let result = result.map_err(|error| error.to_string());
+            events.send(Event::Done { ticket, action, result }).await.map_err(|_| EngineGone)?;
+        }
+        drop(answers);
+        if lost {
+            self.reconnect();
+        }
+        Ok(())
+    }
+
+    /// Reads `received`'s datagram in `buffer` and all that wait behind it.
+    fn changes(&mut self, received: io::Result<()>, buffer: &mut Vec<u8>) -> io::Result<Changes> {
+        let mut changes = Changes::default();
+        let mut received = received;
+        for _ in 0..EVENTS_AT_ONCE {
+            match received {
+                Ok(()) => changes.read(buffer),
+                // Events were lost: look at everything instead.
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => changes.all = true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+            buffer.clear();
+            received = self.socket.socket_ref().recv_from(buffer, libc::MSG_DONTWAIT).map(drop);
+        }
+        Ok(changes)
+    }
+
+    async fn apply(&mut self, changes: Changes) -> Result<(), EngineGone> {
+        let mut look_at = BTreeSet::new();
+        if changes.all {
+            look_at.clone_from(&self.watched);
+        }
+        for change in changes.links {
+            look_at.extend(self.link_changed(change).await?);
+        }
+        for (index, address) in changes.addresses {
+            let owner = self.truth.values().find(|interface| interface.index == index);
+            // A renewal changes nothing that is looked at.
+            if let Some(interface) = owner
+                && !address.is_some_and(|address| interface.addresses.contains(&address))
+            {
+                look_at.insert(interface.name.clone());
+            }
+        }
+        for name in look_at {
+            if let Err(error) = self.look(&name).await {
+                tracing::warn!(interface = name, %error, "cannot read the interface from the kernel");
+                self.reconnect();
+            }
+        }
+        if self.events.is_closed() { Err(EngineGone) } else { Ok(()) }
+    }
+
+    /// Takes a link event over at once; returns the names that need a closer look.
+    async fn link_changed(&mut self, change: LinkChange) -> Result<Vec<String>, EngineGone> {
+        match change {
+            LinkChange::New(new) => {
+                // Renamed away, or renamed and replaced.
+                let mut look_at: Vec<String> = self
+                    .truth
+                    .values()
+                    .filter(|known| known.index == new.index && known.name != new.name)
+                    .map(|known| known.name.clone())
+                    .collect();
+                match self.truth.get_mut(&new.name) {
+                    Some(known) if known.index == new.index => {
+                        let addresses = std::mem::take(&mut known.addresses);
+                        let changed = (known.admin_up, known.carrier, known.mac)
+                            != (new.admin_up, new.carrier, new.mac);
+                        *known = Interface { addresses, ..new };
+                        let known = known.clone();
+                        if changed {
+                            self.tell(known.name.clone(), Some(known)).await?;
+                        }
+                    }
+                    Some(_) | None if self.watched.contains(&new.name) => look_at.push(new.name),
+                    Some(_) | None => {}
+                }
+                Ok(look_at)
+            }
+            LinkChange::Gone { index } => {
+                let names: Vec<String> = self
+                    .truth
+                    .values()
+                    .filter(|known| known.index == index)
+                    .map(|known| known.name.clone())
+                    .collect();
+                for name in names {
+                    self.truth.remove(&name);
+                    self.tell(name, None).await?;
+                }
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// Asks the kernel for one interface and its addresses, and tells the engine.
+    async fn look(&mut self, name: &str) -> io::Result<()> {
+        let mut links = std::pin::pin!(self.handle.link().get().match_name(name).execute());
+        let message = match links.try_next().await.map_err(kernel_error) {
+            Ok(message) => message,
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => None,
+            Err(error) => return Err(error),
+        };
+        let mut state = message.as_ref().and_then(Interface::from_message);
+        if let Some(interface) = &mut state {
+            let mut request = self.handle.address().get();
+            request.message_mut().header.family = AddressFamily::Inet;
+            request.message_mut().header.index = interface.index;
+            let messages: Vec<AddressMessage> = match request.execute().try_collect().await.map_err(kernel_error) {
+                Ok(messages) => messages,
+                // Deleted between the two questions.
+                Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Vec::new(),
+                Err(error) => return Err(error),
+            };
+            interface.addresses = messages
+                .iter()
+                .filter(|message| message.header.index == interface.index)
+                .filter_map(Address::from_message)
+                .collect();
+        }
+        match &state {
+            Some(interface) => self.truth.insert(name.to_owned(), interface.clone()),
+            None => self.truth.remove(name),
+        };
+        // Whether the engine still listens is seen by whoever called.
+        let _ = self.tell(name.to_owned(), state).await;
+        Ok(())
+    }
+
+    async fn tell(&self, name: String, state: Option<Interface>) -> Result<(), EngineGone> {
+        self.events.send(Event::Interface { name, state }).await.map_err(|_| EngineGone)
+    }
+
+    fn reconnect(&mut self) {
+        match request_handle() {
+            Ok(handle) => self.handle = handle,
+            Err(error) => tracing::error!(%error, "cannot reopen the netlink socket; trying again in a second"),
+        }
+    }
+}
+
+/// What a run of event datagrams said.
+#[derive(Default)]
+struct Changes {
+    all: bool,
+    links: Vec<LinkChange>,
+    /// Index, and the address as it is now; `None`: it was removed.
+    addresses: Vec<(u32, Option<Address>)>,
+}
+
+enum LinkChange {
+    New(Interface),
+    Gone { index: u32 },
+}
+
+impl Changes {
+    fn everything() -> Self {
+        Self { all: true, ..Self::default() }
+    }
+
+    fn read(&mut self, datagram: &[u8]) {
+        let mut rest = datagram;
+        while !rest.is_empty() {
+            let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) else {
+                // Not understood: look at everything instead.
+                self.all = true;
+                return;
+            };
+            // Messages are aligned to four bytes.
+            let len = usize::try_from(message.header.length).unwrap_or(usize::MAX).max(16).next_multiple_of(4);
+            self.note(message.payload);
+            rest = rest.get(len..).unwrap_or(&[]);
+        }
+    }
+
+    fn note(&mut self, payload: NetlinkPayload<RouteNetlinkMessage>) {
+        let NetlinkPayload::InnerMessage(message) = payload else {
+            self.all = true;
+            return;
+        };
+        // Foreign and growing: only what these groups carry is of interest.
+        #[allow(clippy::wildcard_enum_match_arm)]
+        match message {
+            RouteNetlinkMessage::NewLink(link) if is_the_link_s_own(&link) => {
+                self.links.extend(Interface::from_message(&link).map(LinkChange::New));
+            }
+            RouteNetlinkMessage::DelLink(link) if is_the_link_s_own(&link) => {
+                self.links.push(LinkChange::Gone { index: link.header.index });
+            }
+            RouteNetlinkMessage::NewAddress(address) => {
+                self.addresses.push((address.header.index, Address::from_message(&address)));
+            }
+            RouteNetlinkMessage::DelAddress(address) => self.addresses.push((address.header.index, None)),
+            _ => {}
+        }
+    }
+}
+
+/// A bridge tells about its ports with link messages of its own family: a port that left is no interface that went.
+fn is_the_link_s_own(link: &LinkMessage) -> bool {
+    link.header.interface_family == AddressFamily::Unspec
+}
+
+fn request_handle() -> io::Result<Handle> {
+    // Strict checking has the kernel filter address dumps by interface.
+    let (connection, handle, _) = rtnetlink::new_connection_with_strict_check()?;
+    tokio::spawn(connection);
+    Ok(handle)
+}
+
+fn event_socket() -> io::Result<TokioSocket> {
+    let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
+    let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
+    let mask = groups.iter().fold(0, |mask, group| mask | 1 << (*group as u32 - 1));
+    socket.socket_mut().bind(&SocketAddr::new(0, mask))?;
+    socket.socket_ref().set_rx_buf_sz(RECEIVE_BUFFER_LEN)?;
+    Ok(socket)
+}
+
+/// Asks for the removal of an address from no interface: the kernel looks at the privilege first.
+async fn may_change_addresses(handle: &Handle) -> Result<(), NetlinkError> {
+    match handle.address().del(AddressMessage::default()).execute().await.map_err(kernel_error) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES)) => {
+            Err(NetlinkError::Privilege(error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
