@@ -3,7 +3,6 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
-    time::Duration,
 };
 
 use hafleet_vrrp::{Instant, Vip};
@@ -12,10 +11,6 @@ use crate::{
     config::{Instance, Lease, VipConfig},
     net::address::AddressSpec,
 };
-
-/// Repairs in quick succession before somebody else is taken to be at work and the pace drops to one a second.
-const MOST_QUICK_REPAIRS: u8 = 5;
-const QUICK: Duration = Duration::from_secs(1);
 
 /// Where an address stands between the router's wish and the kernel's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +45,6 @@ pub(super) struct HeldAddress {
     pub(super) repairing: Option<String>,
     /// Announcements that wait for the kernel to have it.
     pub(super) announce: u8,
-    quick_repairs: u8,
-    repaired_at: Option<Instant>,
 }
 
 impl HeldAddress {
@@ -78,25 +71,12 @@ impl HeldAddress {
             renewed_at: Instant::default(),
             repairing: None,
             announce: 0,
-            quick_repairs: 0,
-            repaired_at: None,
         }
     }
 
     /// Its lease ran out before a renewal was granted: the kernel has dropped it, or will any moment.
     pub(super) fn lapsed(&self, now: Instant) -> bool {
         self.spec.lease.is_some_and(|lease| now.since(self.renewed_at) >= lease)
-    }
-
-    /// Whether to put it back now. Bounded: against somebody who removes it again and again, once a second.
-    pub(super) fn may_repair(&mut self, now: Instant) -> bool {
-        let quick = self.repaired_at.is_some_and(|at| now.since(at) < QUICK);
-        if quick && self.quick_repairs >= MOST_QUICK_REPAIRS {
-            return false;
-        }
-        self.quick_repairs = if quick { self.quick_repairs + 1 } else { 0 };
-        self.repaired_at = Some(now);
-        true
     }
 
     pub(super) fn ipv4(&self) -> Option<Ipv4Addr> {
@@ -119,6 +99,8 @@ pub(super) fn interface_of<'a>(instance: &'a Instance, vip: &'a VipConfig) -> &'
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use hafleet_vrrp::{
         AdvertInterval, Announcing, Authentication, ChecksumForm, Priority, Version, VirtualRouterId,
     };
@@ -160,18 +142,5 @@ mod tests {
         address.renewed_at = Instant::from_micros(1_000_000);
         assert!(!address.lapsed(Instant::from_micros(3_999_999)));
         assert!(address.lapsed(Instant::from_micros(4_000_000)));
-    }
-
-    #[test]
-    fn a_fight_over_an_address_slows_down_to_one_repair_a_second() {
-        let mut address = held();
-        let mut repairs = 0;
-        for ms in 0..10_000 {
-            repairs += u32::from(address.may_repair(Instant::from_micros(ms * 1_000)));
-        }
-        // Six at once, then five more at most after every quiet second.
-        assert!((10..=60).contains(&repairs), "{repairs}");
-        let mut alone = held();
-        assert!((0..10).all(|s| alone.may_repair(Instant::from_micros(s * 2_000_000))));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io, net::IpAddr};
 
-use hafleet_vrrp::{Instant, LinkFault, PathId, heard::HeardTable};
+use hafleet_vrrp::{LinkFault, PathId, heard::HeardTable};
 
 use crate::net::{
     advert::AdvertSocket,
@@ -108,9 +108,4 @@ impl ServedPath {
     pub(super) fn source(&self) -> Option<IpAddr> {
         self.told.and_then(Result::ok)
     }
-}
-
-/// Later of two instants; the core's have no `max` over options.
-pub(super) fn later(one: Option<Instant>, other: Instant) -> Instant {
-    one.map_or(other, |one| one.max(other))
 }

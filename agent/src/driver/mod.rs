@@ -1,16 +1,48 @@
 //! The engine: one OS thread that owns every virtual router, raw socket and address.
 //!
-//! The thread runs a current-thread tokio runtime of its own. It takes [`Command`]s and gives [`Report`]s over bounded
-//! queues and never waits for whoever reads them: a report that does not fit is counted and dropped, so that no disk,
-//! log pipe or coordinator can delay an advertisement.
+//! | thread | does | waits in |
+//! | --- | --- | --- |
+//! | `engine` | packets, deadlines, commands; decides nothing that the core can decide | `ppoll` on the raw sockets and an eventfd, with a timeout to the nanosecond |
+//! | `netlink` | adds, renews and removes addresses, watches links | a tokio runtime of its own; may wait for the kernel's lock |
+//! | `arp-probe` | asks who answers for an address, once | a socket with a time-out |
+//!
+//! The engine takes [`Command`]s and gives [`Report`]s over bounded queues and never waits for whoever reads them: a report
+//! that does not fit is counted and dropped, so that no disk, log pipe or coordinator can delay an advertisement.
+//! If it ends other than by [`Command::Stop`], by a panic or because the kernel's door closed, the process aborts: the peers
+//! are told if that is still possible, and the kernel drops the addresses when their leases run out.
 
-use std::{net::IpAddr, time::Duration};
+mod bell;
+mod carry_out;
+mod engine;
+mod held;
+mod line;
+mod probe;
+mod release;
+mod served;
 
+use std::{
+    collections::BTreeSet,
+    io,
+    net::IpAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::mpsc as blocking,
+    thread,
+    time::Duration,
+};
+
+use anyhow::Context;
 use hafleet_vrrp::{State, heard::HeardAdvert};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::Instance;
+pub use self::release::{Released, release};
+use self::{engine::Engine as Loop, held::interface_of};
+use crate::{
+    config::Instance,
+    net::{advert, announce::AnnounceSocket, netlink},
+};
 
+/// How many commands may wait; whoever sends one more waits.
+pub const COMMAND_QUEUE_LEN: usize = 64;
 /// How many reports may wait to be journalled before further ones are counted and dropped.
 pub const REPORT_QUEUE_LEN: usize = 8192;
 
@@ -60,7 +92,7 @@ pub enum Report {
         instance: String,
         /// The address with prefix length.
         address: String,
-        /// Stable code: `refused`, `repaired`, `adopted`.
+        /// Stable code: `refused`, `repaired`, `leftover` (found while not MASTER, and removed), `adopted`.
         what: &'static str,
         /// In words.
         detail: String,
@@ -143,6 +175,50 @@ pub struct Engine {
 
 /// Starts the engine. Fails when a raw socket or netlink cannot be had (CAP_NET_RAW, CAP_NET_ADMIN), and then nothing
 /// was changed. A missing interface is not a failure: its instances are in FAULT until it appears.
-pub fn start(_instances: Vec<Instance>) -> anyhow::Result<Engine> {
-    anyhow::bail!("the engine is not built yet")
+pub fn start(instances: Vec<Instance>) -> anyhow::Result<Engine> {
+    let privilege = "opening a raw socket for VRRP: run as root or with CAP_NET_RAW";
+    advert::may_open().context(privilege)?;
+    let announce_socket = AnnounceSocket::open().context(privilege)?;
+    let netlink = netlink::start(interfaces(&instances)).context("starting the netlink thread")?;
+    let (commands, commands_end) = mpsc::channel(COMMAND_QUEUE_LEN);
+    let (reports_end, reports) = mpsc::channel(REPORT_QUEUE_LEN);
+    let mut engine = Loop::new(instances, netlink, announce_socket, commands_end, reports_end)
+        .context("preparing the engine")?;
+    let body = move || match catch_unwind(AssertUnwindSafe(|| engine.run())) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            engine.resign();
+            abort(&format!("the engine cannot go on: {:#}", anyhow::Error::new(error)));
+        }
+        Err(_) => abort("the engine thread panicked; its addresses go when their leases run out"),
+    };
+    let thread = thread::Builder::new().name("engine".into()).spawn(body).context("starting the engine thread")?;
+    Ok(Engine { commands, reports, thread })
+}
+
+/// Every interface that an instance serves, sends on, or puts an address on.
+fn interfaces(instances: &[Instance]) -> BTreeSet<String> {
+    instances
+        .iter()
+        .flat_map(|instance| {
+            let paths = instance.paths.iter().map(|path| path.interface.as_str());
+            let devices = instance.vips.iter().map(|vip| interface_of(instance, vip));
+            std::iter::once(instance.interface.as_str()).chain(paths).chain(devices)
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Ends the process by SIGABRT. An agent without its engine must not go on: systemd starts it again.
+fn abort(why: &str) -> ! {
+    tracing::error!("{why}");
+    // The log may never be written any more, and standard error may be a pipe that nobody reads.
+    let (done, is_done) = blocking::sync_channel(1);
+    let line = format!("ha-agent: {why}\n");
+    let _ = thread::Builder::new().spawn(move || {
+        let _ = io::Write::write_all(&mut io::stderr(), line.as_bytes());
+        let _ = done.send(());
+    });
+    let _ = is_done.recv_timeout(Duration::from_millis(500));
+    std::process::abort()
 }

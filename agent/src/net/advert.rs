@@ -11,22 +11,16 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
+use hafleet_vrrp::packet::{GROUP_V4, IP_PROTOCOL, TOS, TTL};
 use pnet::packet::{
     ip::IpNextHeaderProtocol,
     ipv4::{Ipv4Packet, MutableIpv4Packet},
 };
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 
-/// IP protocol 112 (RFC 9568 section 5.1.1.4).
-pub const IPPROTO_VRRP: u8 = 112;
-/// The group of VRRP over IPv4 (RFC 9568 section 5.1.1.2).
-pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 /// Larger than any VRRP packet: 60 bytes of IP header, 8 of VRRP, 255 addresses, 8 of password.
 pub const BUFFER_LEN: usize = 2048;
 
-const TTL: u8 = 255;
-/// DSCP CS6: with the two ECN bits, TOS 0xC0.
-const DSCP_INTERNETWORK_CONTROL: u8 = 48;
 const IP_HEADER_LEN: usize = 20;
 
 /// A raw socket for VRRP on one interface.
@@ -75,12 +69,12 @@ pub enum Malformed {
 impl AdvertSocket {
     /// Opens a socket on the interface with this name and index. Needs CAP_NET_RAW.
     pub fn open(interface: &str, interface_index: u32) -> io::Result<Self> {
-        let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(i32::from(IPPROTO_VRRP))))?;
+        let socket = raw_socket()?;
         socket.set_nonblocking(true)?;
         socket.bind_device(Some(interface.as_bytes()))?;
         socket.set_header_included_v4(true)?;
         socket.set_multicast_loop_v4(false)?;
-        socket.join_multicast_v4_n(&GROUP, &InterfaceIndexOrAddress::Index(interface_index))?;
+        socket.join_multicast_v4_n(&GROUP_V4, &InterfaceIndexOrAddress::Index(interface_index))?;
         Ok(Self { socket, interface_index, identification: 0 })
     }
 
@@ -114,6 +108,15 @@ impl AsFd for AdvertSocket {
     }
 }
 
+/// Whether this process may open raw sockets at all.
+pub fn may_open() -> io::Result<()> {
+    raw_socket().map(drop)
+}
+
+fn raw_socket() -> io::Result<Socket> {
+    Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(i32::from(IP_PROTOCOL))))
+}
+
 /// Reads the IP header of what a raw socket gave.
 pub fn parse(packet: &[u8]) -> Result<Received<'_>, Malformed> {
     let len = packet.len();
@@ -125,7 +128,7 @@ pub fn parse(packet: &[u8]) -> Result<Received<'_>, Malformed> {
     }
     let more_fragments = header.get_flags() & 0b001 != 0;
     if header.get_version() != 4
-        || header.get_next_level_protocol().0 != IPPROTO_VRRP
+        || header.get_next_level_protocol().0 != IP_PROTOCOL
         || header.get_fragment_offset() != 0
         || more_fragments
     {
@@ -142,11 +145,11 @@ fn ip_packet(source: Ipv4Addr, destination: Ipv4Addr, id: u16, payload: &[u8]) -
     let mut header = MutableIpv4Packet::new(&mut bytes).ok_or(io::ErrorKind::InvalidInput)?;
     header.set_version(4);
     header.set_header_length(5);
-    header.set_dscp(DSCP_INTERNETWORK_CONTROL);
+    header.set_dscp(TOS >> 2);
     header.set_total_length(total_len);
     header.set_identification(id);
     header.set_ttl(TTL);
-    header.set_next_level_protocol(IpNextHeaderProtocol(IPPROTO_VRRP));
+    header.set_next_level_protocol(IpNextHeaderProtocol(IP_PROTOCOL));
     header.set_source(source);
     header.set_destination(destination);
     // The kernel computes it again for a packet sent with IP_HDRINCL (raw(7)).
@@ -174,14 +177,14 @@ mod tests {
     #[test]
     fn the_ip_header_is_byte_for_byte_keepalived_s() {
         let captured = bytes(KEEPALIVED);
-        assert_eq!(ip_packet(SOURCE, GROUP, 1, &captured[20..]).unwrap(), captured);
+        assert_eq!(ip_packet(SOURCE, GROUP_V4, 1, &captured[20..]).unwrap(), captured);
     }
 
     #[test]
     fn a_captured_packet_is_read() {
         let captured = bytes(KEEPALIVED);
         let received = parse(&captured).unwrap();
-        assert_eq!(received, Received { source: SOURCE, destination: GROUP, ttl: 255, payload: &captured[20..] });
+        assert_eq!(received, Received { source: SOURCE, destination: GROUP_V4, ttl: 255, payload: &captured[20..] });
     }
 
     #[test]

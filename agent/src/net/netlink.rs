@@ -121,11 +121,8 @@ pub enum NetlinkError {
 
 /// Starts the thread. Returns when every interface in `watched` was looked at once, and its [`Event`] is queued.
 ///
-/// `ended` is called on the thread when it cannot go on; not when the engine dropped its ends.
-pub fn start(
-    watched: BTreeSet<String>,
-    ended: impl FnOnce(NetlinkError) + Send + 'static,
-) -> Result<Netlink, NetlinkError> {
+/// When the thread cannot go on, it says so in the log and the events end.
+pub fn start(watched: BTreeSet<String>) -> Result<Netlink, NetlinkError> {
     let (operations, operations_end) = mpsc::channel(OPERATION_QUEUE_LEN);
     let (events_end, events) = mpsc::channel(EVENT_QUEUE_LEN.max(2 * watched.len()));
     let (ready, is_ready) = blocking::sync_channel(1);
@@ -147,7 +144,8 @@ pub fn start(
             };
             let _ = ready.send(Ok(()));
             if let Err(error) = kernel.run(operations_end).await {
-                ended(error);
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::error!(error, "the netlink thread cannot go on");
             }
         });
     };

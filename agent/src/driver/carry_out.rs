@@ -1,0 +1,360 @@
+//! Outputs become packets, requests and reports; what the kernel says becomes inputs.
+
+use std::net::IpAddr;
+
+use hafleet_vrrp::{
+    AddressFault, Announcement, Input, Instant, LinkFault, Output, PathId, State, Transition, Vip,
+};
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::{
+    Report,
+    engine::{Engine, Timer},
+    held::{HeldAddress, Phase},
+};
+use crate::{
+    clock,
+    net::{
+        address::Action,
+        announce::GratuitousArp,
+        link::{Address, Interface},
+        netlink::Operation,
+    },
+};
+
+/// An operation that the netlink thread has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ticket {
+    router: usize,
+    address: usize,
+    asked_at: Instant,
+}
+
+/// An input that arose while carrying out an output.
+#[derive(Debug)]
+pub(super) enum Feedback {
+    SendFailed { path: PathId, error: String },
+    Held(Vip),
+    Fault { vip: Vip, fault: AddressFault },
+}
+
+impl Feedback {
+    pub(super) fn into_input(self) -> Input<'static> {
+        match self {
+            Self::SendFailed { path, error } => Input::SendFailed { path, error },
+            Self::Held(vip) => Input::AddressHeld(vip),
+            Self::Fault { vip, fault } => Input::AddressFault { vip, fault },
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn carry_out(&mut self, index: usize, output: Output) {
+        match output {
+            Output::SendAdvertisement { path, source, destination, payload } => {
+                self.send(index, path, source, destination, &payload);
+            }
+            Output::HoldAddresses(vips) => self.hold(index, &vips),
+            Output::ReleaseAddresses(vips) => self.release(index, &vips),
+            Output::Announce(announcement) => self.announce(index, &announcement),
+            Output::Transition(transition) => self.note(index, &transition),
+        }
+    }
+
+    fn send(&mut self, index: usize, path: PathId, source: IpAddr, destination: IpAddr, payload: &[u8]) {
+        let line = self
+            .routers
+            .get(index)
+            .and_then(|served| served.paths.get(usize::from(path.0)))
+            .and_then(|served_path| self.lines.get_mut(served_path.line));
+        let result = line.map_or(Ok(()), |line| line.send(source, destination, payload));
+        if let Err(error) = result {
+            self.feedback.push_back((index, Feedback::SendFailed { path, error: error.to_string() }));
+        }
+    }
+
+    fn hold(&mut self, index: usize, vips: &[Vip]) {
+        let Some(served) = self.routers.get_mut(index) else { return };
+        let mut wanted = Vec::new();
+        let mut native = Vec::new();
+        for (position, held) in served.addresses.iter().enumerate().filter(|(_, held)| vips.contains(&held.vip)) {
+            let present = self.lines.get(held.line).and_then(|line| line.interface.as_ref()).and_then(|interface| {
+                interface.addresses.iter().find(|present| present.address == held.vip.address)
+            });
+            if present.is_some_and(|present| served.is_native(present)) {
+                native.push(position);
+            } else {
+                wanted.push(position);
+            }
+        }
+        for position in native {
+            if let Some(held) = served.addresses.get_mut(position) {
+                held.phase = Phase::Native;
+                self.feedback.push_back((index, Feedback::Held(held.vip)));
+            }
+        }
+        self.operate(index, Action::Add, &wanted);
+    }
+
+    fn release(&mut self, index: usize, vips: &[Vip]) {
+        self.announcements.forget(index);
+        self.set_timer(index, Timer::Renewal, None);
+        let Some(served) = self.routers.get_mut(index) else { return };
+        let mut unwanted = Vec::new();
+        for (position, held) in served.addresses.iter_mut().enumerate().filter(|(_, held)| vips.contains(&held.vip)) {
+            held.announce = 0;
+            held.repairing = None;
+            match held.phase {
+                Phase::Native => held.phase = Phase::Absent,
+                Phase::Absent | Phase::Adding | Phase::Held | Phase::Lost | Phase::Removing => {
+                    unwanted.push(position);
+                }
+            }
+        }
+        self.operate(index, Action::Delete, &unwanted);
+    }
+
+    /// Begins the leases of a router's addresses anew.
+    pub(super) fn renew(&mut self, index: usize) {
+        let now = clock::now();
+        let Some(served) = self.routers.get_mut(index) else { return };
+        let interval = served.renewal_interval();
+        let mut renewable = Vec::new();
+        for (position, held) in
+            served.addresses.iter_mut().enumerate().filter(|(_, held)| held.phase == Phase::Held)
+        {
+            if held.lapsed(now) {
+                held.phase = Phase::Lost;
+                let late = now.since(held.renewed_at);
+                held.repairing = Some(format!("its lease ran out: not renewed for {:.1} s", late.as_secs_f64()));
+                let fault = AddressFault::Removed;
+                self.feedback.push_back((index, Feedback::Fault { vip: held.vip, fault }));
+            } else {
+                renewable.push(position);
+            }
+        }
+        let next = interval.filter(|_| !renewable.is_empty()).map(|interval| now + interval);
+        self.operate(index, Action::Renew, &renewable);
+        self.set_timer(index, Timer::Renewal, next);
+    }
+
+    /// Hands one action on these addresses to the netlink thread.
+    fn operate(&mut self, index: usize, action: Action, positions: &[usize]) {
+        let now = clock::now();
+        let Some(served) = self.routers.get_mut(index) else { return };
+        let mut batch = Vec::with_capacity(positions.len());
+        for &position in positions {
+            let Some(held) = served.addresses.get_mut(position) else { continue };
+            self.last_ticket += 1;
+            let ticket = self.last_ticket;
+            match action {
+                Action::Add => (held.ticket, held.phase) = (ticket, Phase::Adding),
+                Action::Delete => (held.ticket, held.phase) = (ticket, Phase::Removing),
+                Action::Renew => {}
+            }
+            self.tickets.insert(ticket, Ticket { router: index, address: position, asked_at: now });
+            batch.push(Operation { ticket, action, spec: held.spec.clone() });
+        }
+        if batch.is_empty() {
+            return;
+        }
+        if let Err(TrySendError::Full(batch) | TrySendError::Closed(batch)) = self.netlink.operations.try_send(batch) {
+            for operation in batch {
+                let error = "the netlink thread is too far behind".to_owned();
+                self.take_answer(operation.ticket, action, Err(error));
+            }
+        }
+    }
+
+    /// What the kernel answered to an operation.
+    pub(super) fn take_answer(&mut self, ticket: u64, action: Action, result: Result<(), String>) {
+        let Some(asked) = self.tickets.remove(&ticket) else { return };
+        let index = asked.router;
+        let Some(served) = self.routers.get_mut(index) else { return };
+        let renewal_interval = served.renewal_interval();
+        let Some(held) = served.addresses.get_mut(asked.address) else { return };
+        let is_current = held.ticket == ticket;
+        match (action, result) {
+            (Action::Renew, Ok(())) => held.renewed_at = held.renewed_at.max(asked.asked_at),
+            (Action::Renew, Err(error)) => {
+                tracing::warn!(address = held.text(), %error, "cannot renew the lease; trying again");
+            }
+            // The router has changed its mind since.
+            (Action::Add | Action::Delete, _) if !is_current => {}
+            (Action::Add, Ok(())) => {
+                held.phase = Phase::Held;
+                held.renewed_at = asked.asked_at;
+                let (vip, announce) = (held.vip, std::mem::take(&mut held.announce));
+                let repaired = held.repairing.take().map(|why| (held.text(), why));
+                if served.renewal.is_none() {
+                    let next = renewal_interval.map(|interval| asked.asked_at + interval);
+                    self.set_timer(index, Timer::Renewal, next);
+                }
+                self.feedback.push_back((index, Feedback::Held(vip)));
+                if let Some((address, why)) = repaired {
+                    self.report_address(index, address, "repaired", why);
+                }
+                if announce > 0 {
+                    self.announce(index, &Announcement { addresses: vec![vip.address], repeat: announce });
+                }
+            }
+            (Action::Add, Err(error)) => {
+                held.phase = Phase::Absent;
+                (held.announce, held.repairing) = (0, None);
+                let (vip, address) = (held.vip, held.text());
+                self.report_address(index, address, "refused", error.clone());
+                let fault = AddressFault::Refused(error);
+                self.feedback.push_back((index, Feedback::Fault { vip, fault }));
+            }
+            (Action::Delete, Ok(())) => held.phase = Phase::Absent,
+            (Action::Delete, Err(error)) => {
+                // It is seen to be there within a second, and removed again.
+                held.phase = Phase::Absent;
+                tracing::error!(address = held.text(), %error, "cannot remove the address; trying again");
+            }
+        }
+    }
+
+    /// Each address on the interface that it is on; one that the kernel does not have yet waits for it.
+    fn announce(&mut self, index: usize, announcement: &Announcement) {
+        let Some(served) = self.routers.get_mut(index) else { return };
+        let mut ready = Vec::new();
+        for held in served.addresses.iter_mut().filter(|held| announcement.addresses.contains(&held.vip.address)) {
+            match held.phase {
+                Phase::Adding => held.announce = held.announce.max(announcement.repeat),
+                Phase::Held | Phase::Native => {
+                    let interface = self.lines.get(held.line).and_then(|line| line.interface.as_ref());
+                    ready.extend(interface.and_then(|interface| gratuitous_arp(index, held, interface)));
+                }
+                Phase::Absent | Phase::Lost | Phase::Removing => {}
+            }
+        }
+        self.announcements.push(&ready, announcement.repeat);
+    }
+
+    fn note(&mut self, index: usize, transition: &Transition) {
+        let now = clock::now();
+        let Some(served) = self.routers.get_mut(index) else { return };
+        served.note(transition, now);
+        let (instance, vrid) = (served.instance.name.clone(), served.instance.vrid.get());
+        let Transition { from, to, reason } = transition;
+        let (code, detail) = (reason.code(), reason.to_string());
+        tracing::info!(instance, %from, %to, reason = code, "{detail}");
+        let (at_us, mono_us) = (clock::wall_us(), now.as_micros());
+        let (from, to) = (*from, *to);
+        self.report(Report::Transition { instance, vrid, from, to, reason: code, detail, at_us, mono_us });
+    }
+
+    fn report_address(&mut self, index: usize, address: String, what: &'static str, detail: String) {
+        let Some(served) = self.routers.get(index) else { return };
+        let instance = served.instance.name.clone();
+        tracing::warn!(instance, address, what, "{detail}");
+        let (at_us, mono_us) = (clock::wall_us(), clock::now().as_micros());
+        self.report(Report::Address { instance, address, what, detail, at_us, mono_us });
+    }
+
+    /// An interface as it is now.
+    pub(super) fn take_interface(&mut self, name: &str, state: Option<Interface>) {
+        let Some(position) = self.lines.iter().position(|line| line.name == name) else { return };
+        if let Some(line) = self.lines.get_mut(position) {
+            line.update(state);
+        }
+        for index in 0..self.routers.len() {
+            self.tell_links(index, position);
+        }
+        self.reconcile(position);
+    }
+
+    /// Tells a router what its lines on this interface are like, if that is new.
+    fn tell_links(&mut self, index: usize, position: usize) {
+        let paths = self.routers.get(index).map_or(0, |served| served.paths.len());
+        for (at, path) in (0..paths).zip((0..=u8::MAX).map(PathId)) {
+            let Some((told, now)) = self.link_of(index, at, position) else { continue };
+            if told == Some(now) {
+                continue;
+            }
+            if let Some(path) = self.routers.get_mut(index).and_then(|served| served.paths.get_mut(at)) {
+                path.told = Some(now);
+            }
+            match now {
+                Ok(source) => self.input(index, Input::LinkUp { path, source }),
+                Err(fault) => self.input(index, Input::LinkDown { path, fault }),
+            }
+        }
+    }
+
+    /// What a router was told about a path on this line, and what is so now; `None` for another line's.
+    #[allow(clippy::type_complexity, reason = "a pair of what one has a name for")]
+    fn link_of(
+        &self,
+        index: usize,
+        path: usize,
+        position: usize,
+    ) -> Option<(Option<Result<IpAddr, LinkFault>>, Result<IpAddr, LinkFault>)> {
+        let served = self.routers.get(index)?;
+        let path = served.paths.get(path).filter(|path| path.line == position)?;
+        let line = self.lines.get(position)?;
+        let is_virtual = |present: &Address| {
+            self.routers.iter().any(|other| {
+                other.addresses.iter().any(|held| held.vip.address == present.address)
+                    && !other.is_native(present)
+            })
+        };
+        Some((path.told, line.service(served.instance.source, is_virtual, path.source())))
+    }
+
+    /// Compares what is on an interface with what should be. Idempotent; comes with fresh truth only.
+    pub(super) fn reconcile(&mut self, position: usize) {
+        if self.stopping.is_some() {
+            return;
+        }
+        for index in 0..self.routers.len() {
+            let addresses = self.routers.get(index).map_or(0, |served| served.addresses.len());
+            for address in 0..addresses {
+                self.reconcile_address(index, address, position);
+            }
+        }
+    }
+
+    fn reconcile_address(&mut self, index: usize, address: usize, position: usize) {
+        let Some(line) = self.lines.get(position) else { return };
+        let Some(served) = self.routers.get_mut(index) else { return };
+        let state = served.router.state();
+        let Some(held) = served.addresses.get(address).filter(|held| held.line == position) else { return };
+        let interface = line.interface.as_ref();
+        let present = interface.and_then(|interface| {
+            let mut addresses = interface.addresses.iter();
+            addresses.find(|is| is.address == held.vip.address && is.prefix_len == held.vip.prefix_len)
+        });
+        let is_native = present.is_some_and(|present| served.is_native(present));
+        let (vip, text, phase) = (held.vip, held.text(), held.phase);
+        let fault = match (phase, present.is_some()) {
+            (Phase::Held | Phase::Native, false) => AddressFault::Removed,
+            (Phase::Absent, true) if state != State::Master && !is_native => AddressFault::Foreign,
+            // As it should be, or an answer is under way, or the router knows already.
+            (Phase::Held | Phase::Native | Phase::Absent, true)
+            | (Phase::Absent, false)
+            | (Phase::Adding | Phase::Lost | Phase::Removing, _) => return,
+        };
+        match fault {
+            AddressFault::Removed => {
+                if let Some(held) = served.addresses.get_mut(address) {
+                    held.phase = Phase::Lost;
+                    held.repairing = Some("somebody removed it; it was put back".to_owned());
+                }
+            }
+            AddressFault::Foreign | AddressFault::Refused(_) => {}
+        }
+        self.input(index, Input::AddressFault { vip, fault });
+        let removed = self.routers.get(index).and_then(|served| served.addresses.get(address));
+        if phase == Phase::Absent && removed.is_some_and(|held| held.phase == Phase::Removing) {
+            let why = format!("it was on this host while the instance is {state}; it is removed");
+            self.report_address(index, text, "leftover", why);
+        }
+    }
+}
+
+fn gratuitous_arp(router: usize, held: &HeldAddress, interface: &Interface) -> Option<GratuitousArp> {
+    let (mac, address) = (interface.mac?, held.ipv4()?);
+    Some(GratuitousArp { router, interface_index: interface.index, mac, address })
+}

@@ -1,0 +1,428 @@
+//! The loop: wait for packets, the kernel, commands or a deadline; take in a bounded number of each; act.
+//!
+//! Everything that waits is drained before deadlines are looked at, so that a host that was frozen hears what was said
+//! meanwhile before it acts on its own. Every drain has a bound, so that a flood delays a deadline by well under
+//! a millisecond.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    io,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use hafleet_vrrp::{Input, Instant, PathId, packet};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Command, EngineSnapshot, Report,
+    bell::Bell,
+    carry_out::{Feedback, Ticket},
+    line::Line,
+    probe::Probes,
+    served::Served,
+};
+use crate::{
+    clock,
+    config::Instance,
+    net::{
+        advert::{self, BUFFER_LEN},
+        announce::{AnnounceQueue, AnnounceSocket},
+        netlink::{Event, Netlink},
+    },
+};
+
+/// Packets read from one socket before deadlines are looked at.
+const PACKETS_AT_ONCE: usize = 256;
+/// Netlink events taken in before deadlines are looked at.
+const EVENTS_AT_ONCE: usize = 512;
+/// Commands taken in before deadlines are looked at.
+const COMMANDS_AT_ONCE: usize = 16;
+/// Announcements sent before deadlines are looked at again.
+const ANNOUNCEMENTS_AT_ONCE: usize = 64;
+/// How long a stop waits for the kernel to take the addresses off.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why the engine cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EngineError {
+    /// The netlink thread ended; it said why in the log.
+    #[error("the netlink thread ended: addresses can neither be added nor removed")]
+    NetlinkGone,
+    /// Waiting itself failed.
+    #[error("cannot wait for packets")]
+    Wait(#[source] io::Error),
+}
+
+/// Everything the engine thread owns.
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) routers: Vec<Served>,
+    pub(super) lines: Vec<Line>,
+    pub(super) netlink: Netlink,
+    pub(super) announce_socket: AnnounceSocket,
+    pub(super) announcements: AnnounceQueue,
+    pub(super) tickets: BTreeMap<u64, Ticket>,
+    pub(super) last_ticket: u64,
+    pub(super) feedback: VecDeque<(usize, Feedback)>,
+    pub(super) reports: mpsc::Sender<Report>,
+    pub(super) reports_dropped: u64,
+    pub(super) stopping: Option<Stopping>,
+    timers: BTreeSet<(Instant, usize, Timer)>,
+    commands: mpsc::Receiver<Command>,
+    probes: Probes,
+    bell: Arc<Bell>,
+    waker: Waker,
+    packets_malformed: u64,
+    /// A drain reached its bound: do not sleep.
+    more: bool,
+}
+
+/// A stop under way.
+#[derive(Debug)]
+pub(super) struct Stopping {
+    until: Instant,
+    replies: Vec<oneshot::Sender<()>>,
+}
+
+/// What a router waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// The core's deadline.
+    Deadline,
+    /// The leases of its addresses.
+    Renewal,
+}
+
+impl Engine {
+    pub(super) fn new(
+        instances: Vec<Instance>,
+        netlink: Netlink,
+        announce_socket: AnnounceSocket,
+        commands: mpsc::Receiver<Command>,
+        reports: mpsc::Sender<Report>,
+    ) -> io::Result<Self> {
+        let bell = Bell::new()?;
+        let waker = bell.waker();
+        let (routers, lines) = lay_out(instances);
+        Ok(Self {
+            routers,
+            lines,
+            netlink,
+            announce_socket,
+            announcements: AnnounceQueue::default(),
+            tickets: BTreeMap::new(),
+            last_ticket: 0,
+            feedback: VecDeque::new(),
+            reports,
+            reports_dropped: 0,
+            stopping: None,
+            timers: BTreeSet::new(),
+            commands,
+            probes: Probes::default(),
+            bell,
+            waker,
+            packets_malformed: 0,
+            more: false,
+        })
+    }
+
+    /// Starts every router and runs until a stop is done.
+    pub(super) fn run(&mut self) -> Result<(), EngineError> {
+        // What every interface is like is queued already: nobody starts in FAULT only to leave it at once.
+        self.take_events()?;
+        for index in 0..self.routers.len() {
+            self.input(index, Input::Start);
+        }
+        for line in 0..self.lines.len() {
+            self.reconcile(line);
+        }
+        loop {
+            self.more = false;
+            self.take_events()?;
+            self.take_commands();
+            self.take_feedback();
+            self.run_timers();
+            self.take_feedback();
+            self.send_announcements();
+            if self.is_stopped() {
+                return Ok(());
+            }
+            for line in self.wait()? {
+                self.receive(line);
+            }
+        }
+    }
+
+    /// The last words when the engine cannot go on: the peers take over at once, the leases do the rest.
+    pub(super) fn resign(&mut self) {
+        for index in 0..self.routers.len() {
+            self.input(index, Input::Stop);
+        }
+    }
+
+    /// Hands one input in and carries out what follows.
+    pub(super) fn input(&mut self, index: usize, input: Input<'_>) {
+        let Some(served) = self.routers.get_mut(index) else { return };
+        served.router.handle(input, clock::now());
+        while let Some(output) = self.routers.get_mut(index).and_then(|served| served.router.next_output()) {
+            self.carry_out(index, output);
+        }
+        self.schedule(index);
+    }
+
+    /// Sets a router's timer; `None` clears it.
+    pub(super) fn set_timer(&mut self, index: usize, timer: Timer, at: Option<Instant>) {
+        let Some(served) = self.routers.get_mut(index) else { return };
+        let set = match timer {
+            Timer::Deadline => &mut served.deadline,
+            Timer::Renewal => &mut served.renewal,
+        };
+        if *set == at {
+            return;
+        }
+        if let Some(old) = set.take() {
+            self.timers.remove(&(old, index, timer));
+        }
+        if let Some(new) = at {
+            self.timers.insert((new, index, timer));
+        }
+        *set = at;
+    }
+
+    /// Tells the rest of the agent; never waits.
+    pub(super) fn report(&mut self, report: Report) {
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.reports.try_send(report) {
+            self.reports_dropped += 1;
+        }
+    }
+
+    fn schedule(&mut self, index: usize) {
+        let deadline = self.routers.get(index).and_then(|served| served.router.deadline());
+        self.set_timer(index, Timer::Deadline, deadline);
+    }
+
+    /// Sleeps until something happens; returns the lines with packets.
+    fn wait(&mut self) -> Result<Vec<usize>, EngineError> {
+        let busy = self.more || !self.announcements.is_empty() || !self.feedback.is_empty();
+        let timeout = if busy { Some(Duration::ZERO) } else { self.sleep_at_most() };
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        });
+        let mut owners = Vec::with_capacity(self.lines.len() + 1);
+        let mut fds = Vec::with_capacity(self.lines.len() + 1);
+        for (line, socket) in
+            self.lines.iter().enumerate().filter_map(|(index, line)| Some((index, line.socket.as_ref()?)))
+        {
+            owners.push(Some(line));
+            fds.push(PollFd::new(socket, PollFlags::IN));
+        }
+        owners.push(None);
+        fds.push(PollFd::new(&*self.bell, PollFlags::IN));
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(EngineError::Wait(error.into())),
+        }
+        let ready: Vec<Option<usize>> = owners
+            .into_iter()
+            .zip(&fds)
+            .filter(|(_, fd)| !fd.revents().is_empty())
+            .map(|(owner, _)| owner)
+            .collect();
+        if ready.contains(&None) {
+            self.bell.hush();
+        }
+        Ok(ready.into_iter().flatten().collect())
+    }
+
+    fn sleep_at_most(&self) -> Option<Duration> {
+        let stop = self.stopping.as_ref().map(|stopping| stopping.until);
+        let timer = self.timers.first().map(|(at, _, _)| *at);
+        let next = match (stop, timer) {
+            (Some(stop), Some(timer)) => Some(stop.min(timer)),
+            (stop, timer) => stop.or(timer),
+        };
+        next.map(|at| at.since(clock::now()))
+    }
+
+    fn receive(&mut self, line: usize) {
+        let mut buffer = [0; BUFFER_LEN];
+        for _ in 0..PACKETS_AT_ONCE {
+            let Some(socket) = self.lines.get(line).and_then(|line| line.socket.as_ref()) else { return };
+            let len = match socket.receive(&mut buffer) {
+                Ok(Some(len)) => len,
+                Ok(None) => return,
+                // Such as ENETDOWN: reading it cleared it, and netlink tells what there is to know.
+                Err(error) => {
+                    tracing::debug!(%error, "reading the VRRP socket");
+                    return;
+                }
+            };
+            match advert::parse(buffer.get(..len).unwrap_or(&[])) {
+                Ok(received) => self.take_packet(line, &received),
+                Err(malformed) => {
+                    self.packets_malformed += 1;
+                    tracing::trace!(%malformed, "dropped a packet");
+                }
+            }
+        }
+        self.more = true;
+    }
+
+    fn take_packet(&mut self, line: usize, received: &advert::Received<'_>) {
+        let datagram = packet::Datagram {
+            source: received.source.into(),
+            destination: received.destination.into(),
+            ttl: received.ttl,
+            payload: received.payload,
+        };
+        let vrid = packet::vrid(received.payload).unwrap_or(0);
+        let listener = self.lines.get(line).and_then(|line| line.routers.get(&vrid)).copied();
+        if let Some((index, path)) = listener {
+            self.input(index, Input::Packet { path, datagram });
+        }
+        let verdict = listener.and_then(|(index, _)| self.routers.get(index)?.router.last_verdict());
+        if let Some(line) = self.lines.get_mut(line) {
+            line.heard.record(&datagram, verdict, clock::now());
+        }
+    }
+
+    fn take_events(&mut self) -> Result<(), EngineError> {
+        for _ in 0..EVENTS_AT_ONCE {
+            match self.netlink.events.poll_recv(&mut Context::from_waker(&self.waker)) {
+                Poll::Ready(Some(Event::Interface { name, state })) => self.take_interface(&name, state),
+                Poll::Ready(Some(Event::Done { ticket, action, result })) => {
+                    self.take_answer(ticket, action, result);
+                }
+                Poll::Ready(None) => return Err(EngineError::NetlinkGone),
+                Poll::Pending => return Ok(()),
+            }
+        }
+        self.more = true;
+        Ok(())
+    }
+
+    fn take_commands(&mut self) {
+        for _ in 0..COMMANDS_AT_ONCE {
+            match self.commands.poll_recv(&mut Context::from_waker(&self.waker)) {
+                Poll::Ready(Some(Command::Snapshot(reply))) => {
+                    // Whoever asked may have gone.
+                    let _ = reply.send(self.snapshot());
+                }
+                Poll::Ready(Some(Command::Probe { targets, timeout, reply })) => {
+                    self.probes.start(&self.routers, &self.lines, &targets, timeout, reply);
+                }
+                Poll::Ready(Some(Command::Stop(reply))) => self.stop(Some(reply)),
+                // Nobody can ever ask for a stop any more.
+                Poll::Ready(None) => return self.stop(None),
+                Poll::Pending => return,
+            }
+        }
+        self.more = true;
+    }
+
+    /// What came back while acting. What comes back from that waits for the next round.
+    fn take_feedback(&mut self) {
+        for _ in 0..self.feedback.len() {
+            let Some((index, feedback)) = self.feedback.pop_front() else { return };
+            self.input(index, feedback.into_input());
+        }
+    }
+
+    /// Each due timer once: one that is due again at once waits for the next round, after the sockets.
+    fn run_timers(&mut self) {
+        let now = clock::now();
+        let due: Vec<_> = self.timers.iter().copied().take_while(|(at, _, _)| *at <= now).collect();
+        for (at, index, timer) in due {
+            // Another one's output may have moved it.
+            if self.timers.contains(&(at, index, timer)) {
+                match timer {
+                    Timer::Deadline => self.input(index, Input::Deadline),
+                    Timer::Renewal => self.renew(index),
+                }
+            }
+        }
+    }
+
+    fn send_announcements(&mut self) {
+        for _ in 0..ANNOUNCEMENTS_AT_ONCE {
+            let Some(announcement) = self.announcements.pop() else { return };
+            if let Err(error) = self.announce_socket.send(&announcement) {
+                // Lost like one on the wire; the repeats are there for it.
+                tracing::debug!(address = %announcement.address, %error, "cannot announce");
+            }
+        }
+    }
+
+    fn stop(&mut self, reply: Option<oneshot::Sender<()>>) {
+        if let Some(stopping) = &mut self.stopping {
+            stopping.replies.extend(reply);
+            return;
+        }
+        self.stopping =
+            Some(Stopping { until: clock::now() + STOP_TIMEOUT, replies: reply.into_iter().collect() });
+        self.resign();
+    }
+
+    fn is_stopped(&mut self) -> bool {
+        let Some(stopping) = &mut self.stopping else { return false };
+        let late = clock::now() >= stopping.until;
+        let left: Vec<&Served> = self.routers.iter().filter(|served| served.is_removing()).collect();
+        if !left.is_empty() && !late {
+            return false;
+        }
+        for served in left {
+            tracing::error!(
+                instance = served.instance.name,
+                "the kernel has not taken the addresses off in time; run `ha-agent release`"
+            );
+        }
+        for reply in stopping.replies.drain(..) {
+            let _ = reply.send(());
+        }
+        true
+    }
+
+    fn snapshot(&self) -> EngineSnapshot {
+        let heard = self
+            .lines
+            .iter()
+            .flat_map(|line| line.heard.entries().map(|entry| (line.name.clone(), entry.clone())))
+            .collect();
+        let by_routers: u64 = self.routers.iter().map(|served| served.router.packets_rejected()).sum();
+        let unreadable: u64 = self.lines.iter().map(|line| line.heard.unreadable()).sum();
+        EngineSnapshot {
+            instances: self.routers.iter().map(|served| served.snapshot(&self.lines)).collect(),
+            heard,
+            packets_rejected: by_routers + unreadable + self.packets_malformed,
+            reports_dropped: self.reports_dropped,
+        }
+    }
+}
+
+/// A line for every interface that is named anywhere, and who listens on it.
+fn lay_out(instances: Vec<Instance>) -> (Vec<Served>, Vec<Line>) {
+    let mut lines: Vec<Line> = Vec::new();
+    let mut routers = Vec::with_capacity(instances.len());
+    for instance in instances {
+        let served = Served::new(instance, |interface| {
+            lines.iter().position(|line| line.name == interface).unwrap_or_else(|| {
+                lines.push(Line::new(interface.to_owned()));
+                lines.len() - 1
+            })
+        });
+        for (path, id) in served.paths.iter().zip((0..=u8::MAX).map(PathId)) {
+            if let Some(line) = lines.get_mut(path.line) {
+                line.routers.insert(served.instance.vrid.get(), (routers.len(), id));
+            }
+        }
+        routers.push(served);
+    }
+    (routers, lines)
+}

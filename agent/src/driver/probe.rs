@@ -1,0 +1,166 @@
+//! Carrying out [`Command::Probe`](super::Command): a thread for each request, so that the engine never waits.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use pnet::util::MacAddr;
+use tokio::sync::oneshot;
+
+use super::{ArpObservation, line::Line, served::Served};
+use crate::net::arp;
+
+/// Questions under way at once; a question is one address on one interface.
+const MOST_QUESTIONS: usize = 256;
+
+/// What is being asked at the moment.
+#[derive(Debug, Default)]
+pub(super) struct Probes {
+    asking: Arc<Mutex<BTreeSet<(String, Ipv4Addr)>>>,
+}
+
+/// One interface to ask on.
+struct Asked {
+    name: String,
+    index: u32,
+    mac: MacAddr,
+    targets: BTreeSet<Ipv4Addr>,
+}
+
+impl Probes {
+    /// Asks, and answers `reply` when the time is up. What cannot be asked is answered with the reason.
+    pub(super) fn start(
+        &self,
+        routers: &[Served],
+        lines: &[Line],
+        targets: &[IpAddr],
+        timeout: Duration,
+        reply: oneshot::Sender<Vec<ArpObservation>>,
+    ) {
+        let mut observations = Vec::new();
+        let mut asked: BTreeMap<usize, Asked> = BTreeMap::new();
+        for target in targets {
+            for line in places(routers, *target) {
+                match self.take_in(lines.get(line), *target) {
+                    Ok((index, mac, name, address)) => {
+                        asked
+                            .entry(line)
+                            .or_insert_with(|| Asked { name, index, mac, targets: BTreeSet::new() })
+                            .targets
+                            .insert(address);
+                    }
+                    Err(error) => {
+                        let interface = lines.get(line).map_or_else(String::new, |line| line.name.clone());
+                        observations.push(refusal(interface, *target, error));
+                    }
+                }
+            }
+        }
+        let own = lines.iter().filter_map(|line| line.interface.as_ref()?.mac).collect();
+        let asking = Arc::clone(&self.asking);
+        let body = move || {
+            observations.extend(ask_all(asked.into_values(), &own, timeout, &asking));
+            // Whoever asked may have gone.
+            let _ = reply.send(observations);
+        };
+        if let Err(error) = thread::Builder::new().name("arp-probe".into()).spawn(body) {
+            // `reply` went with the closure: whoever asked sees the question dropped. Questions stay marked
+            // as under way only as long as their thread lives.
+            tracing::warn!(%error, "cannot start a thread for an ARP probe");
+            lock(&self.asking).clear();
+        }
+    }
+
+    /// Marks one question as under way, if it can be asked.
+    fn take_in(&self, line: Option<&Line>, target: IpAddr) -> Result<(u32, MacAddr, String, Ipv4Addr), &'static str> {
+        let IpAddr::V4(address) = target else { return Err("ARP knows IPv4 addresses only") };
+        let line = line.ok_or("no such interface")?;
+        let interface = line.interface.as_ref().ok_or("the interface does not exist")?;
+        let mac = interface.mac.ok_or("the interface is no Ethernet")?;
+        if !line.carrier() {
+            return Err("the interface is down or has no carrier");
+        }
+        let mut asking = lock(&self.asking);
+        if asking.len() >= MOST_QUESTIONS {
+            return Err("too many probes are under way; ask again later");
+        }
+        if !asking.insert((line.name.clone(), address)) {
+            return Err("a probe for this address is under way on this interface");
+        }
+        Ok((interface.index, mac, line.name.clone(), address))
+    }
+}
+
+/// The lines to ask on: where an instance has the address, else where any instance serves.
+fn places(routers: &[Served], target: IpAddr) -> BTreeSet<usize> {
+    let having: BTreeSet<usize> = routers
+        .iter()
+        .flat_map(|served| &served.addresses)
+        .filter(|held| held.vip.address == target)
+        .map(|held| held.line)
+        .collect();
+    if !having.is_empty() {
+        return having;
+    }
+    routers.iter().filter_map(|served| served.paths.first()).map(|path| path.line).collect()
+}
+
+/// One thread for each interface: they wait side by side.
+fn ask_all(
+    asked: impl Iterator<Item = Asked>,
+    own: &BTreeSet<MacAddr>,
+    timeout: Duration,
+    asking: &Mutex<BTreeSet<(String, Ipv4Addr)>>,
+) -> Vec<ArpObservation> {
+    thread::scope(|scope| {
+        let threads: Vec<_> = asked
+            .map(|asked| {
+                scope.spawn(move || {
+                    let answers = arp::probe(asked.index, asked.mac, own, &asked.targets, timeout);
+                    let mut under_way = lock(asking);
+                    for target in &asked.targets {
+                        under_way.remove(&(asked.name.clone(), *target));
+                    }
+                    drop(under_way);
+                    observe(&asked, answers)
+                })
+            })
+            .collect();
+        threads.into_iter().filter_map(|thread| thread.join().ok()).flatten().collect()
+    })
+}
+
+fn observe(
+    asked: &Asked,
+    answers: std::io::Result<BTreeMap<Ipv4Addr, BTreeSet<MacAddr>>>,
+) -> Vec<ArpObservation> {
+    match answers {
+        Ok(answers) => answers
+            .into_iter()
+            .map(|(target, macs)| ArpObservation {
+                interface: asked.name.clone(),
+                target: target.into(),
+                macs: macs.iter().map(MacAddr::to_string).collect(),
+                error: String::new(),
+            })
+            .collect(),
+        Err(error) => asked
+            .targets
+            .iter()
+            .map(|target| refusal(asked.name.clone(), (*target).into(), &error.to_string()))
+            .collect(),
+    }
+}
+
+fn refusal(interface: String, target: IpAddr, error: &str) -> ArpObservation {
+    ArpObservation { interface, target, macs: Vec::new(), error: error.to_owned() }
+}
+
+/// A thread that panicked while holding it has left nothing half done.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

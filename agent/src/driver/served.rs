@@ -1,0 +1,143 @@
+//! One instance as the engine serves it: the configuration, the router, its lines and its addresses.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use hafleet_vrrp::{Config, Instant, Path, Priority, Transition, VirtualRouter};
+
+use super::{
+    InstanceSnapshot,
+    held::{HeldAddress, Phase, interface_of},
+    line::{Line, ServedPath},
+};
+use crate::{
+    config::{Instance, Lease, PathConfig},
+    net::link::Address,
+};
+
+/// A virtual router with all that surrounds it.
+#[derive(Debug)]
+pub(super) struct Served {
+    pub(super) instance: Instance,
+    pub(super) router: VirtualRouter,
+    pub(super) addresses: Vec<HeldAddress>,
+    /// As in [`Config::paths`].
+    pub(super) paths: Vec<ServedPath>,
+    /// The core's deadline as it stands in the engine's timers.
+    pub(super) deadline: Option<Instant>,
+    /// When the leases are renewed next, as it stands in the engine's timers.
+    pub(super) renewal: Option<Instant>,
+    since: Instant,
+    reason: &'static str,
+    reason_detail: String,
+}
+
+impl Served {
+    /// Builds the router in INIT. `line_of` names the line of an interface.
+    pub(super) fn new(instance: Instance, mut line_of: impl FnMut(&str) -> usize) -> Self {
+        let paths = path_configs(&instance);
+        let config = Config {
+            name: instance.name.clone(),
+            vrid: instance.vrid,
+            version: instance.version,
+            priority: instance.priority,
+            interval: instance.interval,
+            preempt: instance.preempt,
+            preempt_delay: instance.preempt_delay,
+            authentication: instance.authentication.clone(),
+            checksum: instance.checksum,
+            vips: instance.vips.iter().map(|vip| vip.vip).collect(),
+            paths: paths
+                .iter()
+                .map(|path| Path { source: unspecified(&instance), peers: path.peers.clone() })
+                .collect(),
+            announcing: instance.announcing,
+        };
+        let addresses = instance
+            .vips
+            .iter()
+            .map(|vip| HeldAddress::new(&instance, vip, line_of(interface_of(&instance, vip))))
+            .collect();
+        let paths =
+            paths.iter().map(|path| ServedPath { line: line_of(&path.interface), told: None }).collect();
+        Self {
+            instance,
+            router: VirtualRouter::new(config),
+            addresses,
+            paths,
+            deadline: None,
+            renewal: None,
+            since: Instant::default(),
+            reason: "never_started",
+            reason_detail: String::new(),
+        }
+    }
+
+    pub(super) fn note(&mut self, transition: &Transition, now: Instant) {
+        self.since = now;
+        self.reason = transition.reason.code();
+        self.reason_detail = transition.reason.to_string();
+    }
+
+    /// A third of the lease: two renewals may be lost.
+    pub(super) fn renewal_interval(&self) -> Option<std::time::Duration> {
+        match self.instance.lease {
+            Lease::For(lease) => Some(lease / 3),
+            Lease::Off => None,
+        }
+    }
+
+    /// Whether an address that the host has is this router's to add and remove. The owner's (priority 255) may be
+    /// the host's own; what we install has a lifetime, what the host has for itself has none.
+    pub(super) fn is_native(&self, present: &Address) -> bool {
+        self.instance.priority == Priority::OWNER
+            && self.instance.lease != Lease::Off
+            && present.permanent
+            && self.addresses.iter().any(|held| held.vip.address == present.address)
+    }
+
+    pub(super) fn snapshot(&self, lines: &[Line]) -> InstanceSnapshot {
+        let line = self.paths.first().and_then(|path| lines.get(path.line));
+        let present = |held: &&HeldAddress| {
+            lines.get(held.line).is_some_and(|line| line.has(held.vip.address, held.vip.prefix_len))
+        };
+        InstanceSnapshot {
+            config: self.instance.clone(),
+            state: self.router.state(),
+            since_mono_us: self.since.as_micros(),
+            reason: self.reason,
+            reason_detail: self.reason_detail.clone(),
+            effective_priority: self.router.effective_priority(),
+            master_down: self.router.master_down(),
+            addresses_present: self.addresses.iter().filter(present).map(|held| held.vip.address).collect(),
+            source: self.router.source(),
+            carrier: line.is_some_and(Line::carrier),
+            interface_errors: line.map_or(0, Line::errors),
+            master_source: self.router.master_source(),
+            adverts_sent: self.router.adverts_sent(),
+            adverts_accepted: self.router.adverts_accepted(),
+        }
+    }
+
+    pub(super) fn is_removing(&self) -> bool {
+        self.addresses.iter().any(|held| held.phase == Phase::Removing)
+    }
+}
+
+/// The service interface first: multicast unless the configuration lists it with peers.
+fn path_configs(instance: &Instance) -> Vec<PathConfig> {
+    let (service, others): (Vec<_>, Vec<_>) =
+        instance.paths.iter().cloned().partition(|path| path.interface == instance.interface);
+    let service = service
+        .into_iter()
+        .next()
+        .unwrap_or_else(|| PathConfig { interface: instance.interface.clone(), peers: Vec::new() });
+    std::iter::once(service).chain(others).collect()
+}
+
+/// The core takes it for "no address yet".
+fn unspecified(instance: &Instance) -> IpAddr {
+    match instance.vips.first().map(|vip| vip.vip.address) {
+        Some(IpAddr::V6(_)) => Ipv6Addr::UNSPECIFIED.into(),
+        Some(IpAddr::V4(_)) | None => Ipv4Addr::UNSPECIFIED.into(),
+    }
+}
