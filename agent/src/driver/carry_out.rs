@@ -77,10 +77,13 @@ impl Engine {
         let Some(served) = self.routers.get_mut(index) else { return };
         let mut wanted = Vec::new();
         let mut native = Vec::new();
-        for (position, held) in served.addresses.iter().enumerate().filter(|(_, held)| vips.contains(&held.vip)) {
-            let present = self.lines.get(held.line).and_then(|line| line.interface.as_ref()).and_then(|interface| {
-                interface.addresses.iter().find(|present| present.address == held.vip.address)
-            });
+        for (position, held) in
+            served.addresses.iter().enumerate().filter(|(_, held)| vips.contains(&held.vip))
+        {
+            let present =
+                self.lines.get(held.line).and_then(|line| line.interface.as_ref()).and_then(|interface| {
+                    interface.addresses.iter().find(|present| present.address == held.vip.address)
+                });
             if present.is_some_and(|present| served.is_native(present)) {
                 native.push(position);
             } else {
@@ -101,7 +104,9 @@ impl Engine {
         self.set_timer(index, Timer::Renewal, None);
         let Some(served) = self.routers.get_mut(index) else { return };
         let mut unwanted = Vec::new();
-        for (position, held) in served.addresses.iter_mut().enumerate().filter(|(_, held)| vips.contains(&held.vip)) {
+        for (position, held) in
+            served.addresses.iter_mut().enumerate().filter(|(_, held)| vips.contains(&held.vip))
+        {
             held.announce = 0;
             held.repairing = None;
             match held.phase {
@@ -126,7 +131,8 @@ impl Engine {
             if held.lapsed(now) {
                 held.phase = Phase::Lost;
                 let late = now.since(held.renewed_at);
-                held.repairing = Some(format!("its lease ran out: not renewed for {:.1} s", late.as_secs_f64()));
+                held.repairing =
+                    Some(format!("its lease ran out: not renewed for {:.1} s", late.as_secs_f64()));
                 let fault = AddressFault::Removed;
                 self.feedback.push_back((index, Feedback::Fault { vip: held.vip, fault }));
             } else {
@@ -158,7 +164,9 @@ impl Engine {
         if batch.is_empty() {
             return;
         }
-        if let Err(TrySendError::Full(batch) | TrySendError::Closed(batch)) = self.netlink.operations.try_send(batch) {
+        if let Err(TrySendError::Full(batch) | TrySendError::Closed(batch)) =
+            self.netlink.operations.try_send(batch)
+        {
             for operation in batch {
                 let error = "the netlink thread is too far behind".to_owned();
                 self.take_answer(operation.ticket, action, Err(error));
@@ -219,7 +227,9 @@ impl Engine {
     fn announce(&mut self, index: usize, announcement: &Announcement) {
         let Some(served) = self.routers.get_mut(index) else { return };
         let mut ready = Vec::new();
-        for held in served.addresses.iter_mut().filter(|held| announcement.addresses.contains(&held.vip.address)) {
+        for held in
+            served.addresses.iter_mut().filter(|held| announcement.addresses.contains(&held.vip.address))
+        {
             match held.phase {
                 Phase::Adding => held.announce = held.announce.max(announcement.repeat),
                 Phase::Held | Phase::Native => {

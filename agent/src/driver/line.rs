@@ -63,7 +63,9 @@ impl Line {
         current: Option<IpAddr>,
     ) -> Result<IpAddr, LinkFault> {
         // Without a socket nothing would be heard: as good as no interface.
-        let (Some(interface), Some(_)) = (&self.interface, &self.socket) else { return Err(LinkFault::Missing) };
+        let (Some(interface), Some(_)) = (&self.interface, &self.socket) else {
+            return Err(LinkFault::Missing);
+        };
         if !interface.admin_up {
             return Err(LinkFault::AdminDown);
         }

@@ -170,7 +170,7 @@ pub struct Engine {
     /// What it tells.
     pub reports: mpsc::Receiver<Report>,
     /// The thread; ends after [`Command::Stop`].
-    pub thread: std::thread::JoinHandle<()>,
+    pub thread: thread::JoinHandle<()>,
 }
 
 /// Starts the engine. Fails when a raw socket or netlink cannot be had (CAP_NET_RAW, CAP_NET_ADMIN), and then nothing
@@ -192,7 +192,8 @@ pub fn start(instances: Vec<Instance>) -> anyhow::Result<Engine> {
         }
         Err(_) => abort("the engine thread panicked; its addresses go when their leases run out"),
     };
-    let thread = thread::Builder::new().name("engine".into()).spawn(body).context("starting the engine thread")?;
+    let thread =
+        thread::Builder::new().name("engine".into()).spawn(body).context("starting the engine thread")?;
     Ok(Engine { commands, reports, thread })
 }
 

@@ -76,7 +76,11 @@ impl Probes {
     }
 
     /// Marks one question as under way, if it can be asked.
-    fn take_in(&self, line: Option<&Line>, target: IpAddr) -> Result<(u32, MacAddr, String, Ipv4Addr), &'static str> {
+    fn take_in(
+        &self,
+        line: Option<&Line>,
+        target: IpAddr,
+    ) -> Result<(u32, MacAddr, String, Ipv4Addr), &'static str> {
         let IpAddr::V4(address) = target else { return Err("ARP knows IPv4 addresses only") };
         let line = line.ok_or("no such interface")?;
         let interface = line.interface.as_ref().ok_or("the interface does not exist")?;

@@ -10,12 +10,7 @@ use anyhow::Context;
 use hafleet_vrrp::packet::{Advertisement, GROUP_V4};
 use tokio::{runtime, sync::mpsc};
 
-use super::{
-    held::HeldAddress,
-    interfaces,
-    line::Line,
-    served::Served,
-};
+use super::{held::HeldAddress, interfaces, line::Line, served::Served};
 use crate::{
     config::Instance,
     net::{
@@ -72,7 +67,8 @@ async fn release_with(instances: &[Instance], mut netlink: Netlink) -> anyhow::R
     }
     let mut answer = Vec::new();
     for served in &routers {
-        let here: Vec<&HeldAddress> = served.addresses.iter().filter(|held| is_leftover(served, held, &lines)).collect();
+        let here: Vec<&HeldAddress> =
+            served.addresses.iter().filter(|held| is_leftover(served, held, &lines)).collect();
         if here.is_empty() {
             continue;
         }
@@ -112,7 +108,10 @@ async fn remove(here: &[&HeldAddress], netlink: &mut Netlink, released: &mut Rel
         let event = netlink.events.recv().await.context("the netlink thread ended")?;
         let Event::Done { ticket, result, .. } = event else { continue };
         answered += 1;
-        let text = usize::try_from(ticket).ok().and_then(|at| here.get(at)).map_or_else(String::new, |held| held.text());
+        let text = usize::try_from(ticket)
+            .ok()
+            .and_then(|at| here.get(at))
+            .map_or_else(String::new, |held| held.text());
         match result {
             Ok(()) => released.removed.push(text),
             Err(error) => released.errors.push(format!("cannot remove {text}: {error}")),

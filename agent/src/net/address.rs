@@ -55,11 +55,15 @@ pub async fn carry_out(handle: &Handle, index: u32, action: Action, spec: &Addre
             *request.message_mut() = new_address(index, spec);
             request.execute().await.map_err(kernel_error)
         }
-        Action::Delete => match handle.address().del(old_address(index, spec)).execute().await.map_err(kernel_error) {
-            // EADDRNOTAVAIL: the address is gone; ENODEV: the interface is.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::ENODEV)) => Ok(()),
-            result => result,
-        },
+        Action::Delete => {
+            match handle.address().del(old_address(index, spec)).execute().await.map_err(kernel_error) {
+                // EADDRNOTAVAIL: the address is gone; ENODEV: the interface is.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::ENODEV)) => {
+                    Ok(())
+                }
+                result => result,
+            }
+        }
     }
 }
 
@@ -114,7 +118,7 @@ fn old_address(index: u32, spec: &AddressSpec) -> AddressMessage {
 
 /// The kernel's unit. Rounded up, never 0 (which it refuses) and never "for ever".
 fn whole_seconds(lease: Duration) -> u32 {
-    let seconds = lease.as_secs() + u64::from(lease.subsec_nanos() > 0);
+    let seconds = lease.as_secs().saturating_add(u64::from(lease.subsec_nanos() > 0));
     u32::try_from(seconds).unwrap_or(u32::MAX - 1).clamp(1, u32::MAX - 1)
 }
 

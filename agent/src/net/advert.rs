@@ -135,7 +135,12 @@ pub fn parse(packet: &[u8]) -> Result<Received<'_>, Malformed> {
         return Err(Malformed::NotVrrp);
     }
     let payload = packet.get(header_len..total_len).ok_or(Malformed::Truncated { len, total_len })?;
-    Ok(Received { source: header.get_source(), destination: header.get_destination(), ttl: header.get_ttl(), payload })
+    Ok(Received {
+        source: header.get_source(),
+        destination: header.get_destination(),
+        ttl: header.get_ttl(),
+        payload,
+    })
 }
 
 fn ip_packet(source: Ipv4Addr, destination: Ipv4Addr, id: u16, payload: &[u8]) -> io::Result<Vec<u8>> {
@@ -184,7 +189,10 @@ mod tests {
     fn a_captured_packet_is_read() {
         let captured = bytes(KEEPALIVED);
         let received = parse(&captured).unwrap();
-        assert_eq!(received, Received { source: SOURCE, destination: GROUP_V4, ttl: 255, payload: &captured[20..] });
+        assert_eq!(
+            received,
+            Received { source: SOURCE, destination: GROUP_V4, ttl: 255, payload: &captured[20..] }
+        );
     }
 
     #[test]

@@ -137,7 +137,9 @@ mod tests {
     #[test]
     fn a_reply_names_its_sender_and_a_request_is_none() {
         let (mac, address) = (MacAddr::new(2, 0, 0, 0, 0, 1), Ipv4Addr::new(192, 168, 178, 3));
-        let frame = |operation| arp_frame(&Arp { operation, sender: (mac, address), target: (MacAddr::zero(), address) });
+        let frame = |operation| {
+            arp_frame(&Arp { operation, sender: (mac, address), target: (MacAddr::zero(), address) })
+        };
         assert_eq!(answer(&frame(ArpOperations::Reply)), Some((address, mac)));
         assert_eq!(answer(&frame(ArpOperations::Request)), None);
     }

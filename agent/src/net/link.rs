@@ -76,8 +76,12 @@ impl Interface {
         is_virtual: impl Fn(&Address) -> bool,
         current: Option<IpAddr>,
     ) -> Option<IpAddr> {
-        let own: Vec<IpAddr> =
-            self.addresses.iter().filter(|present| !is_virtual(present)).map(|present| present.address).collect();
+        let own: Vec<IpAddr> = self
+            .addresses
+            .iter()
+            .filter(|present| !is_virtual(present))
+            .map(|present| present.address)
+            .collect();
         match current {
             Some(current) if own.contains(&current) => Some(current),
             Some(_) | None => own.first().copied(),
@@ -88,7 +92,8 @@ impl Interface {
 impl Address {
     /// Reads an `RTM_NEWADDR`; `None` without an address.
     pub fn from_message(message: &AddressMessage) -> Option<Self> {
-        let find = |wanted: fn(&AddressAttribute) -> Option<IpAddr>| message.attributes.iter().find_map(wanted);
+        let find =
+            |wanted: fn(&AddressAttribute) -> Option<IpAddr>| message.attributes.iter().find_map(wanted);
         // On a point-to-point link IFA_ADDRESS is the peer's; IFA_LOCAL is ours.
         #[allow(clippy::wildcard_enum_match_arm)]
         let local = find(|attribute| match attribute {

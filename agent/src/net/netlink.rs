@@ -212,7 +212,9 @@ impl Kernel {
                     let result = match (index, operation.action) {
                         (Some(index), action) => carry_out(handle, index, action, &operation.spec).await,
                         (None, Action::Delete) => Ok(()),
-                        (None, Action::Add | Action::Renew) => Err(io::Error::from_raw_os_error(libc::ENODEV)),
+                        (None, Action::Add | Action::Renew) => {
+                            Err(io::Error::from_raw_os_error(libc::ENODEV))
+                        }
                     };
                     (operation, result)
                 }
@@ -331,12 +333,13 @@ impl Kernel {
             let mut request = self.handle.address().get();
             request.message_mut().header.family = AddressFamily::Inet;
             request.message_mut().header.index = interface.index;
-            let messages: Vec<AddressMessage> = match request.execute().try_collect().await.map_err(kernel_error) {
-                Ok(messages) => messages,
-                // Deleted between the two questions.
-                Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Vec::new(),
-                Err(error) => return Err(error),
-            };
+            let messages: Vec<AddressMessage> =
+                match request.execute().try_collect().await.map_err(kernel_error) {
+                    Ok(messages) => messages,
+                    // Deleted between the two questions.
+                    Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Vec::new(),
+                    Err(error) => return Err(error),
+                };
             interface.addresses = messages
                 .iter()
                 .filter(|message| message.header.index == interface.index)
@@ -359,7 +362,9 @@ impl Kernel {
     fn reconnect(&mut self) {
         match request_handle() {
             Ok(handle) => self.handle = handle,
-            Err(error) => tracing::error!(%error, "cannot reopen the netlink socket; trying again in a second"),
+            Err(error) => {
+                tracing::error!(%error, "cannot reopen the netlink socket; trying again in a second")
+            }
         }
     }
 }
@@ -392,7 +397,8 @@ impl Changes {
                 return;
             };
             // Messages are aligned to four bytes.
-            let len = usize::try_from(message.header.length).unwrap_or(usize::MAX).max(16).next_multiple_of(4);
+            let len =
+                usize::try_from(message.header.length).unwrap_or(usize::MAX).max(16).next_multiple_of(4);
             self.note(message.payload);
             rest = rest.get(len..).unwrap_or(&[]);
         }

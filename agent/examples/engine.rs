@@ -1,0 +1,139 @@
+//! The engine alone, without the agent around it: what `tests/engine` runs in network namespaces, and the shortest way
+//! to see it work. Reports go to standard output, one a line; `snapshot`, `probe ADDRESS` and `stop` are read from standard
+//! input. SIGTERM and the end of standard input stop it.
+//!
+//! ```text
+//! engine FILE            agent.toml, or keepalived.conf if it ends in .conf
+//! engine release FILE    removes what a dead engine left behind
+//! ```
+
+use std::{io::BufRead, net::IpAddr, path::PathBuf, thread, time::Duration};
+
+use anyhow::Context;
+use ha_agent::{
+    config::{Inputs, Instance, load},
+    driver::{self, ArpObservation, Command, EngineSnapshot, Report},
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, oneshot},
+};
+
+fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::DEBUG).init();
+    let mut arguments = std::env::args().skip(1);
+    let first = arguments.next().context("usage: engine [release] FILE")?;
+    if first == "release" {
+        let file = arguments.next().context("usage: engine release FILE")?;
+        for released in driver::release(&instances(file.into())?)? {
+            println!("released {} {:?} {:?}", released.instance, released.removed, released.errors);
+        }
+        return Ok(());
+    }
+    let instances = instances(first.into())?;
+    tokio::runtime::Runtime::new()?.block_on(run(instances))
+}
+
+fn instances(file: PathBuf) -> anyhow::Result<Vec<Instance>> {
+    let is_keepalived = file.extension().is_some_and(|extension| extension == "conf");
+    let file = Some(file);
+    let inputs = if is_keepalived {
+        Inputs { keepalived: file, ..Inputs::default() }
+    } else {
+        Inputs { native: file, ..Inputs::default() }
+    };
+    Ok(load(&inputs)?.config.instances)
+}
+
+async fn run(instances: Vec<Instance>) -> anyhow::Result<()> {
+    let driver::Engine { commands, mut reports, thread } = driver::start(instances)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut lines = standard_input();
+    loop {
+        tokio::select! {
+            Some(report) = reports.recv() => tell(&report),
+            line = lines.recv() => match line {
+                Some(line) => obey(&line, &commands).await?,
+                None => break,
+            },
+            _ = terminate.recv() => break,
+        }
+    }
+    let (reply, stopped) = oneshot::channel();
+    commands.send(Command::Stop(reply)).await.ok().context("the engine is gone")?;
+    stopped.await.context("the engine is gone")?;
+    while let Some(report) = reports.recv().await {
+        tell(&report);
+    }
+    thread.join().ok().context("the engine thread panicked")
+}
+
+/// The lines of standard input, as they come.
+fn standard_input() -> mpsc::Receiver<String> {
+    let (sender, lines) = mpsc::channel(16);
+    thread::spawn(move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+async fn obey(line: &str, commands: &mpsc::Sender<Command>) -> anyhow::Result<()> {
+    match line.split_once(' ').unwrap_or((line, "")) {
+        ("snapshot", _) => {
+            let (reply, answer) = oneshot::channel();
+            commands.send(Command::Snapshot(reply)).await.ok().context("the engine is gone")?;
+            show(&answer.await.context("the engine is gone")?);
+        }
+        ("probe", target) => {
+            let (reply, answer) = oneshot::channel();
+            let targets = vec![target.parse::<IpAddr>()?];
+            let timeout = Duration::from_millis(300);
+            commands
+                .send(Command::Probe { targets, timeout, reply })
+                .await
+                .ok()
+                .context("the engine is gone")?;
+            for ArpObservation { interface, target, macs, error } in answer.await? {
+                println!("probe {interface} {target} {} {error}", macs.join(","));
+            }
+        }
+        _ => println!("unknown {line}"),
+    }
+    Ok(())
+}
+
+fn tell(report: &Report) {
+    match report {
+        Report::Transition { instance, from, to, reason, detail, mono_us, .. } => {
+            println!("transition {instance} {from} {to} {reason} {mono_us} {detail}");
+        }
+        Report::Address { instance, address, what, detail, mono_us, .. } => {
+            println!("address {instance} {address} {what} {mono_us} {detail}");
+        }
+    }
+}
+
+fn show(snapshot: &EngineSnapshot) {
+    for instance in &snapshot.instances {
+        println!(
+            "snapshot {} {} source={:?} carrier={} present={:?} master={:?} sent={} accepted={} rejected={}",
+            instance.config.name,
+            instance.state,
+            instance.source,
+            instance.carrier,
+            instance.addresses_present,
+            instance.master_source,
+            instance.adverts_sent,
+            instance.adverts_accepted,
+            snapshot.packets_rejected,
+        );
+    }
+    for (interface, heard) in &snapshot.heard {
+        println!("heard {interface} {} {} {} {:?}", heard.vrid, heard.source, heard.accepted, heard.rejected);
+    }
+    println!("end");
+}
