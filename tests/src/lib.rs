@@ -3,3 +3,4 @@
 //! The tests themselves are in `tests/tests/`, the programs that run inside the lab in `src/bin/`.
 
 pub mod lab;
+pub mod postgres;

@@ -5,10 +5,12 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
 use sqlx::{
+    ConnectOptions, Connection,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -19,6 +21,9 @@ use super::{engine::Db, error::StoreError, url::DatabaseUrl};
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long SQLite waits for another process that writes (a backup program, `sqlite3`).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the step to the write-ahead log is tried, and the pause between.
+const BUSY_ATTEMPTS: u32 = 50;
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// Readers beside SQLite's one writer.
 const SQLITE_READERS: u32 = 4;
 /// Connections of one coordinator to PostgreSQL, whose default allows 100 in all.
@@ -33,7 +38,7 @@ pub(super) async fn connect(url: &DatabaseUrl) -> Result<Db, StoreError> {
 }
 
 async fn connect_sqlite(url: &DatabaseUrl, path: &Path) -> Result<Db, StoreError> {
-    create_private(path, false).map_err(|source| StoreError::CreateFile { path: path.to_owned(), source })?;
+    create(path).map_err(|source| StoreError::CreateFile { path: path.to_owned(), source })?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         // Readers and the writer do not wait for each other.
@@ -43,12 +48,19 @@ async fn connect_sqlite(url: &DatabaseUrl, path: &Path) -> Result<Db, StoreError
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT);
     let open = |source| StoreError::Open { url: url.clone(), source };
-    let write = SqlitePoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options.clone())
-        .await
-        .map_err(open)?;
+    let write = SqlitePoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_TIMEOUT);
+    let mut attempts = 1;
+    let write = loop {
+        match write.clone().connect_with(options.clone()).await {
+            // Another program makes the same new file at this moment. The step to the write-ahead log is the one that
+            // SQLite does not wait for by itself.
+            Err(error) if is_busy(&error) && attempts < BUSY_ATTEMPTS => {
+                attempts += 1;
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            connected => break connected.map_err(open)?,
+        }
+    };
     let read = SqlitePoolOptions::new()
         .max_connections(SQLITE_READERS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -76,8 +88,8 @@ async fn connect_postgres(url: &DatabaseUrl, options: &PgConnectOptions) -> Resu
 
 /// Copies a SQLite database into a new file.
 pub(super) async fn backup(db: &Db, path: &Path) -> Result<(), StoreError> {
-    let read = match db {
-        Db::Sqlite { read, .. } => read,
+    let options = match db {
+        Db::Sqlite { write, .. } => write.connect_options(),
         Db::Postgres(pool) => {
             let url = DatabaseUrl::Postgres(Box::new((*pool.connect_options()).clone()));
             return Err(StoreError::BackupNotSqlite { url: url.to_string() });
@@ -87,46 +99,59 @@ pub(super) async fn backup(db: &Db, path: &Path) -> Result<(), StoreError> {
     if path.try_exists().map_err(file)? {
         return Err(file(io::ErrorKind::AlreadyExists.into()));
     }
-    // Made aside and then renamed, so that a half copy never bears the name.
-    let part = part_of(path);
-    create_private(&part, true).map_err(file)?;
+    // Made aside, so that a half copy never bears the name.
+    let part = create_aside(path).map_err(file)?;
     let copied = match part.to_str() {
         None => Err(file(io::Error::new(io::ErrorKind::InvalidInput, "the path is not UTF-8"))),
-        Some(part) => sqlx::query("VACUUM INTO $1")
-            .bind(part)
-            .execute(read)
+        Some(part) => copy_sqlite(&options, part)
             .await
-            .map(|_| ())
             .map_err(|source| StoreError::Backup { path: path.to_owned(), source }),
     };
     let finished = copied.and_then(|()| {
         File::open(&part).and_then(|copy| copy.sync_all()).map_err(file)?;
-        // `link` refuses to replace a file that came into being meanwhile; `rename` would not.
+        // Unlike a rename, a link never replaces a file that came into being meanwhile.
         fs::hard_link(&part, path).map_err(file)
     });
     let removed = fs::remove_file(&part).map_err(file);
     finished.and(removed)
 }
 
-fn part_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    PathBuf::from(name)
+/// By a connection of its own: it only reads, and neither the writer nor a reader waits for it.
+async fn copy_sqlite(options: &SqliteConnectOptions, target: &str) -> sqlx::Result<()> {
+    let mut connection = options.connect().await?;
+    sqlx::query("VACUUM INTO $1").bind(target).execute(&mut connection).await?;
+    connection.close().await
 }
 
-/// Makes an empty file that only its owner can read; SQLite gives its log and index the same mode.
-fn create_private(path: &Path, must_be_new: bool) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).mode(0o600);
-    if must_be_new {
-        // Left behind by a backup that was killed.
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        options.create_new(true);
-    } else {
-        options.create(true).truncate(false);
+fn is_busy(error: &sqlx::Error) -> bool {
+    // SQLITE_BUSY, plain or with its extended code in the upper bits.
+    let code =
+        error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
+}
+
+/// Makes the database file, empty, if it is missing.
+///
+/// It is made under another name and then linked: to close a descriptor of a file that SQLite has open elsewhere in this
+/// process would take SQLite's locks away.
+fn create(path: &Path) -> io::Result<()> {
+    if path.try_exists()? {
+        return Ok(());
     }
-    options.open(path).map(|_| ())
+    let aside = create_aside(path)?;
+    let linked = match fs::hard_link(&aside, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    };
+    linked.and(fs::remove_file(&aside))
+}
+
+/// Makes an empty file beside `path` that only its owner can read; SQLite gives its log and index the same mode.
+fn create_aside(path: &Path) -> io::Result<PathBuf> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.{}.part", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
+    let name = PathBuf::from(name);
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&name)?;
+    Ok(name)
 }

@@ -464,5 +464,5 @@ fn not_contiguous(node: &str, journal_id: &str, expected: i64, got: i64) -> Stor
 /// What lies between the last committed event and the oldest that can still come.
 fn gap_after(acked: i64, first_seq: i64, new: &[Line<'_>]) -> Option<(i64, i64)> {
     let oldest = new.first().map_or(first_seq, |line| line.seq.min(first_seq));
-    (oldest - 1 > acked).then_some((acked + 1, oldest - 1))
+    (oldest - 1 > acked).then(|| (acked + 1, oldest - 1))
 }

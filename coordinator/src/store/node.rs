@@ -61,9 +61,8 @@ impl Store {
     /// # Errors
     /// The database refuses.
     pub async fn save_node(&self, node: &NodeRow) -> Result<(), StoreError> {
-        let saved =
-            on_writer!(self, |db| {
-                sqlx::query(
+        let saved = on_writer!(self, |db| {
+            sqlx::query(
             "INSERT INTO nodes (name, site, first_seen_us, last_seen_us, agent_version, certificate_serial, \
                                 certificate_not_after_us, revoked_at_us) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
@@ -87,7 +86,7 @@ impl Store {
         .execute(db)
         .await
         .map(|_| ())
-            });
+        });
         saved.map_err(|source| StoreError::Write { what: format!("node {}", node.name), source })
     }
 

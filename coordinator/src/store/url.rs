@@ -66,7 +66,7 @@ impl fmt::Display for DatabaseUrl {
                 let database = options.get_database().unwrap_or(user);
                 match options.get_socket() {
                     Some(socket) => {
-                        write!(f, "postgres://{user}@/{database}?host={}&port={port}", socket.display())
+                        write!(f, "postgres:///{database}?host={}&port={port}&user={user}", socket.display())
                     }
                     None => write!(f, "postgres://{user}@{}:{port}/{database}", options.get_host()),
                 }
@@ -117,8 +117,10 @@ mod tests {
         assert!(!format!("{url:?}").contains("hunter2"));
         let error = DatabaseUrl::from_str("postgres://u:hunter2@db:notaport/fleet").expect_err("a bad port");
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
-        let socket: DatabaseUrl =
-            "postgres://fleet@/ha?host=/run/postgresql&port=5433".parse().expect("a socket");
-        assert_eq!(socket.to_string(), "postgres://fleet@/ha?host=/run/postgresql&port=5433");
+        let socket: DatabaseUrl = "postgres:///ha?host=/run/postgresql&port=5433&user=fleet&password=hunter2"
+            .parse()
+            .expect("a socket");
+        assert_eq!(socket.to_string(), "postgres:///ha?host=/run/postgresql&port=5433&user=fleet");
+        assert!(!format!("{socket:?}").contains("hunter2"));
     }
 }

@@ -1,0 +1,57 @@
+//! One set of cases, run on a SQLite file and on a PostgreSQL that the run starts by itself: are the two one database?
+//!
+//! Every case gets an empty database of its own. Nextest runs every test in a process of its own; therefore all cases of
+//! one engine are one test, which starts one server, prints the name of each case and tells every one that failed.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing there")]
+
+mod alert;
+mod audit;
+mod crash;
+mod event;
+mod fixture;
+mod node;
+mod open;
+mod outbox;
+mod schema;
+mod token;
+mod transition;
+mod user;
+
+use fixture::{Case, Engine, run};
+
+/// Names each case by its module and function.
+macro_rules! cases {
+    ($($module:ident: $($case:ident),+;)+) => {
+        vec![$($(
+            (concat!(stringify!($module), "_", stringify!($case)), (|fixture| Box::pin($module::$case(fixture))) as Case)
+        ),+),+]
+    };
+}
+
+fn cases() -> Vec<(&'static str, Case)> {
+    cases! {
+        open: again_keeps_everything, newer_schema_is_refused, edited_schema_is_refused, at_once_by_many,
+            nothing_answers_after_close, backup_is_for_sqlite;
+        node: upsert, unknown, revocation_stays, listed_by_bytes, snapshot_is_the_latest, snapshot_of_nobody;
+        event: append_and_ack, duplicates_are_left_alone, holes_are_refused, gap_is_recorded, gap_without_events,
+            new_journal_counts_anew, unknown_node, numbers_at_their_ends, nul_in_text, every_kind, many_rows,
+            two_streams_of_one_journal, cancelled_append_leaves_nothing, prune, prune_in_steps;
+        transition: newest_oldest_first, filters, backlogs_keep_each_journals_order, every_state;
+        alert: upsert, messages_or_nothing, wrong_id, filters, numbers, every_word;
+        outbox: due_in_order, delivered_once, failed_then_given_up, prune;
+        token: spent_once, refusals, of_many_spenders_one_wins, bad_rows, listed_newest_first;
+        user: upsert, every_role;
+        audit: newest_first, only_ever_added;
+        crash: killed_writer_leaves_whole_transactions;
+    }
+}
+
+#[test]
+fn every_case_on_sqlite() {
+    run(Engine::Sqlite, cases());
+}
+
+#[test]
+fn every_case_on_postgres() {
+    run(Engine::Postgres, cases());
+}
