@@ -14,7 +14,8 @@ const DOUBLE_HOLD: Duration = Duration::from_secs(3);
 
 /// From the moment that `heir` also holds the address until it is the only one.
 fn double_hold(fleet: &Fleet, heir: &str) -> Duration {
-    wait_for("the heir to hold the address", SOON, || Ok(fleet.holders().contains(&heir).then_some(()))).unwrap();
+    wait_for("the heir to hold the address", SOON, || Ok(fleet.holders().contains(&heir).then_some(())))
+        .unwrap();
     let takeover = Instant::now();
     wait_for("one holder", SOON, || Ok((fleet.holders() == [heir]).then_some(()))).unwrap();
     takeover.elapsed()
@@ -98,15 +99,23 @@ fn a_coordinator_away_for_a_minute_moves_nothing_and_misses_nothing() {
     fleet.coordinator.serve().unwrap();
     fleet.wait_for_holder(Some("lb01"));
     // lb01: start, MASTER (the first life); stop, start, MASTER twice. lb02: start, two takeovers and two returns.
-    let expected = BTreeMap::from([("lb01".to_string(), 2 + 2 * 3), ("lb02".to_string(), 1 + 4), ("lb03".to_string(), 1)]);
+    let expected = BTreeMap::from([
+        ("lb01".to_string(), 2 + 2 * 3),
+        ("lb02".to_string(), 1 + 4),
+        ("lb03".to_string(), 1),
+    ]);
     let transitions = wait_for("every transition", SOON, || {
         let transitions = fleet.coordinator.transitions()?;
-        let counts: BTreeMap<_, _> = sequences(&transitions).into_iter().map(|(node, seqs)| (node, seqs.len())).collect();
+        let counts: BTreeMap<_, _> =
+            sequences(&transitions).into_iter().map(|(node, seqs)| (node, seqs.len())).collect();
         Ok((counts == expected).then_some(transitions))
     })
     .unwrap_or_else(|error| panic!("{error:#}: {:#?}", fleet.coordinator.transitions().unwrap()));
     for (node, sequences) in sequences(&transitions) {
-        assert!(sequences.is_sorted_by(|a, b| a < b), "{node}'s transitions are out of order or doubled: {sequences:?}");
+        assert!(
+            sequences.is_sorted_by(|a, b| a < b),
+            "{node}'s transitions are out of order or doubled: {sequences:?}"
+        );
     }
     for node in ["lb01", "lb02", "lb03"] {
         let mut state = "INIT".to_string();

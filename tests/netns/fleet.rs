@@ -30,7 +30,9 @@ impl Fleet {
         let coordinator = Coordinator::start_with(&mut lab, coordinator).unwrap();
         let (mut hosts, mut agents) = (Vec::new(), Vec::new());
         for (number, priority) in priorities.iter().enumerate() {
-            let host = lab.host(&format!("lb{:02}", number + 1), &format!("192.168.178.{}/24", 130 + number)).unwrap();
+            let host = lab
+                .host(&format!("lb{:02}", number + 1), &format!("192.168.178.{}/24", 130 + number))
+                .unwrap();
             coordinator.join(&host).unwrap();
             agents.push(start(&host, *priority));
             hosts.push(host);

@@ -43,10 +43,13 @@ fn faults_do_what_they_say() {
     let carrier = || two.run("cat", &["/sys/class/net/ens33/carrier"]).unwrap();
     assert_eq!(carrier().trim(), "1", "isolation keeps the carrier");
     two.rejoin(Segment::Service).unwrap();
-    wait_for("the way back", Duration::from_secs(5), || Ok(reachable("192.168.178.131").then_some(()))).unwrap();
+    wait_for("the way back", Duration::from_secs(5), || Ok(reachable("192.168.178.131").then_some(())))
+        .unwrap();
 
     two.unplug(Segment::Service).unwrap();
-    wait_for("loss of carrier", Duration::from_secs(5), || Ok((carrier().trim() == "0").then_some(()))).unwrap();
+    wait_for("loss of carrier", Duration::from_secs(5), || Ok((carrier().trim() == "0").then_some(())))
+        .unwrap();
     two.plug(Segment::Service).unwrap();
-    wait_for("the way back", Duration::from_secs(5), || Ok(reachable("192.168.178.131").then_some(()))).unwrap();
+    wait_for("the way back", Duration::from_secs(5), || Ok(reachable("192.168.178.131").then_some(())))
+        .unwrap();
 }

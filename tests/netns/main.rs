@@ -4,6 +4,7 @@
 mod failover;
 mod fleet;
 mod lab;
+mod notify;
 mod refusals;
 mod split_brain;
 mod tutorial;

@@ -11,7 +11,8 @@ use crate::fleet::{Fleet, SOON, VIP, configuration};
 /// Runs a program of ours to its end: exit code, and everything it printed.
 fn outcome(host: &Host, name: &str, arguments: &[&str]) -> (i32, String) {
     let output = host.command(program(name).unwrap()).args(arguments).output().unwrap();
-    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    let text =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     (output.status.code().unwrap(), text)
 }
 
@@ -40,12 +41,7 @@ fn a_broken_configuration_names_its_place_and_changes_nothing() {
              192.168.178.3\n    }\n}\n",
             &["typo.conf:3:5", "virtual_routerid", "virtual_router_id"],
         ),
-        (
-            "--config",
-            "syntax.toml",
-            "node = \"lb01\"\n[[instance]\nname = \"web\"\n",
-            &["syntax.toml:2:"],
-        ),
+        ("--config", "syntax.toml", "node = \"lb01\"\n[[instance]\nname = \"web\"\n", &["syntax.toml:2:"]),
         (
             "--config",
             "key.toml",
@@ -64,7 +60,9 @@ fn a_broken_configuration_names_its_place_and_changes_nothing() {
         let file = host.write(name, text).unwrap();
         let file = file.to_str().unwrap();
         let state_dir = agent_state_dir(&host);
-        for command in [&["check", flag, file][..], &["run", flag, file, "--state-dir", state_dir.to_str().unwrap()]] {
+        for command in
+            [&["check", flag, file][..], &["run", flag, file, "--state-dir", state_dir.to_str().unwrap()]]
+        {
             let (code, printed) = outcome(&host, "ha-agent", command);
             assert_eq!(code, 1, "{command:?}: {printed}");
             for words in *expected {
@@ -80,11 +78,15 @@ fn wrong_used_and_foreign_tokens_are_refused_with_their_reason() {
     let mut lab = Lab::new().unwrap();
     let coordinator = Coordinator::start(&mut lab).unwrap();
     let host = lab.host("lb01", "192.168.178.130/24").unwrap();
-    let token = coordinator.json(&["node", "token", "--node", "lb01"]).unwrap()["token"].as_str().unwrap().to_string();
+    let token = coordinator.json(&["node", "token", "--node", "lb01"]).unwrap()["token"]
+        .as_str()
+        .unwrap()
+        .to_string();
     let state_dir = agent_state_dir(&host);
     let join = |token: &str, name: &str| {
         let coordinator = coordinator.address();
-        let arguments = ["join", "--coordinator", &coordinator, "--token", token, "--name", name, "--state-dir"];
+        let arguments =
+            ["join", "--coordinator", &coordinator, "--token", token, "--name", name, "--state-dir"];
         outcome(&host, "ha-agent", &[&arguments[..], &[state_dir.to_str().unwrap()]].concat())
     };
 

@@ -16,7 +16,8 @@ fn both_hold(fleet: &Fleet) -> Instant {
 
 fn confirmed(fleet: &Fleet, both: Instant) -> serde_json::Value {
     let finding =
-        wait_for("split_brain.confirmed", SOON, || fleet.coordinator.finding("split_brain.confirmed")).unwrap();
+        wait_for("split_brain.confirmed", SOON, || fleet.coordinator.finding("split_brain.confirmed"))
+            .unwrap();
     let took = both.elapsed();
     assert!(took <= CONFIRMED, "confirmed after {took:?}: {finding:#}");
     assert_eq!(finding["severity"], "critical");
@@ -33,7 +34,8 @@ fn resolved(fleet: &Fleet) {
     .unwrap();
     assert_eq!(fleet.holders(), ["lb01"]);
     let findings = fleet.coordinator.findings().unwrap();
-    let of_kind: Vec<_> = findings.iter().filter(|finding| finding["kind"] == "split_brain.confirmed").collect();
+    let of_kind: Vec<_> =
+        findings.iter().filter(|finding| finding["kind"] == "split_brain.confirmed").collect();
     assert_eq!(of_kind.len(), 1, "one split brain, one finding: {findings:#?}");
     assert_eq!(of_kind[0]["status"], "resolved");
 }

@@ -61,7 +61,9 @@ impl Pair {
             seen = host.inet_lines("ens33")?;
             Ok((seen == expected).then_some(()))
         })
-        .unwrap_or_else(|_| panic!("{step}, {}: expected {expected:#?}, but `ip addr` says {seen:#?}", host.name()));
+        .unwrap_or_else(|_| {
+            panic!("{step}, {}: expected {expected:#?}, but `ip addr` says {seen:#?}", host.name())
+        });
     }
 
     fn stop(&self, agent: &mut Process) {
@@ -89,7 +91,8 @@ fn single(lease: Lease, lb01_conf: &str, lb02_conf: &str) {
 }
 
 fn dual_master(lease: Lease) {
-    let (lb01_conf, lb02_conf) = (include_str!("../tutorial/dual-lb01.conf"), include_str!("../tutorial/dual-lb02.conf"));
+    let (lb01_conf, lb02_conf) =
+        (include_str!("../tutorial/dual-lb01.conf"), include_str!("../tutorial/dual-lb02.conf"));
     let pair = Pair::new(lease);
     let mut lb01 = pair.start(&pair.lb01, lb01_conf);
     let mut lb02 = pair.start(&pair.lb02, lb02_conf);
@@ -115,17 +118,29 @@ fn dual_master(lease: Lease) {
 
 #[test]
 fn single_instance_without_lease() {
-    single(Lease::Off, include_str!("../tutorial/single-lb01.conf"), include_str!("../tutorial/single-lb02.conf"));
+    single(
+        Lease::Off,
+        include_str!("../tutorial/single-lb01.conf"),
+        include_str!("../tutorial/single-lb02.conf"),
+    );
 }
 
 #[test]
 fn single_instance_with_the_default_lease() {
-    single(Lease::Default, include_str!("../tutorial/single-lb01.conf"), include_str!("../tutorial/single-lb02.conf"));
+    single(
+        Lease::Default,
+        include_str!("../tutorial/single-lb01.conf"),
+        include_str!("../tutorial/single-lb02.conf"),
+    );
 }
 
 #[test]
 fn nginx_pair_with_the_default_lease() {
-    single(Lease::Default, include_str!("../tutorial/nginx-lb01.conf"), include_str!("../tutorial/nginx-lb02.conf"));
+    single(
+        Lease::Default,
+        include_str!("../tutorial/nginx-lb01.conf"),
+        include_str!("../tutorial/nginx-lb02.conf"),
+    );
 }
 
 #[test]

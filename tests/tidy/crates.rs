@@ -40,7 +40,8 @@ fn the_edges_between_our_crates_are_the_drawn_ones() {
         let allowed = edges
             .get(package.name.as_str())
             .unwrap_or_else(|| panic!("{} is new: say in EDGES what it may use", package.name));
-        for dependency in package.dependencies.iter().filter(|dependency| members.contains(&dependency.name)) {
+        for dependency in package.dependencies.iter().filter(|dependency| members.contains(&dependency.name))
+        {
             assert!(
                 allowed.contains(dependency.name.as_str()),
                 "forbidden edge: {} -> {}",
@@ -57,7 +58,9 @@ fn the_cores_are_pure() {
         if !["hafleet-vrrp", "hafleet-fleet"].contains(&package.name.as_str()) {
             continue;
         }
-        for dependency in package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal) {
+        for dependency in
+            package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal)
+        {
             let name = dependency.name.as_str();
             assert!(CORE_DEPENDENCIES.contains(&name), "{} must stay pure, but uses {name}", package.name);
         }
@@ -70,15 +73,20 @@ fn the_cores_are_pure() {
 #[test]
 fn licences_and_bans_are_those_of_deny_toml() {
     let deny: toml::Table = read(&root().join("deny.toml")).parse().unwrap();
-    let allowed: BTreeSet<&str> =
-        deny["licenses"]["allow"].as_array().unwrap().iter().map(|licence| licence.as_str().unwrap()).collect();
+    let allowed: BTreeSet<&str> = deny["licenses"]["allow"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|licence| licence.as_str().unwrap())
+        .collect();
     let banned: BTreeSet<&str> =
         deny["bans"]["deny"].as_array().unwrap().iter().map(|ban| ban["crate"].as_str().unwrap()).collect();
     let metadata = metadata();
     let used: BTreeSet<_> =
         metadata.resolve.as_ref().unwrap().nodes.iter().map(|node| node.id.clone()).collect();
     for package in metadata.packages.iter().filter(|package| used.contains(&package.id)) {
-        let licence = package.license.as_deref().unwrap_or_else(|| panic!("{} names no licence", package.name));
+        let licence =
+            package.license.as_deref().unwrap_or_else(|| panic!("{} names no licence", package.name));
         assert!(acceptable(licence, &allowed), "{} is under {licence}", package.name);
         assert!(!banned.contains(package.name.as_str()), "{} is banned by deny.toml", package.name);
     }
@@ -87,7 +95,9 @@ fn licences_and_bans_are_those_of_deny_toml() {
 /// Each operand of AND must have one allowed operand of OR. SPDX expressions in use nest no deeper than that.
 fn acceptable(licence: &str, allowed: &BTreeSet<&str>) -> bool {
     licence.replace('/', " OR ").split(" AND ").all(|part| {
-        part.trim_matches(['(', ')', ' ']).split(" OR ").any(|one| allowed.contains(one.trim_matches(['(', ')', ' '])))
+        part.trim_matches(['(', ')', ' '])
+            .split(" OR ")
+            .any(|one| allowed.contains(one.trim_matches(['(', ')', ' '])))
     })
 }
 

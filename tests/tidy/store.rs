@@ -10,7 +10,11 @@ fn both_engines_have_the_same_migrations() {
     assert!(!sqlite.is_empty(), "no migrations found");
     assert_eq!(sqlite, postgres, "migrations/sqlite and migrations/postgres differ");
     for (number, name) in sqlite.iter().enumerate() {
-        assert!(name.starts_with(&format!("{:04}_", number + 1)), "{name} is out of line: number {} was due", number + 1);
+        assert!(
+            name.starts_with(&format!("{:04}_", number + 1)),
+            "{name} is out of line: number {} was due",
+            number + 1
+        );
     }
 }
 

@@ -8,7 +8,8 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use hafleet_tests::lab::{
-    AgentConfiguration, Coordinator, Direction, Host, Lab, Outage, Probe, Process, remove_kept, start_agent, wait_for,
+    AgentConfiguration, Coordinator, Direction, Host, Lab, Outage, Probe, Process, remove_kept, start_agent,
+    wait_for,
 };
 
 const VIP: &str = "192.168.178.3";
@@ -71,20 +72,27 @@ fn demo(keep: bool) -> Result<()> {
         let fresh = |node: &&serde_json::Value| node["fresh"] == true;
         Ok((nodes.as_array().into_iter().flatten().filter(fresh).count() == 3).then_some(()))
     })?;
-    summary.add(format!("lb01 won the election, {} ms after the last agent's start", started.elapsed().as_millis()));
+    summary.add(format!(
+        "lb01 won the election, {} ms after the last agent's start",
+        started.elapsed().as_millis()
+    ));
     show(&coordinator, &["status"])?;
     kernel(&fleet[0].0)?;
 
-    act(2, "A client asks the virtual IP every millisecond; lb01's agent is stopped as systemd would (SIGTERM)");
-    let outage = failover(&coordinator, &client, "lb02", || {
-        fleet[0].1.terminate(SOON).map(drop)
-    })?;
+    act(
+        2,
+        "A client asks the virtual IP every millisecond; lb01's agent is stopped as systemd would (SIGTERM)",
+    );
+    let outage = failover(&coordinator, &client, "lb02", || fleet[0].1.terminate(SOON).map(drop))?;
     summary.add(format!("planned stop of lb01: {}", told(&outage)));
     println!("   lb01 comes back and, having the higher priority, takes the address back:");
     fleet[0].1 = start_agent(&fleet[0].0, AgentConfiguration::Native(&configuration("lb01", 150)), &[])?;
     coordinator.wait_for_holder(VIP, Some("lb01"), SOON)?;
 
-    act(3, "lb01's agent is killed (SIGKILL): nobody says goodbye, and the kernel withdraws the address by its lease");
+    act(
+        3,
+        "lb01's agent is killed (SIGKILL): nobody says goodbye, and the kernel withdraws the address by its lease",
+    );
     let outage = failover(&coordinator, &client, "lb02", || fleet[0].1.kill())?;
     summary.add(format!("kill -9 on lb01: {}", told(&outage)));
     wait_for("lb01's kernel to drop the address", Duration::from_secs(10), || {
@@ -96,7 +104,10 @@ fn demo(keep: bool) -> Result<()> {
     act(4, "The history that the coordinator kept");
     show(&coordinator, &["get", "transitions"])?;
 
-    act(5, "A firewall rule on lb01 drops VRRP (IP protocol 112); management stays up: two hosts hold the address");
+    act(
+        5,
+        "A firewall rule on lb01 drops VRRP (IP protocol 112); management stays up: two hosts hold the address",
+    );
     fleet[0].0.drop_vrrp(Direction::Both)?;
     wait_for("a second master", SOON, || Ok(fleet[1].0.holds(VIP)?.then_some(())))?;
     let both = Instant::now();
@@ -107,7 +118,10 @@ fn demo(keep: bool) -> Result<()> {
     for expected in ["lb01", "lb02", "something filters VRRP"] {
         ensure!(text.contains(expected), "the finding does not say {expected:?}: {text}");
     }
-    summary.add(format!("split brain of lb01 and lb02 confirmed {} ms after both were MASTER", took.as_millis()));
+    summary.add(format!(
+        "split brain of lb01 and lb02 confirmed {} ms after both were MASTER",
+        took.as_millis()
+    ));
     show(&coordinator, &["status"])?;
     show(&coordinator, &["explain", VIP])?;
 
@@ -120,7 +134,10 @@ fn demo(keep: bool) -> Result<()> {
     })?;
     let holders: Vec<_> = fleet.iter().map(|(host, ..)| host.holds(VIP)).collect::<Result<_>>()?;
     ensure!(holders == [true, false, false], "holders after healing: {holders:?}");
-    summary.add(format!("healed: one holder and the finding resolved {} ms later", healed.elapsed().as_millis()));
+    summary.add(format!(
+        "healed: one holder and the finding resolved {} ms later",
+        healed.elapsed().as_millis()
+    ));
     show(&coordinator, &["get", "findings", "--all"])?;
 
     println!("\nWhat was seen, on real processes, kernel addresses and mTLS:");
@@ -192,7 +209,8 @@ fn kept_file() -> std::path::PathBuf {
 }
 
 fn leave(mut lab: Lab, coordinator: Coordinator, fleet: Vec<(Host, Process, Process)>) -> Result<()> {
-    let name = lab.directory().file_name().and_then(|name| name.to_str()).context("the lab has no name")?.to_owned();
+    let name =
+        lab.directory().file_name().and_then(|name| name.to_str()).context("the lab has no name")?.to_owned();
     fs::write(lab.directory().join("kept"), "")?;
     fs::write(kept_file(), &name)?;
     println!(

@@ -25,7 +25,9 @@ fn main() -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["echo", address, name] => echo(address.parse()?, name),
         ["probe", address] => probe(address.parse()?),
-        ["junk", source, vrid, count, seed] => junk(source.parse()?, vrid.parse()?, count.parse()?, seed.parse()?),
+        ["junk", source, vrid, count, seed] => {
+            junk(source.parse()?, vrid.parse()?, count.parse()?, seed.parse()?)
+        }
         _ => bail!("usage: lab echo ADDRESS NAME | lab probe ADDRESS | lab junk SOURCE VRID COUNT SEED"),
     }
 }
@@ -63,7 +65,9 @@ fn junk(source: Ipv4Addr, vrid: u8, count: u32, seed: u64) -> Result<()> {
         let mut packet: Vec<u8> = (0..byte() % 64).map(|_| byte()).collect();
         // Every other one begins like a real advert of version 2 or 3 with priority 254.
         if number % 2 == 0 {
-            for (place, value) in packet.iter_mut().zip([if number % 4 == 0 { 0x21 } else { 0x31 }, vrid, 254, 1]) {
+            for (place, value) in
+                packet.iter_mut().zip([if number % 4 == 0 { 0x21 } else { 0x31 }, vrid, 254, 1])
+            {
                 *place = value;
             }
         }
@@ -114,7 +118,8 @@ fn probe(address: Ipv4Addr) -> Result<()> {
     let end = Instant::now();
     receiver.join().ok();
     let seen = seen.lock().map_err(|_| anyhow::anyhow!("the receiver panicked"))?;
-    let tail = seen.last_answer.map_or(end - start, |last| end - last).saturating_sub(Duration::from_millis(20));
+    let tail =
+        seen.last_answer.map_or(end - start, |last| end - last).saturating_sub(Duration::from_millis(20));
     let outage = Outage {
         sent,
         lost: sent.saturating_sub(seen.answered),

@@ -112,7 +112,11 @@ impl Coordinator {
         let output = self.hactl(arguments)?;
         match output.status.code() {
             Some(0 | 1) => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-            _ => bail!("hactl {arguments:?} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr)),
+            _ => bail!(
+                "hactl {arguments:?} ended with {}: {}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr)
+            ),
         }
     }
 
@@ -136,7 +140,11 @@ impl Coordinator {
 
     /// All findings, resolved ones included.
     pub fn findings(&self) -> Result<Vec<Value>> {
-        Ok(self.json(&["get", "findings", "--all", "--limit", "1000"])?.as_array().cloned().unwrap_or_default())
+        Ok(self
+            .json(&["get", "findings", "--all", "--limit", "1000"])?
+            .as_array()
+            .cloned()
+            .unwrap_or_default())
     }
 
     /// The stored transitions.
@@ -159,7 +167,10 @@ impl Coordinator {
         let state_dir = state_dir.to_str().context("the state directory is not UTF-8")?;
         let coordinator = self.address();
         let arguments = ["join", "--coordinator", &coordinator, "--token", &token, "--name", host.name()];
-        host.run(program("ha-agent")?, &[&arguments[..], &["--site", "dc1", "--state-dir", state_dir]].concat())?;
+        host.run(
+            program("ha-agent")?,
+            &[&arguments[..], &["--site", "dc1", "--state-dir", state_dir]].concat(),
+        )?;
         Ok(())
     }
 }

@@ -111,7 +111,10 @@ impl Lab {
 
     fn attach(&self, host: &Host, segment: Segment, interface: &str, address: &str) -> Result<()> {
         let (namespace, switch, port) = (host.namespace(), self.switch(), host.port(segment));
-        ip(&["-n", &switch, "link", "add", &port, "type", "veth", "peer", "name", interface, "netns", namespace])?;
+        ip(&[
+            "-n", &switch, "link", "add", &port, "type", "veth", "peer", "name", interface, "netns",
+            namespace,
+        ])?;
         ip(&["-n", &switch, "link", "set", &port, "master", segment.bridge(), "up"])?;
         ip(&["-n", namespace, "addr", "add", address, "brd", "+", "dev", interface, "noprefixroute"])?;
         ip(&["-n", namespace, "link", "set", interface, "up"])?;
@@ -166,7 +169,11 @@ impl Segment {
 }
 
 /// Asks again every 10 ms until `question` has an answer; an error after `within`, with `what` in it.
-pub fn wait_for<T>(what: &str, within: Duration, mut question: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub fn wait_for<T>(
+    what: &str,
+    within: Duration,
+    mut question: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let start = Instant::now();
     let mut last = None;
     loop {
@@ -200,7 +207,11 @@ fn ip(arguments: &[&str]) -> Result<String> {
 fn run(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("starting {command:?}"))?;
     if !output.status.success() {
-        bail!("{command:?} failed with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "{command:?} failed with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -42,7 +42,8 @@ impl Probe {
     pub fn wait_for_server(&self, name: &str, within: Duration) -> Result<()> {
         wait_for(&format!("an answer from {name}"), within, || {
             let log = self.process.log();
-            let last = log.lines().rev().find_map(|line| line.rsplit_once(" from ").or(line.rsplit_once(" by ")));
+            let last =
+                log.lines().rev().find_map(|line| line.rsplit_once(" from ").or(line.rsplit_once(" by ")));
             Ok(last.is_some_and(|(_, server)| server == name).then_some(()))
         })
     }
