@@ -1,0 +1,169 @@
+//! The accept loop.
+//!
+//! One task accepts; each connection's handshake is a task of its own, so that a peer that stalls holds up nobody.
+//! Finished connections go through a bounded channel to the gRPC server. Everything is cancel-safe: dropping a task
+//! closes its socket.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
+
+use crate::{
+    identity::certificate::{self, ClientCertificate},
+    tls::{Reason, RefusedHandshakes},
+};
+
+/// Connections alive at once, handshakes included.
+const CONNECTIONS_MAX: usize = 4096;
+/// Connections that the gRPC server has not taken yet.
+const READY_MAX: usize = 64;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// After an error of `accept` (usually: out of file descriptors).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Connections whose handshake has succeeded.
+pub type Incoming = ReceiverStream<Result<Connection, io::Error>>;
+
+/// Who is at the other end.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Its certificate; without one only `Enroll` is served.
+    pub certificate: Option<Arc<ClientCertificate>>,
+}
+
+/// One accepted TLS connection.
+pub struct Connection {
+    stream: TlsStream<TcpStream>,
+    peer: Peer,
+    /// Held while the connection lives.
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Starts accepting. It ends when the returned stream is dropped.
+pub fn accept(listener: TcpListener, acceptor: TlsAcceptor, refused: Arc<RefusedHandshakes>) -> Incoming {
+    let (ready, incoming) = mpsc::channel(READY_MAX);
+    tokio::spawn(accept_loop(listener, acceptor, refused, ready));
+    ReceiverStream::new(incoming)
+}
+
+async fn accept_loop(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    refused: Arc<RefusedHandshakes>,
+    ready: mpsc::Sender<Result<Connection, io::Error>>,
+) {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let accepted = tokio::select! {
+            () = ready.closed() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection; trying again in {ACCEPT_PAUSE:?}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
+            refused.record(address, Reason::TooMany, &format!("the bound is {CONNECTIONS_MAX}"));
+            continue;
+        };
+        let (acceptor, refused, ready) = (acceptor.clone(), Arc::clone(&refused), ready.clone());
+        tokio::spawn(async move {
+            if let Some(connection) = handshake(stream, address, acceptor, &refused, permit).await {
+                // An error means that the server is shutting down; the connection closes.
+                let _ = ready.send(Ok(connection)).await;
+            }
+        });
+    }
+}
+
+async fn handshake(
+    stream: TcpStream,
+    address: SocketAddr,
+    acceptor: TlsAcceptor,
+    refused: &RefusedHandshakes,
+    permit: OwnedSemaphorePermit,
+) -> Option<Connection> {
+    // Probes and heartbeats are small and must not wait for each other.
+    let _ = stream.set_nodelay(true);
+    let stream = match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            refused.record(address, Reason::of(&error), &error.to_string());
+            return None;
+        }
+        Err(_) => {
+            refused.record(address, Reason::TimedOut, &format!("{} s", HANDSHAKE_TIMEOUT.as_secs()));
+            return None;
+        }
+    };
+    let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let certificate = match leaf.map(certificate::parse).transpose() {
+        Ok(certificate) => certificate.map(Arc::new),
+        Err(error) => {
+            refused.record(address, Reason::NamesNobody, &error.to_string());
+            return None;
+        }
+    };
+    Some(Connection { stream, peer: Peer { address, certificate }, _permit: permit })
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
