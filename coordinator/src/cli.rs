@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{config, identity::ca::ServerName};
+use crate::{config, identity::ca::ServerName, store::DatabaseUrl};
 
 /// Hears every agent of a fleet, keeps its history, finds what no single host can see, and tells people
 #[derive(Debug, Parser)]
@@ -71,8 +71,8 @@ pub struct Init {
     #[arg(long, value_name = "PORT", default_value_t = 7443)]
     pub port: u16,
     /// sqlite:PATH or postgres://…; default: SQLite in the data dir
-    #[arg(long, value_name = "URL", value_parser = database, env = "HAFLEET_DATABASE", hide_env_values = true)]
-    pub database: Option<String>,
+    #[arg(long, value_name = "URL", env = "HAFLEET_DATABASE", hide_env_values = true)]
+    pub database: Option<DatabaseUrl>,
     /// Make everything anew although the data dir is in use; the old files are moved aside, not deleted, and every
     /// node must join again
     #[arg(long)]
@@ -89,8 +89,8 @@ pub struct Inputs {
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// sqlite:PATH or postgres://…; overrides `database`
-    #[arg(long, value_name = "URL", value_parser = database, env = "HAFLEET_DATABASE", hide_env_values = true)]
-    pub database: Option<String>,
+    #[arg(long, value_name = "URL", env = "HAFLEET_DATABASE", hide_env_values = true)]
+    pub database: Option<DatabaseUrl>,
 }
 
 /// `serve`.
@@ -123,14 +123,6 @@ pub struct Backup {
     /// The file to make; it must not exist
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-}
-
-fn database(text: &str) -> Result<String, String> {
-    if config::is_database(text) {
-        Ok(text.to_owned())
-    } else {
-        Err("expected sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE".to_owned())
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::store::DatabaseUrl;
+
 /// The CA's certificate.
 pub const CA_CERTIFICATE: &str = "ca.pem";
 /// The CA's key.
@@ -73,9 +75,9 @@ impl DataDir {
         self.path.join(name)
     }
 
-    /// The database URL of the embedded default.
-    pub fn default_database(&self) -> String {
-        format!("sqlite:{}", self.join(DATABASE).display())
+    /// The embedded database.
+    pub fn default_database(&self) -> DatabaseUrl {
+        DatabaseUrl::Sqlite(self.join(DATABASE))
     }
 
     /// Those files of `init` that are there already.

@@ -8,7 +8,7 @@ use crate::{
     clock::{Clock, rfc3339},
     data_dir::{ADMIN_CONTEXT, CA_CERTIFICATE, CA_KEY, DataDir, DataDirError, SERVER_CERTIFICATE, SERVER_KEY},
     identity::ca::{Ca, CaError, ServerName},
-    store::{Role, Store, StoreError},
+    store::{DatabaseUrl, Role, Store, StoreError, UserRow},
 };
 
 /// The user that `init` makes.
@@ -24,7 +24,7 @@ pub struct Request {
     /// The port that the context file names.
     pub port: u16,
     /// The database, if not SQLite in the data dir.
-    pub database: Option<String>,
+    pub database: Option<DatabaseUrl>,
     /// Move what is there aside.
     pub force: bool,
 }
@@ -104,7 +104,8 @@ pub async fn init(request: &Request) -> Result<Made, InitError> {
 
     let database = request.database.clone().unwrap_or_else(|| dir.default_database());
     let store = Store::open(&database).await?;
-    store.put_user(ADMIN, Role::Admin, clock.now_us()).await?;
+    let user = UserRow { name: ADMIN.into(), role: Role::Admin, created_at_us: clock.now_us(), revoked: false };
+    store.save_user(&user).await?;
     store.close().await;
 
     dir.write(CA_CERTIFICATE, ca.pem())?;

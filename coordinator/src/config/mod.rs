@@ -14,7 +14,8 @@ use std::{
 
 use hafleet_fleet::Windows;
 pub use problem::{Problem, Problems};
-pub(crate) use raw::is_database;
+
+use crate::store::DatabaseUrl;
 
 /// Where the configuration is looked for when none is named.
 pub const DEFAULT_PATH: &str = "/etc/hafleet/coordinator.toml";
@@ -30,8 +31,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// CA, keys, database.
     pub data_dir: PathBuf,
-    /// `sqlite:PATH` or `postgres://…`; `None` is SQLite in the data dir.
-    pub database: Option<String>,
+    /// `None` is SQLite in the data dir.
+    pub database: Option<DatabaseUrl>,
     /// How long a node's certificate is valid.
     pub node_certificate_lifetime: Duration,
     /// The address people reach the coordinator by, for links in messages.

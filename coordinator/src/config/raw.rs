@@ -14,7 +14,10 @@ use super::{
     Config, DEFAULT_DATA_DIR, DEFAULT_LISTEN, Email, Problem, Problems, Receiver, ReceiverKind, SmtpCredentials,
     SmtpSecurity, Webhook,
 };
-use crate::identity::{self, ca::NODE_LIFETIME};
+use crate::{
+    identity::{self, ca::NODE_LIFETIME},
+    store::{DatabaseUrl, DatabaseUrlError},
+};
 
 const TOP_KEYS: &[&str] =
     &["listen", "data_dir", "database", "node_certificate_lifetime", "external_url", "windows", "receiver"];
@@ -151,7 +154,7 @@ impl Reader<'_> {
         Config {
             listen: self.listen(raw.listen.as_ref()),
             data_dir: raw.data_dir.map_or_else(|| DEFAULT_DATA_DIR.into(), |dir| self.dir.join(dir.get_ref())),
-            database: raw.database.map(|database| self.database(database)),
+            database: raw.database.as_ref().and_then(|database| self.database(database)),
             node_certificate_lifetime: self.lifetime(raw.node_certificate_lifetime.as_ref()),
             external_url: raw.external_url.map(Spanned::into_inner).unwrap_or_default(),
             windows,
@@ -171,13 +174,15 @@ impl Reader<'_> {
         }
     }
 
-    fn database(&mut self, database: Spanned<String>) -> String {
-        if !is_database(database.get_ref()) {
-            let message =
-                "`database`: expected \"sqlite:PATH\" or \"postgres://USER:PASSWORD@HOST:PORT/DATABASE\"".to_owned();
-            self.problem(&database.span(), message);
+    fn database(&mut self, database: &Spanned<String>) -> Option<DatabaseUrl> {
+        match database.get_ref().parse() {
+            Ok(url) => Some(url),
+            Err(error) => {
+                let error: DatabaseUrlError = error;
+                self.problem(&database.span(), format!("`database`: {error}"));
+                None
+            }
         }
-        database.into_inner()
     }
 
     fn lifetime(&mut self, lifetime: Option<&Spanned<String>>) -> Duration {
@@ -411,11 +416,6 @@ impl Reader<'_> {
     fn problem(&mut self, span: &Range<usize>, message: String) {
         self.problems.push(Problem::at(self.text, span, message));
     }
-}
-
-/// Whether a text can be the `database` setting.
-pub(crate) fn is_database(text: &str) -> bool {
-    ["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme))
 }
 
 /// `; did you mean `x`?` for the nearest known word, or all of them when none is near.

@@ -34,7 +34,8 @@ fn malformed<T>(field: &str, what: impl Into<String>) -> Checked<T> {
 }
 
 impl Malformed {
-    fn within(mut self, place: &str) -> Self {
+    /// The same, with the place that the message was in.
+    pub fn within(mut self, place: &str) -> Self {
         self.field = format!("{place}.{}", self.field);
         self
     }
@@ -158,7 +159,8 @@ fn bounded(field: &str, len: usize, max: usize) -> Checked<()> {
     if len <= max { Ok(()) } else { malformed(field, format!("{len} entries; at most {max} make sense")) }
 }
 
-fn text(field: &str, text: &str) -> Checked<String> {
+/// A text of bearable length.
+pub fn text(field: &str, text: &str) -> Checked<String> {
     if text.len() <= TEXT_MAX {
         Ok(text.to_owned())
     } else {
