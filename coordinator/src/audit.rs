@@ -150,7 +150,12 @@ async fn write_all(store: Store, mut rows: mpsc::Receiver<AuditRow>) {
     while let Some(row) = rows.recv().await {
         if let Err(error) = store.append_audit(&row).await {
             let error = anyhow::Error::new(error);
-            tracing::error!(action = row.action, actor = row.actor, detail = row.detail, "not in the audit log: {error:#}");
+            tracing::error!(
+                action = row.action,
+                actor = row.actor,
+                detail = row.detail,
+                "not in the audit log: {error:#}"
+            );
         }
     }
 }

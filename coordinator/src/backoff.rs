@@ -33,9 +33,13 @@ mod tests {
 
     #[test]
     fn it_doubles_up_to_the_bound() {
-        let waits: Vec<_> = (1..=5).map(|n| after_attempts(n, Duration::from_secs(1), Duration::from_secs(5))).collect();
+        let waits: Vec<_> =
+            (1..=5).map(|n| after_attempts(n, Duration::from_secs(1), Duration::from_secs(5))).collect();
         assert_eq!(waits, [1, 2, 4, 5, 5].map(Duration::from_secs));
-        assert_eq!(after_attempts(1000, Duration::from_secs(1), Duration::from_secs(5)), Duration::from_secs(5));
+        assert_eq!(
+            after_attempts(1000, Duration::from_secs(1), Duration::from_secs(5)),
+            Duration::from_secs(5)
+        );
         let mut backoff = Backoff::STORE;
         let last = (0..20).map(|_| backoff.next()).last();
         assert_eq!(last, Some(Duration::from_secs(5)));

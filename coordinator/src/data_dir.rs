@@ -55,8 +55,13 @@ pub struct DataDirError {
 impl DataDir {
     /// The directory, made if it does not exist, and closed to everybody else.
     pub fn create(path: &Path) -> Result<Self, DataDirError> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(error("make the directory", path))?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(error("set the mode of", path))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(error("make the directory", path))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+            .map_err(error("set the mode of", path))?;
         Ok(Self { path: path.to_owned() })
     }
 
@@ -107,7 +112,8 @@ impl DataDir {
         let path = self.join(name);
         let new = self.join(&format!("{name}.new"));
         let write = || -> io::Result<()> {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
             file.set_permissions(fs::Permissions::from_mode(0o600))?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;

@@ -15,7 +15,8 @@ use std::{
 };
 
 use hafleet_fleet::{
-    Effect, Finding, Fleet, GroupKey, Input, Instant, NodeName, Probe, Windows, view::FleetView, view::GroupState,
+    Effect, Finding, Fleet, GroupKey, Input, Instant, NodeName, Probe, Windows, view::FleetView,
+    view::GroupState,
 };
 use hafleet_proto::v1;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};

@@ -5,14 +5,13 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use hafleet_fleet::{Evidence, Finding, FindingId, NodeName, Site};
+use hafleet_fleet::{Evidence, Finding, FindingId, NodeName, Site, UnknownCode};
 use hafleet_proto::v1;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::{instant, micros},
     store::FindingRow,
-    words,
 };
 
 /// One finding with plain fields. Instants are microseconds since the Unix epoch.
@@ -74,14 +73,13 @@ pub enum UnreadableFinding {
         source: serde_json::Error,
     },
     /// A code that this program does not know.
-    #[error("finding {id} has the unknown {what} `{code}`; was it written by a newer ha-coordinator?")]
+    #[error("finding {id} cannot be read; was it written by a newer ha-coordinator?")]
     Code {
         /// Which finding.
         id: String,
-        /// What kind of code.
-        what: &'static str,
-        /// The code.
-        code: String,
+        /// Which code.
+        #[source]
+        source: UnknownCode,
     },
 }
 
@@ -89,15 +87,15 @@ impl From<&Finding> for Record {
     fn from(finding: &Finding) -> Self {
         Self {
             id: finding.id.0.clone(),
-            kind: words::kind(finding.kind).into(),
-            severity: words::severity(finding.severity).into(),
+            kind: finding.kind.as_str().into(),
+            severity: finding.severity.as_str().into(),
             subject: finding.subject.clone(),
             site: finding.site.0.clone(),
-            status: words::status(finding.status).into(),
+            status: finding.status.as_str().into(),
             since_us: micros(finding.since),
             resolved_at_us: finding.resolved_at.map(micros),
             summary: finding.summary.clone(),
-            cause_code: words::cause(finding.cause_code).into(),
+            cause_code: finding.cause_code.as_str().into(),
             cause: finding.cause.clone(),
             action: finding.action.clone(),
             evidence: finding.evidence.iter().map(EvidenceRecord::from).collect(),
@@ -147,10 +145,10 @@ impl TryFrom<FindingRow> for Record {
         Ok(Self {
             id: row.id,
             kind: row.kind,
-            severity: words::severity(row.severity).into(),
+            severity: row.severity.as_str().into(),
             subject: row.subject,
             site: row.site,
-            status: words::status(row.status).into(),
+            status: row.status.as_str().into(),
             since_us: row.since_us,
             resolved_at_us: row.resolved_at_us,
             summary: row.summary,
@@ -166,10 +164,10 @@ impl TryFrom<FindingRow> for Record {
 pub fn restore(row: FindingRow) -> Result<Finding, UnreadableFinding> {
     let (severity, status) = (row.severity, row.status);
     let record = Record::try_from(row)?;
-    let unknown = |what, code: &str| UnreadableFinding::Code { id: record.id.clone(), what, code: code.to_owned() };
+    let unknown = |source| UnreadableFinding::Code { id: record.id.clone(), source };
     Ok(Finding {
-        kind: words::kind_of(&record.kind).ok_or_else(|| unknown("kind", &record.kind))?,
-        cause_code: words::cause_of(&record.cause_code).ok_or_else(|| unknown("cause", &record.cause_code))?,
+        kind: record.kind.parse().map_err(unknown)?,
+        cause_code: record.cause_code.parse().map_err(unknown)?,
         severity,
         status,
         since: instant(record.since_us),

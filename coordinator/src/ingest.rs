@@ -74,7 +74,10 @@ impl JournalReader {
             return Err(Malformed { field: "journal.events".into(), what });
         }
         let row = |(index, event)| {
-            self.row(event).map_err(|error| Malformed { field: format!("journal.events[{index}].{}", error.field), ..error })
+            self.row(event).map_err(|error| Malformed {
+                field: format!("journal.events[{index}].{}", error.field),
+                ..error
+            })
         };
         batch.events.iter().enumerate().map(row).collect()
     }
@@ -83,7 +86,8 @@ impl JournalReader {
         let malformed = |field: &str, what: String| Malformed { field: field.to_owned(), what };
         let stamp = event.stamp.as_ref().ok_or_else(|| malformed("stamp", "is missing".into()))?;
         if stamp.journal_id != self.journal_id {
-            let what = format!("`{}` is not the journal `{}` that Hello named", stamp.journal_id, self.journal_id);
+            let what =
+                format!("`{}` is not the journal `{}` that Hello named", stamp.journal_id, self.journal_id);
             return Err(malformed("stamp.journal_id", what));
         }
         if stamp.seq == 0 {
@@ -109,13 +113,20 @@ impl JournalReader {
             Event::Stopped(stopped) => {
                 (Happening::Stopped, border::text("stopped.reason", &stopped.reason)?, String::new())
             }
-            Event::Lost(lost) => {
-                (Happening::Lost, border::text("lost.at", &lost.at)?, format!("{} events were lost", lost.count))
-            }
+            Event::Lost(lost) => (
+                Happening::Lost,
+                border::text("lost.at", &lost.at)?,
+                format!("{} events were lost", lost.count),
+            ),
             Event::Address(address) => {
                 let detail = format!("{}: {}", address.address, address.detail);
-                let happening = Happening::Address { instance: border::text("address.instance", &address.instance)? };
-                (happening, border::text("address.what", &address.what)?, border::text("address.detail", &detail)?)
+                let happening =
+                    Happening::Address { instance: border::text("address.instance", &address.instance)? };
+                (
+                    happening,
+                    border::text("address.what", &address.what)?,
+                    border::text("address.detail", &detail)?,
+                )
             }
         };
         Ok(EventRow { seq: stamp.seq, what, reason, detail, at_us: stamp.at_us, mono_us: stamp.mono_us })
@@ -154,7 +165,8 @@ impl JournalReader {
 
     /// What was committed becomes history for the core and news for watchers.
     async fn tell(&self, shared: &Shared, event: &v1::Event, received_us: i64) -> Result<(), IngestError> {
-        let (Some(stamp), Some(v1::event::Event::Transition(transition))) = (&event.stamp, &event.event) else {
+        let (Some(stamp), Some(v1::event::Event::Transition(transition))) = (&event.stamp, &event.event)
+        else {
             return Ok(());
         };
         let change = border::state_change(stamp, transition)?;

@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use crate::{
     clock::{Clock, rfc3339},
-    data_dir::{ADMIN_CONTEXT, CA_CERTIFICATE, CA_KEY, DataDir, DataDirError, SERVER_CERTIFICATE, SERVER_KEY},
+    data_dir::{
+        ADMIN_CONTEXT, CA_CERTIFICATE, CA_KEY, DataDir, DataDirError, SERVER_CERTIFICATE, SERVER_KEY,
+    },
     identity::ca::{Ca, CaError, ServerName},
     store::{DatabaseUrl, Role, Store, StoreError, UserRow},
 };
@@ -104,7 +106,8 @@ pub async fn init(request: &Request) -> Result<Made, InitError> {
 
     let database = request.database.clone().unwrap_or_else(|| dir.default_database());
     let store = Store::open(&database).await?;
-    let user = UserRow { name: ADMIN.into(), role: Role::Admin, created_at_us: clock.now_us(), revoked: false };
+    let user =
+        UserRow { name: ADMIN.into(), role: Role::Admin, created_at_us: clock.now_us(), revoked: false };
     store.save_user(&user).await?;
     store.close().await;
 

@@ -11,8 +11,8 @@ use toml::{
 };
 
 use super::{
-    Config, DEFAULT_DATA_DIR, DEFAULT_LISTEN, Email, Problem, Problems, Receiver, ReceiverKind, SmtpCredentials,
-    SmtpSecurity, Webhook,
+    Config, DEFAULT_DATA_DIR, DEFAULT_LISTEN, Email, Problem, Problems, Receiver, ReceiverKind,
+    SmtpCredentials, SmtpSecurity, Webhook,
 };
 use crate::{
     identity::{self, ca::NODE_LIFETIME},
@@ -21,16 +21,8 @@ use crate::{
 
 const TOP_KEYS: &[&str] =
     &["listen", "data_dir", "database", "node_certificate_lifetime", "external_url", "windows", "receiver"];
-const WINDOW_KEYS: &[&str] = &[
-    "fresh",
-    "grace",
-    "agent_lost",
-    "split_brain",
-    "suspected_critical",
-    "no_master",
-    "resolve",
-    "probe",
-];
+const WINDOW_KEYS: &[&str] =
+    &["fresh", "grace", "agent_lost", "split_brain", "suspected_critical", "no_master", "resolve", "probe"];
 const RECEIVER_KEYS: &[&str] = &[
     "name",
     "type",
@@ -127,7 +119,8 @@ impl Reader<'_> {
             Ok(raw) => raw,
             Err(error) => {
                 let span = error.span().unwrap_or(0..0);
-                let key = key_at(document.get_ref(), &span).map(|key| format!("`{key}`: ")).unwrap_or_default();
+                let key =
+                    key_at(document.get_ref(), &span).map(|key| format!("`{key}`: ")).unwrap_or_default();
                 self.problem(&span, format!("{key}{}", error.message()));
                 return None;
             }
@@ -140,8 +133,16 @@ impl Reader<'_> {
         let windows = Windows {
             fresh: self.duration("windows.fresh", raw.windows.fresh.as_ref(), default.fresh),
             grace: self.duration("windows.grace", raw.windows.grace.as_ref(), default.grace),
-            agent_lost: self.duration("windows.agent_lost", raw.windows.agent_lost.as_ref(), default.agent_lost),
-            split_brain: self.duration("windows.split_brain", raw.windows.split_brain.as_ref(), default.split_brain),
+            agent_lost: self.duration(
+                "windows.agent_lost",
+                raw.windows.agent_lost.as_ref(),
+                default.agent_lost,
+            ),
+            split_brain: self.duration(
+                "windows.split_brain",
+                raw.windows.split_brain.as_ref(),
+                default.split_brain,
+            ),
             suspected_critical: self.duration(
                 "windows.suspected_critical",
                 raw.windows.suspected_critical.as_ref(),
@@ -153,7 +154,9 @@ impl Reader<'_> {
         };
         Config {
             listen: self.listen(raw.listen.as_ref()),
-            data_dir: raw.data_dir.map_or_else(|| DEFAULT_DATA_DIR.into(), |dir| self.dir.join(dir.get_ref())),
+            data_dir: raw
+                .data_dir
+                .map_or_else(|| DEFAULT_DATA_DIR.into(), |dir| self.dir.join(dir.get_ref())),
             database: raw.database.as_ref().and_then(|database| self.database(database)),
             node_certificate_lifetime: self.lifetime(raw.node_certificate_lifetime.as_ref()),
             external_url: raw.external_url.map(Spanned::into_inner).unwrap_or_default(),
@@ -168,7 +171,10 @@ impl Reader<'_> {
             (Ok(address), _) => address,
             (Err(_), listen) => {
                 let span = listen.map(Spanned::span).unwrap_or_default();
-                self.problem(&span, format!("`listen`: `{text}` is not ADDRESS:PORT, such as \"{DEFAULT_LISTEN}\""));
+                self.problem(
+                    &span,
+                    format!("`listen`: `{text}` is not ADDRESS:PORT, such as \"{DEFAULT_LISTEN}\""),
+                );
                 SocketAddr::from(([0, 0, 0, 0], 7443))
             }
         }
@@ -204,7 +210,8 @@ impl Reader<'_> {
                 self.problem(&raw.name.span(), format!("`receiver.name`: {error}"));
             }
             if !names.insert(raw.name.get_ref().clone()) {
-                let message = format!("`receiver.name`: there is already a receiver `{}`", raw.name.get_ref());
+                let message =
+                    format!("`receiver.name`: there is already a receiver `{}`", raw.name.get_ref());
                 self.problem(&raw.name.span(), message);
             }
             if let Some(kind) = self.receiver_kind(&raw) {
@@ -225,7 +232,10 @@ impl Reader<'_> {
                 let url = self.required(raw, "url", raw.url.as_ref())?;
                 let parsed = reqwest::Url::parse(url.get_ref()).ok();
                 if !parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
-                    self.problem(&url.span(), "`receiver.url`: expected http://HOST… or https://HOST…".to_owned());
+                    self.problem(
+                        &url.span(),
+                        "`receiver.url`: expected http://HOST… or https://HOST…".to_owned(),
+                    );
                 }
                 let ca_pem = self.file("receiver.ca", raw.ca.as_ref());
                 let timeout = self.duration("receiver.timeout", raw.timeout.as_ref(), TIMEOUT_DEFAULT);
@@ -244,10 +254,23 @@ impl Reader<'_> {
     fn email(&mut self, raw: &RawReceiver) -> Option<Email> {
         self.only(
             raw,
-            &["smtp", "port", "security", "username", "password", "password_file", "from", "to", "ca", "timeout"],
+            &[
+                "smtp",
+                "port",
+                "security",
+                "username",
+                "password",
+                "password_file",
+                "from",
+                "to",
+                "ca",
+                "timeout",
+            ],
         );
         let host = self.required(raw, "smtp", raw.smtp.as_ref());
-        let from = self.required(raw, "from", raw.from.as_ref()).and_then(|from| self.mailbox("receiver.from", from));
+        let from = self
+            .required(raw, "from", raw.from.as_ref())
+            .and_then(|from| self.mailbox("receiver.from", from));
         let security = match raw.security.as_ref().map(|security| security.get_ref().as_str()) {
             None | Some("starttls") => SmtpSecurity::Starttls,
             Some("tls") => SmtpSecurity::Tls,
@@ -286,7 +309,8 @@ impl Reader<'_> {
     fn credentials(&mut self, raw: &RawReceiver) -> Option<SmtpCredentials> {
         let password = match (&raw.password, &raw.password_file) {
             (Some(_), Some(file)) => {
-                let message = "`receiver.password_file`: give either `password` or `password_file`".to_owned();
+                let message =
+                    "`receiver.password_file`: give either `password` or `password_file`".to_owned();
                 self.problem(&file.span(), message);
                 None
             }
@@ -315,7 +339,8 @@ impl Reader<'_> {
     fn mailbox(&mut self, key: &str, address: &Spanned<String>) -> Option<lettre::message::Mailbox> {
         let mailbox = address.get_ref().parse();
         if mailbox.is_err() {
-            let message = format!("`{key}`: `{}` is not a mail address such as \"ops@example.org\"", address.get_ref());
+            let message =
+                format!("`{key}`: `{}` is not a mail address such as \"ops@example.org\"", address.get_ref());
             self.problem(&address.span(), message);
         }
         mailbox.ok()
@@ -347,7 +372,10 @@ impl Reader<'_> {
             ("password", raw.password.as_ref().map(Spanned::span)),
             ("password_file", raw.password_file.as_ref().map(Spanned::span)),
             ("from", raw.from.as_ref().map(Spanned::span)),
-            ("to", raw.to.as_ref().map(|to| to.first().map(Spanned::span).unwrap_or_else(|| raw.name.span()))),
+            (
+                "to",
+                raw.to.as_ref().map(|to| to.first().map(Spanned::span).unwrap_or_else(|| raw.name.span())),
+            ),
         ];
         for (key, span) in given {
             if let Some(span) = span
@@ -379,8 +407,10 @@ impl Reader<'_> {
             .and_then(|duration| Duration::try_from(duration).ok())
             .filter(|duration| !duration.is_zero());
         if parsed.is_none() {
-            let message =
-                format!("`{key}`: `{}` is not a duration such as \"500ms\", \"3s\", \"1h\" or \"7d\"", value.get_ref());
+            let message = format!(
+                "`{key}`: `{}` is not a duration such as \"500ms\", \"3s\", \"1h\" or \"7d\"",
+                value.get_ref()
+            );
             self.problem(&value.span(), message);
         }
         parsed.unwrap_or(default)

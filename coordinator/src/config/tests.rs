@@ -23,10 +23,10 @@ fn the_example_is_right() {
     let config = Config::parse(text, Path::new("/etc/hafleet/coordinator.toml")).unwrap();
     assert_eq!(config.receivers.len(), 1);
     // Every key that the example shows commented out must be right too.
-    let uncommented: String = text.lines().map(|line| line.strip_prefix("#~ ").unwrap_or(line)).fold(
-        String::new(),
-        |text, line| text + line + "\n",
-    );
+    let uncommented: String = text
+        .lines()
+        .map(|line| line.strip_prefix("#~ ").unwrap_or(line))
+        .fold(String::new(), |text, line| text + line + "\n");
     let dir = tempfile::tempdir().unwrap();
     for file in ["webhook-ca.pem", "smtp-password"] {
         fs::write(dir.path().join(file), "x\n").unwrap();
@@ -39,7 +39,10 @@ fn the_example_is_right() {
 #[test]
 fn everything_wrong_is_named_with_its_place() {
     assert_eq!(problems("lisen = \"x\""), "c.toml:1:1: unknown key `lisen`; did you mean `listen`?");
-    assert_eq!(problems("\nlisten = 7"), "c.toml:2:10: `listen`: invalid type: integer `7`, expected a string");
+    assert_eq!(
+        problems("\nlisten = 7"),
+        "c.toml:2:10: `listen`: invalid type: integer `7`, expected a string"
+    );
     assert_eq!(
         problems("listen = \"here\""),
         "c.toml:1:10: `listen`: `here` is not ADDRESS:PORT, such as \"0.0.0.0:7443\""
@@ -57,7 +60,9 @@ fn everything_wrong_is_named_with_its_place() {
         problems("[[receiver]]\nname = \"a\"\ntype = \"log\"\nurl = \"http://x/\""),
         "c.toml:4:7: `receiver.url` has no meaning for type `log`"
     );
-    let both = problems("[[receiver]]\nname = \"a\"\ntype = \"webhook\"\n[[receiver]]\nname = \"a\"\ntype = \"email\"");
+    let both = problems(
+        "[[receiver]]\nname = \"a\"\ntype = \"webhook\"\n[[receiver]]\nname = \"a\"\ntype = \"email\"",
+    );
     for expected in [
         "c.toml:3:8: receiver of type `webhook` needs `url`",
         "c.toml:5:8: `receiver.name`: there is already a receiver `a`",

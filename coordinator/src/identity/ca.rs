@@ -5,8 +5,8 @@ use std::{net::IpAddr, time::Duration};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
-    SerialNumber,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData,
+    SanType, SerialNumber,
 };
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, pem::PemObject};
 use sha2::{Digest, Sha256};
@@ -97,13 +97,15 @@ impl Ca {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key).map_err(issue)?;
-        let ca = Self { der: certificate.der().clone(), pem: certificate.pem(), issuer: Issuer::new(params, key) };
+        let ca =
+            Self { der: certificate.der().clone(), pem: certificate.pem(), issuer: Issuer::new(params, key) };
         Ok((ca, key_pem))
     }
 
     /// Reads an authority back.
     pub fn load(certificate_pem: &str, key_pem: &str) -> Result<Self, CaError> {
-        let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes()).map_err(CaError::CertificatePem)?;
+        let der =
+            CertificateDer::from_pem_slice(certificate_pem.as_bytes()).map_err(CaError::CertificatePem)?;
         let key = KeyPair::from_pem(key_pem).map_err(CaError::Key)?;
         let issuer = Issuer::from_ca_cert_der(&der, key).map_err(CaError::Key)?;
         Ok(Self { issuer, der, pem: certificate_pem.to_owned() })
@@ -130,9 +132,11 @@ impl Ca {
         let mut params = params(now_us, SERVER_BACKDATE, SERVER_LIFETIME)?;
         params.distinguished_name = common_name("hafleet coordinator");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.subject_alt_names = names.iter().map(ServerName::san).collect::<Result<_, _>>().map_err(|source| {
-            CaError::Issue { whom: whom.clone(), source }
-        })?;
+        params.subject_alt_names = names
+            .iter()
+            .map(ServerName::san)
+            .collect::<Result<_, _>>()
+            .map_err(|source| CaError::Issue { whom: whom.clone(), source })?;
         self.with_new_key(params, &whom)
     }
 
@@ -162,7 +166,12 @@ impl Ca {
         Ok(IssuedWithKey { certificate: self.sign(params, &key, whom)?, key_pem: key.serialize_pem() })
     }
 
-    fn sign(&self, mut params: CertificateParams, key: &impl PublicKeyData, whom: &str) -> Result<Issued, CaError> {
+    fn sign(
+        &self,
+        mut params: CertificateParams,
+        key: &impl PublicKeyData,
+        whom: &str,
+    ) -> Result<Issued, CaError> {
         let mut serial = [0u8; 16];
         getrandom::fill(&mut serial).map_err(CaError::Random)?;
         serial[0] &= 0x7f;
@@ -194,7 +203,9 @@ impl ServerName {
         }
         match rustls_pki_types::DnsName::try_from(text) {
             Ok(name) => Ok(Self::Dns(name.as_ref().to_owned())),
-            Err(_) => Err(format!("`{text}` is neither a host name nor an IP address (write it without a port)")),
+            Err(_) => {
+                Err(format!("`{text}` is neither a host name nor an IP address (write it without a port)"))
+            }
         }
     }
 
@@ -220,7 +231,8 @@ fn client(identity: &Identity, lifetime: Duration, now_us: i64) -> Result<Certif
     params.distinguished_name = common_name(&identity.to_string());
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     let uri = identity.uri();
-    let uri = uri.as_str().try_into().map_err(|source| CaError::Issue { whom: identity.to_string(), source })?;
+    let uri =
+        uri.as_str().try_into().map_err(|source| CaError::Issue { whom: identity.to_string(), source })?;
     params.subject_alt_names = vec![SanType::URI(uri)];
     Ok(params)
 }
@@ -228,7 +240,8 @@ fn client(identity: &Identity, lifetime: Duration, now_us: i64) -> Result<Certif
 fn params(now_us: i64, backdate: Duration, lifetime: Duration) -> Result<CertificateParams, CaError> {
     let now_s = now_us.div_euclid(1_000_000);
     let date = |at_s: i64| {
-        let date = ASN1Time::from_timestamp(at_s).map_err(|_| CaError::Date { at_us: at_s.saturating_mul(1_000_000) });
+        let date = ASN1Time::from_timestamp(at_s)
+            .map_err(|_| CaError::Date { at_us: at_s.saturating_mul(1_000_000) });
         date.map(|date| date.to_datetime())
     };
     let mut params = CertificateParams::default();

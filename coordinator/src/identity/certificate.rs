@@ -1,9 +1,11 @@
 //! What a client certificate says once its chain has been verified.
 
-use rustls_pki_types::CertificateDer;
+use std::net::IpAddr;
+
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 use x509_parser::{extensions::GeneralName, parse_x509_certificate};
 
-use crate::identity::{Identity, NameError};
+use crate::identity::{Identity, NameError, ca::ServerName};
 
 /// The facts of a verified client certificate that are checked again while its stream lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +27,9 @@ pub enum CertificateError {
     #[error("the certificate cannot be read as X.509")]
     Encoding,
     /// Not exactly one URI.
-    #[error("the certificate has {count} URI names; a client certificate of this coordinator has exactly one")]
+    #[error(
+        "the certificate has {count} URI names; a client certificate of this coordinator has exactly one"
+    )]
     Uris {
         /// How many it has.
         count: usize,
@@ -56,4 +60,37 @@ pub fn parse(der: &CertificateDer<'_>) -> Result<ClientCertificate, CertificateE
         not_after_us: certificate.validity().not_after.timestamp().saturating_mul(1_000_000),
         serial: certificate.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect(),
     })
+}
+
+/// The coordinator's own certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerCertificate {
+    /// Whom it names.
+    pub names: Vec<ServerName>,
+    /// Valid until, microseconds since the Unix epoch.
+    pub not_after_us: i64,
+}
+
+/// Reads the coordinator's own certificate.
+pub fn parse_server(pem: &str) -> Result<ServerCertificate, CertificateError> {
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| CertificateError::Encoding)?;
+    let (_, certificate) = parse_x509_certificate(&der).map_err(|_| CertificateError::Encoding)?;
+    let names = certificate.subject_alternative_name().map_err(|_| CertificateError::Encoding)?;
+    let names = names.iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(ServerName::Dns((*name).to_owned())),
+        GeneralName::IPAddress(bytes) => address(bytes).map(ServerName::Address),
+        _ => None,
+    });
+    Ok(ServerCertificate {
+        names: names.collect(),
+        not_after_us: certificate.validity().not_after.timestamp().saturating_mul(1_000_000),
+    })
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
+        16 => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
+        _ => None,
+    }
 }

@@ -51,10 +51,14 @@ pub enum EnrolError {
     #[error("the token is not known here; make a new one with `hactl node token`")]
     UnknownToken,
     /// Known id, wrong secret.
-    #[error("the secret of the token is wrong; copy the whole token, or make a new one with `hactl node token`")]
+    #[error(
+        "the secret of the token is wrong; copy the whole token, or make a new one with `hactl node token`"
+    )]
     WrongSecret,
     /// Spent.
-    #[error("the token was used already, by {by} at {at}; a token is good once: make a new one with `hactl node token`")]
+    #[error(
+        "the token was used already, by {by} at {at}; a token is good once: make a new one with `hactl node token`"
+    )]
     UsedToken {
         /// By which node.
         by: String,
@@ -68,7 +72,9 @@ pub enum EnrolError {
         at: String,
     },
     /// For another node.
-    #[error("the token is for the node {bound_to}, not for {node}; make one with `hactl node token --node {node}`")]
+    #[error(
+        "the token is for the node {bound_to}, not for {node}; make one with `hactl node token --node {node}`"
+    )]
     OtherNode {
         /// For this one.
         bound_to: String,
@@ -162,7 +168,8 @@ impl Registrar<'_> {
             return Err(EnrolError::NameTaken { node: node.clone() });
         }
         self.save(node, site, known, &issued, now_us).await?;
-        let detail = format!("from {peer} with token {}, valid until {}", token.id, rfc3339(issued.not_after_us));
+        let detail =
+            format!("from {peer} with token {}, valid until {}", token.id, rfc3339(issued.not_after_us));
         self.record(node, "enroll", detail).await?;
         Ok(issued)
     }
@@ -176,7 +183,8 @@ impl Registrar<'_> {
         let issued = self.issue(node, request_der)?;
         let site = Site(known.as_ref().map(|known| known.site.clone()).unwrap_or_default());
         self.save(node, &site, known, &issued, self.clock.now_us()).await?;
-        self.record(node, "renew", format!("from {peer}, valid until {}", rfc3339(issued.not_after_us))).await?;
+        self.record(node, "renew", format!("from {peer}, valid until {}", rfc3339(issued.not_after_us)))
+            .await?;
         Ok(issued)
     }
 

@@ -30,7 +30,9 @@ pub struct JoinToken {
 
 /// Why a text is no join token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this is not a join token: {what}. A token looks like `hat1.<64 hex digits>.<16 hex digits>.<64 hex digits>`")]
+#[error(
+    "this is not a join token: {what}. A token looks like `hat1.<64 hex digits>.<16 hex digits>.<64 hex digits>`"
+)]
 pub struct TokenFormatError {
     what: &'static str,
 }

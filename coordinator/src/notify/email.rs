@@ -40,16 +40,18 @@ impl Email {
             .tls(tls)
             .timeout(Some(config.timeout));
         if let Some(account) = &config.credentials {
-            transport = transport.credentials(Credentials::new(account.username.clone(), account.password.clone()));
+            transport =
+                transport.credentials(Credentials::new(account.username.clone(), account.password.clone()));
         }
         Ok(Self { from: config.from.clone(), to: config.to.clone(), transport: transport.build() })
     }
 
     /// One attempt.
     pub async fn deliver(&self, letter: &Letter<'_>) -> Result<(), NotTaken> {
-        let mail = self
-            .mail(letter)
-            .map_err(|error| NotTaken { why: format!("the mail cannot be written: {error}"), rejected: true })?;
+        let mail = self.mail(letter).map_err(|error| NotTaken {
+            why: format!("the mail cannot be written: {error}"),
+            rejected: true,
+        })?;
         match self.transport.send(mail).await {
             Ok(_) => Ok(()),
             Err(error) => {

@@ -9,7 +9,8 @@ use crate::{
 
 /// The one line that is read on a telephone.
 pub fn headline(record: &Record) -> String {
-    let word = if record.status == "resolved" { "RESOLVED".to_owned() } else { record.severity.to_uppercase() };
+    let word =
+        if record.status == "resolved" { "RESOLVED".to_owned() } else { record.severity.to_uppercase() };
     format!("[{word}] {} {}: {}", record.kind, record.subject, record.summary)
 }
 
@@ -28,9 +29,16 @@ fn whole(text: &mut String, record: &Record, now_us: i64) -> std::fmt::Result {
     match record.resolved_at_us {
         Some(resolved_us) => {
             let lasted = ago(resolved_us, record.since_us);
-            writeln!(text, "Since:    {}, over at {} (it lasted {lasted})", rfc3339(record.since_us), rfc3339(resolved_us))?;
+            writeln!(
+                text,
+                "Since:    {}, over at {} (it lasted {lasted})",
+                rfc3339(record.since_us),
+                rfc3339(resolved_us)
+            )?;
         }
-        None => writeln!(text, "Since:    {} ({} ago)", rfc3339(record.since_us), ago(now_us, record.since_us))?,
+        None => {
+            writeln!(text, "Since:    {} ({} ago)", rfc3339(record.since_us), ago(now_us, record.since_us))?
+        }
     }
     if !record.cause.is_empty() {
         writeln!(text, "Probably: {}", record.cause)?;

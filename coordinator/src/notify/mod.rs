@@ -204,7 +204,11 @@ impl Worker {
                     trouble.get_or_insert_with(|| self.parts.health.trouble());
                     let wait = backoff.next();
                     let error = anyhow::Error::new(error);
-                    tracing::error!(receiver = self.name, "{error:#}; trying again in {} ms", wait.as_millis());
+                    tracing::error!(
+                        receiver = self.name,
+                        "{error:#}; trying again in {} ms",
+                        wait.as_millis()
+                    );
                     tokio::time::sleep(wait).await;
                 }
             }
@@ -272,7 +276,12 @@ impl Worker {
     }
 
     async fn give_up(&self, row: &OutboxRow, why: &str) -> Result<(), StoreError> {
-        tracing::error!(receiver = self.name, message = row.id, finding = row.finding_id, "gave up a message: {why}");
+        tracing::error!(
+            receiver = self.name,
+            message = row.id,
+            finding = row.finding_id,
+            "gave up a message: {why}"
+        );
         self.parts.store.give_up(row.id, why, self.parts.clock.now_us()).await
     }
 }

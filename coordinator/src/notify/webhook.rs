@@ -54,10 +54,11 @@ impl Webhook {
     pub fn new(receiver: &str, config: &config::Webhook) -> Result<Self, String> {
         crate::tls::install_default_provider();
         // Nobody told us to follow a redirect, or to ask a proxy of the environment, with what may be confidential.
-        let mut client = Client::builder().timeout(config.timeout).redirect(redirect::Policy::none()).no_proxy();
+        let mut client =
+            Client::builder().timeout(config.timeout).redirect(redirect::Policy::none()).no_proxy();
         if let Some(pem) = &config.ca_pem {
-            let certificates =
-                reqwest::Certificate::from_pem_bundle(pem).map_err(|error| format!("`ca` is not PEM: {error}"))?;
+            let certificates = reqwest::Certificate::from_pem_bundle(pem)
+                .map_err(|error| format!("`ca` is not PEM: {error}"))?;
             client = client.tls_certs_only(certificates);
         } else if config.url.starts_with("http://") {
             client = client.tls_certs_only([]);
@@ -97,7 +98,10 @@ fn body<'a>(receiver: &'a str, letter: &Letter<'a>) -> Body<'a> {
         truncated_alerts: 0,
         status,
         receiver,
-        group_labels: BTreeMap::from([("alertname", record.kind.as_str()), ("subject", record.subject.as_str())]),
+        group_labels: BTreeMap::from([
+            ("alertname", record.kind.as_str()),
+            ("subject", record.subject.as_str()),
+        ]),
         common_labels: labels.clone(),
         common_annotations: annotations.clone(),
         external_url: letter.external_url,
@@ -129,7 +133,9 @@ fn annotations(record: &Record, now_us: i64) -> BTreeMap<&'static str, String> {
         ("finding", record.id.clone()),
     ]);
     let optional = [("cause", &record.cause), ("cause_code", &record.cause_code), ("action", &record.action)];
-    annotations.extend(optional.into_iter().filter(|(_, text)| !text.is_empty()).map(|(key, text)| (key, text.clone())));
+    annotations.extend(
+        optional.into_iter().filter(|(_, text)| !text.is_empty()).map(|(key, text)| (key, text.clone())),
+    );
     annotations
 }
 
@@ -153,7 +159,8 @@ mod tests {
 
     fn json(status: &str) -> serde_json::Value {
         let record = split_brain(status);
-        let letter = Letter { id: 1, record: &record, external_url: "https://c/", now_us: 1_700_000_002_000_000 };
+        let letter =
+            Letter { id: 1, record: &record, external_url: "https://c/", now_us: 1_700_000_002_000_000 };
         serde_json::to_value(body("ops", &letter)).unwrap()
     }
 

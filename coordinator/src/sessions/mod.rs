@@ -11,4 +11,4 @@ pub mod roster;
 mod stream;
 
 pub(crate) use stream::read_stored;
-pub use stream::serve;
+pub use stream::{ToAgentStream, serve};

@@ -72,7 +72,10 @@ impl ClockOffset {
         let upper = self.upper?.highest_at(now_us);
         let lower = self.lower.iter().map(|lower| lower.lowest_at(now_us)).max()?;
         let width = upper.saturating_sub(lower).max(0);
-        Some(Estimate { offset_us: lower.saturating_add(width / 2), uncertainty_us: width.unsigned_abs().div_ceil(2) })
+        Some(Estimate {
+            offset_us: lower.saturating_add(width / 2),
+            uncertainty_us: width.unsigned_abs().div_ceil(2),
+        })
     }
 }
 

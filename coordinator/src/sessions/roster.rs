@@ -123,7 +123,13 @@ impl Entry {
 impl Roster {
     /// Makes this the node's only stream; an older one is told to end. `announce` is called before anybody else can
     /// register or deregister, so that the core hears of streams in the order in which they are.
-    pub fn register(&self, node: &NodeName, peer: &str, outbound: Outbound, announce: impl FnOnce()) -> Registration {
+    pub fn register(
+        &self,
+        node: &NodeName,
+        peer: &str,
+        outbound: Outbound,
+        announce: impl FnOnce(),
+    ) -> Registration {
         let id = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
         let (end, ended) = watch::channel(None);
         let live = Live { session: id, peer: peer.to_owned(), outbound, end };

@@ -148,7 +148,9 @@ impl Stream {
             Err(ended) => ended,
         };
         match ended {
-            Ended::Refused { reason, detail } => refuse(&shared, &node, &peer, &outbound, reason, detail).await,
+            Ended::Refused { reason, detail } => {
+                refuse(&shared, &node, &peer, &outbound, reason, detail).await
+            }
             Ended::ByAgent | Ended::Broken(_) | Ended::Silent | Ended::Closing => {
                 tracing::info!(%node, peer, "stream ended: {ended}");
             }
@@ -172,7 +174,8 @@ impl Stream {
             });
         }
         self.check_certificate()?;
-        let site = identity::site_name(&hello.site).map_err(|error| protocol(format!("field `hello.site`: {error}")))?;
+        let site = identity::site_name(&hello.site)
+            .map_err(|error| protocol(format!("field `hello.site`: {error}")))?;
         border::journal_id(&hello.journal_id).map_err(|error| error.within("hello"))?;
         border::text("hello.agent_version", &hello.agent_version)?;
 
@@ -185,7 +188,8 @@ impl Stream {
         let connected = Input::NodeConnected { node: self.node.clone(), site: site.clone() };
         let place = self.shared.fleet.reserve().await?;
         let announce = || place.tell(connected, self.shared.clock.now());
-        let registration = self.shared.roster.register(&self.node, &self.peer, self.outbound.clone(), announce);
+        let registration =
+            self.shared.roster.register(&self.node, &self.peer, self.outbound.clone(), announce);
         self.shared.roster.with(&self.node, |entry| {
             entry.site = site.0.clone();
             entry.agent_version = hello.agent_version.clone();
@@ -222,7 +226,8 @@ impl Stream {
         }
         if self.certificate.not_after_us <= self.shared.clock.wall_us() {
             let until = crate::clock::rfc3339(self.certificate.not_after_us);
-            let detail = format!("the certificate ended at {until}; renew it before, or join again with a new token");
+            let detail =
+                format!("the certificate ended at {until}; renew it before, or join again with a new token");
             return Err(Ended::Refused { reason: "expired", detail });
         }
         Ok(())
@@ -366,7 +371,8 @@ impl Session {
         if let Some(asked_us) = asked {
             self.hear_answer(snapshot.at_us, asked_us);
         }
-        let read = border::snapshot(&snapshot, &self.journal_id).map_err(|error| error.within("probe_report.snapshot"))?;
+        let read = border::snapshot(&snapshot, &self.journal_id)
+            .map_err(|error| error.within("probe_report.snapshot"))?;
         let arp = border::arp(&report.arp).map_err(|error| error.within("probe_report"))?;
         self.remember(snapshot, at);
         let node = self.stream.node.clone();
@@ -391,14 +397,16 @@ impl Session {
 
     /// Stores a snapshot that has news, or the first after a while: the picture that a restart begins with.
     async fn keep(&mut self, snapshot: &v1::Snapshot, at: Instant) {
-        let due = self.stored_snapshot.is_none_or(|(seq, stored)| {
-            seq != snapshot.seq || at.since(stored) >= STORE_SNAPSHOT_EVERY
-        });
+        let due = self
+            .stored_snapshot
+            .is_none_or(|(seq, stored)| seq != snapshot.seq || at.since(stored) >= STORE_SNAPSHOT_EVERY);
         if !due {
             return;
         }
-        let stored =
-            StoredSnapshot { journal_id: self.journal_id.clone(), message: STANDARD.encode(snapshot.encode_to_vec()) };
+        let stored = StoredSnapshot {
+            journal_id: self.journal_id.clone(),
+            message: STANDARD.encode(snapshot.encode_to_vec()),
+        };
         let node = self.stream.node.0.as_str();
         let saved: Result<(), StoreError> = match serde_json::to_string(&stored) {
             Ok(body) => self.shared().store.save_snapshot(node, self.shared().clock.now_us(), &body).await,
@@ -416,16 +424,18 @@ impl Session {
 
     fn hear_answer(&self, stamped_us: i64, asked_us: i64) {
         let received_us = self.shared().clock.wall_us();
-        self.shared().roster.with(&self.stream.node, |entry| entry.offset.answered(stamped_us, asked_us, received_us));
+        self.shared()
+            .roster
+            .with(&self.stream.node, |entry| entry.offset.answered(stamped_us, asked_us, received_us));
     }
 }
 
 async fn next(inbound: &mut Streaming<v1::AgentMessage>) -> Result<FromAgent, Ended> {
     match inbound.message().await {
         Ok(Some(v1::AgentMessage { message: Some(message) })) => Ok(message),
-        Ok(Some(v1::AgentMessage { message: None })) => {
-            Err(protocol("field `message`: is missing, or of a kind that this coordinator does not know".into()))
-        }
+        Ok(Some(v1::AgentMessage { message: None })) => Err(protocol(
+            "field `message`: is missing, or of a kind that this coordinator does not know".into(),
+        )),
         Ok(None) => Err(Ended::ByAgent),
         Err(status) => Err(Ended::Broken(status)),
     }
@@ -456,7 +466,13 @@ async fn refuse(
     detail: String,
 ) {
     let actor = Identity::Node(node.clone()).to_string();
-    shared.audit.note_refusal(Refusal { actor: &actor, action: "session", reason, subject: peer, detail: &detail });
+    shared.audit.note_refusal(Refusal {
+        actor: &actor,
+        action: "session",
+        reason,
+        subject: peer,
+        detail: &detail,
+    });
     let refusal = ToAgent::Refusal(v1::Refusal { reason: reason.into(), detail });
     let message = v1::CoordinatorMessage { message: Some(refusal) };
     // An agent that does not read it within the time is left without.

@@ -113,7 +113,9 @@ impl Reason {
                 | PeerIncompatible::SupportedVersionsExtensionRequired,
             ) => Self::OldTls,
             TlsError::InvalidMessage(_) => Self::NoTls,
-            TlsError::AlertReceived(AlertDescription::CloseNotify | AlertDescription::UserCanceled) => Self::Closed,
+            TlsError::AlertReceived(AlertDescription::CloseNotify | AlertDescription::UserCanceled) => {
+                Self::Closed
+            }
             TlsError::AlertReceived(_) => Self::RefusedByPeer,
             _ => Self::Other,
         }

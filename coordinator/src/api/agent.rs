@@ -1,0 +1,143 @@
+//! `AgentService`: Enroll, Renew, Session.
+
+use std::sync::Arc;
+
+use hafleet_fleet::NodeName;
+use hafleet_proto::v1::{self, agent_service_server::AgentService};
+use tonic::{Extensions, Request, Response, Status, Streaming};
+
+use crate::{
+    api::{
+        caller::{self, Caller},
+        status::{CallError, RequestError},
+    },
+    audit::Refusal,
+    identity::{
+        self, Identity,
+        enrol::{EnrolError, Registrar},
+        token::JoinToken,
+    },
+    sessions,
+    shared::Shared,
+};
+
+/// The agents' API.
+pub struct Agents {
+    shared: Arc<Shared>,
+}
+
+impl Agents {
+    /// Over what is shared.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    fn registrar(&self) -> Registrar<'_> {
+        Registrar {
+            ca: &self.shared.ca,
+            store: &self.shared.store,
+            clock: self.shared.clock,
+            revoked: &self.shared.revoked,
+            audit: &self.shared.audit,
+            lifetime: self.shared.node_certificate_lifetime,
+        }
+    }
+
+    async fn enrol(&self, request: &v1::EnrollRequest, peer: &str) -> Result<v1::EnrollResponse, CallError> {
+        let field = |field, what: String| RequestError::Field { field, what };
+        let token: JoinToken = request.token.parse().map_err(|error| {
+            let error: identity::token::TokenFormatError = error;
+            field("token", error.to_string())
+        })?;
+        let node = identity::node_name(&request.node).map_err(|error| field("node", error.to_string()))?;
+        let site = identity::site_name(&request.site).map_err(|error| field("site", error.to_string()))?;
+        let issued = self.registrar().enrol(&token, &node, &site, &request.csr_der, peer).await?;
+        self.shared.roster.with(&node, |entry| {
+            entry.site = site.0.clone();
+            entry.certificate_not_after_us = issued.not_after_us;
+        });
+        tracing::info!(%node, %site, peer, "enrolled");
+        Ok(v1::EnrollResponse {
+            certificate_der: issued.der.to_vec(),
+            ca_der: self.shared.ca.der().to_vec(),
+            not_after_us: issued.not_after_us,
+            site: site.0,
+        })
+    }
+
+    fn note_enrol(&self, request: &v1::EnrollRequest, peer: &str, error: &CallError) {
+        let reason = match error {
+            CallError::Enrol(error) => error.refusal(),
+            CallError::Request(_) => Some("bad_request"),
+            CallError::Store(_) | CallError::Finding(_) | CallError::Gone(_) | CallError::Random(_) => None,
+        };
+        if let Some(reason) = reason {
+            let subject: String = request.node.chars().take(64).collect();
+            let detail = super::status::said(error);
+            let refusal =
+                Refusal { actor: peer, action: "enroll", reason, subject: &subject, detail: &detail };
+            self.shared.audit.note_refusal(refusal);
+        }
+    }
+
+    /// The node that the caller's certificate names.
+    fn node(&self, extensions: &Extensions, call: &'static str) -> Result<(NodeName, Caller), RequestError> {
+        let judged = caller::certified(&self.shared, extensions).and_then(|caller| {
+            match &caller.certificate.identity {
+                Identity::Node(node) => Ok((node.clone(), caller)),
+                Identity::User(_) => Err(RequestError::WrongParty { who: caller.actor, whom: "agents" }),
+            }
+        });
+        if let Err(error) = &judged {
+            caller::note(&self.shared, extensions, call, error);
+        }
+        judged
+    }
+}
+
+#[tonic::async_trait]
+impl AgentService for Agents {
+    type SessionStream = sessions::ToAgentStream;
+
+    async fn enroll(
+        &self,
+        request: Request<v1::EnrollRequest>,
+    ) -> Result<Response<v1::EnrollResponse>, Status> {
+        let peer = caller::peer(request.extensions());
+        let request = request.into_inner();
+        match self.enrol(&request, &peer).await {
+            Ok(response) => Ok(Response::new(response)),
+            Err(error) => {
+                self.note_enrol(&request, &peer, &error);
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn renew(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::RenewResponse>, Status> {
+        let (node, caller) = self.node(request.extensions(), "renew")?;
+        let renewed = self.registrar().renew(&node, &request.into_inner().csr_der, &caller.peer).await;
+        let issued = renewed.map_err(|error: EnrolError| Status::from(CallError::from(error)))?;
+        self.shared.roster.with(&node, |entry| entry.certificate_not_after_us = issued.not_after_us);
+        Ok(Response::new(v1::RenewResponse {
+            certificate_der: issued.der.to_vec(),
+            ca_der: self.shared.ca.der().to_vec(),
+            not_after_us: issued.not_after_us,
+        }))
+    }
+
+    async fn session(
+        &self,
+        request: Request<Streaming<v1::AgentMessage>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let (node, caller) = self.node(request.extensions(), "session")?;
+        let shared = Arc::clone(&self.shared);
+        Ok(Response::new(sessions::serve(
+            shared,
+            node,
+            caller.certificate,
+            caller.peer,
+            request.into_inner(),
+        )))
+    }
+}

@@ -1,0 +1,307 @@
+//! `OperatorService`: what hactl and the dashboard ask.
+
+use std::{sync::Arc, time::Duration};
+
+use hafleet_fleet::{Input, view::GroupView};
+use hafleet_proto::v1::{self, operator_service_server::OperatorService};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    api::{
+        caller::{self, Caller, Need},
+        fleet,
+        status::{CallError, RequestError},
+        watch,
+    },
+    finding::Record,
+    identity::{self, token::JoinToken},
+    shared::Shared,
+    store::{AuditOutcome, FindingFilter, MAX_ROWS, NewToken, StoreError, TokenRow, TransitionFilter},
+};
+
+const LIMIT_DEFAULT: u32 = 100;
+const TOKEN_LIFETIME_DEFAULT: Duration = Duration::from_secs(3600);
+const TOKEN_LIFETIME_MIN: Duration = Duration::from_secs(60);
+const TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(7 * 86_400);
+
+/// The operators' API.
+pub struct Operators {
+    shared: Arc<Shared>,
+}
+
+impl Operators {
+    /// Over what is shared.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    async fn user<T>(
+        &self,
+        request: &Request<T>,
+        need: Need,
+        call: &'static str,
+    ) -> Result<Caller, CallError> {
+        caller::user(&self.shared, request.extensions(), need, call).await
+    }
+
+    async fn findings(
+        &self,
+        request: v1::ListFindingsRequest,
+    ) -> Result<v1::ListFindingsResponse, CallError> {
+        let filter = FindingFilter {
+            include_resolved: request.include_resolved,
+            since_us: request.since_us,
+            id: (!request.id.is_empty()).then_some(request.id),
+            limit: limit(request.limit)?,
+        };
+        let page = self.shared.store.findings(&filter).await?;
+        let findings: Result<Vec<_>, _> =
+            page.rows.into_iter().map(|row| Record::try_from(row).map(v1::Finding::from)).collect();
+        Ok(v1::ListFindingsResponse { findings: findings?, truncated: page.truncated })
+    }
+
+    async fn transitions(
+        &self,
+        request: v1::ListTransitionsRequest,
+    ) -> Result<v1::ListTransitionsResponse, CallError> {
+        let members = match request.group.as_str() {
+            "" => None,
+            group => Some(self.members(group).await?),
+        };
+        let filter = TransitionFilter {
+            since_us: request.since_us,
+            node: (!request.node.is_empty()).then_some(request.node),
+            instance: (!request.instance.is_empty()).then_some(request.instance),
+            nodes_and_instances: members,
+            limit: limit(request.limit)?,
+        };
+        let page = self.shared.store.transitions(&filter).await?;
+        let transitions = page.rows.into_iter().map(fleet::transition).collect();
+        Ok(v1::ListTransitionsResponse { transitions, truncated: page.truncated })
+    }
+
+    /// Every (node, instance) of the groups with this name or address.
+    async fn members(&self, name: &str) -> Result<Vec<(String, String)>, CallError> {
+        let view = self.shared.fleet.view().await?;
+        let groups: Vec<&GroupView> = view.groups.iter().filter(|group| is_called(group, name, "")).collect();
+        if groups.is_empty() {
+            return Err(RequestError::NotFound { what: "group", name: name.to_owned() }.into());
+        }
+        let members = groups.iter().flat_map(|group| &group.members);
+        Ok(members.map(|member| (member.node.0.clone(), member.report.instance.clone())).collect())
+    }
+
+    async fn explain(&self, request: v1::ExplainGroupRequest) -> Result<v1::ExplainGroupResponse, CallError> {
+        let view = self.shared.fleet.view().await?;
+        let found: Vec<&GroupView> =
+            view.groups.iter().filter(|group| is_called(group, &request.group, &request.site)).collect();
+        let group = match found[..] {
+            [] => return Err(RequestError::NotFound { what: "group", name: request.group }.into()),
+            // One instance with several addresses is several groups that move together: the first stands for them.
+            [first, ..] if found.iter().all(|group| move_together(first, group)) => first,
+            [..] => {
+                let candidates: Vec<String> = found.iter().map(|group| group.key.to_string()).collect();
+                let candidates = candidates.join(", ");
+                return Err(RequestError::Ambiguous { name: request.group, candidates }.into());
+            }
+        };
+        let sentences = self.shared.fleet.explain(group.key.clone()).await?.unwrap_or_default();
+        let subject = group.key.to_string();
+        let findings = view.findings.iter().filter(|finding| finding.subject == subject);
+        Ok(v1::ExplainGroupResponse {
+            group: Some(fleet::group(group)),
+            sentences,
+            findings: findings.map(|finding| Record::from(finding).into()).collect(),
+        })
+    }
+
+    async fn create_token(
+        &self,
+        caller: &Caller,
+        request: v1::CreateTokenRequest,
+    ) -> Result<v1::CreateTokenResponse, CallError> {
+        let node = match request.node.as_str() {
+            "" => None,
+            name => Some(
+                identity::node_name(name)
+                    .map_err(|error| RequestError::Field { field: "node", what: error.to_string() })?
+                    .0,
+            ),
+        };
+        let lifetime = match request.lifetime_s {
+            0 => TOKEN_LIFETIME_DEFAULT,
+            seconds => Duration::from_secs(seconds),
+        };
+        if !(TOKEN_LIFETIME_MIN..=TOKEN_LIFETIME_MAX).contains(&lifetime) {
+            let what = format!("{} s; a token lives 1 minute to 7 days", lifetime.as_secs());
+            return Err(RequestError::Field { field: "lifetime_s", what }.into());
+        }
+        let token = JoinToken::generate(self.shared.ca.fingerprint())?;
+        let now_us = self.shared.clock.now_us();
+        let lifetime_us = i64::try_from(lifetime.as_micros()).unwrap_or(i64::MAX);
+        let new = NewToken {
+            id: token.id.clone(),
+            secret_hash: token.secret_hash(),
+            node: node.clone(),
+            created_by: caller.actor.clone(),
+            created_at_us: now_us,
+            expires_at_us: now_us.saturating_add(lifetime_us),
+        };
+        let detail = format!("token {} for {}", token.id, node.as_deref().unwrap_or("any node"));
+        self.record(caller, "token.create", node.as_deref().unwrap_or_default(), detail).await?;
+        self.shared.store.create_token(&new).await?;
+        Ok(v1::CreateTokenResponse {
+            token: token.to_string(),
+            id: token.id,
+            expires_at_us: new.expires_at_us,
+        })
+    }
+
+    async fn revoke(&self, caller: &Caller, request: v1::RevokeNodeRequest) -> Result<(), CallError> {
+        let field = |what| RequestError::Field { field: "node", what };
+        let node = identity::node_name(&request.node).map_err(|error| field(error.to_string()))?;
+        if self.shared.store.node(&node.0).await?.is_none() {
+            return Err(RequestError::NotFound { what: "node", name: node.0 }.into());
+        }
+        self.record(caller, "node.revoke", &node.0, format!("asked from {}", caller.peer)).await?;
+        self.shared.store.revoke_node(&node.0, self.shared.clock.now_us()).await?;
+        self.shared.revoked.insert(node.clone());
+        self.shared.roster.revoke(&node);
+        self.shared.fleet.tell(Input::NodeRemoved { node }, self.shared.clock.now()).await?;
+        Ok(())
+    }
+
+    async fn record(
+        &self,
+        caller: &Caller,
+        action: &str,
+        subject: &str,
+        detail: String,
+    ) -> Result<(), StoreError> {
+        let (audit, store) = (&self.shared.audit, &self.shared.store);
+        audit.record(store, &caller.actor, action, subject, AuditOutcome::Done, detail).await
+    }
+}
+
+#[tonic::async_trait]
+impl OperatorService for Operators {
+    type WatchStream = ReceiverStream<Result<v1::WatchEvent, Status>>;
+
+    async fn get_fleet(&self, request: Request<v1::GetFleetRequest>) -> Result<Response<v1::Fleet>, Status> {
+        self.user(&request, Need::Look, "fleet.get").await?;
+        Ok(Response::new(fleet::fleet(&self.shared).await?))
+    }
+
+    async fn list_findings(
+        &self,
+        request: Request<v1::ListFindingsRequest>,
+    ) -> Result<Response<v1::ListFindingsResponse>, Status> {
+        self.user(&request, Need::Look, "finding.list").await?;
+        Ok(Response::new(self.findings(request.into_inner()).await?))
+    }
+
+    async fn list_transitions(
+        &self,
+        request: Request<v1::ListTransitionsRequest>,
+    ) -> Result<Response<v1::ListTransitionsResponse>, Status> {
+        self.user(&request, Need::Look, "transition.list").await?;
+        Ok(Response::new(self.transitions(request.into_inner()).await?))
+    }
+
+    async fn explain_group(
+        &self,
+        request: Request<v1::ExplainGroupRequest>,
+    ) -> Result<Response<v1::ExplainGroupResponse>, Status> {
+        self.user(&request, Need::Look, "group.explain").await?;
+        Ok(Response::new(self.explain(request.into_inner()).await?))
+    }
+
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        self.user(&request, Need::Look, "watch").await?;
+        let extensions = request.extensions().clone();
+        Ok(Response::new(watch::serve(Arc::clone(&self.shared), extensions)))
+    }
+
+    async fn create_token(
+        &self,
+        request: Request<v1::CreateTokenRequest>,
+    ) -> Result<Response<v1::CreateTokenResponse>, Status> {
+        let caller = self.user(&request, Need::Administer, "token.create").await?;
+        Ok(Response::new(self.create_token(&caller, request.into_inner()).await?))
+    }
+
+    async fn list_tokens(
+        &self,
+        request: Request<v1::ListTokensRequest>,
+    ) -> Result<Response<v1::ListTokensResponse>, Status> {
+        self.user(&request, Need::Administer, "token.list").await?;
+        let page = self.shared.store.tokens().await.map_err(CallError::from)?;
+        Ok(Response::new(v1::ListTokensResponse { tokens: page.rows.into_iter().map(token).collect() }))
+    }
+
+    async fn revoke_node(
+        &self,
+        request: Request<v1::RevokeNodeRequest>,
+    ) -> Result<Response<v1::RevokeNodeResponse>, Status> {
+        let caller = self.user(&request, Need::Administer, "node.revoke").await?;
+        self.revoke(&caller, request.into_inner()).await?;
+        Ok(Response::new(v1::RevokeNodeResponse {}))
+    }
+
+    async fn list_audit(
+        &self,
+        request: Request<v1::ListAuditRequest>,
+    ) -> Result<Response<v1::ListAuditResponse>, Status> {
+        self.user(&request, Need::Look, "audit.list").await?;
+        let request = request.into_inner();
+        let limit = limit(request.limit)?;
+        let page = self.shared.store.audit(request.since_us, limit).await.map_err(CallError::from)?;
+        let record = |row: crate::store::AuditRow| v1::AuditRecord {
+            at_us: row.at_us,
+            actor: row.actor,
+            action: row.action,
+            subject: row.subject,
+            outcome: match row.outcome {
+                AuditOutcome::Done => "done".into(),
+                AuditOutcome::Refused => "refused".into(),
+            },
+            detail: row.detail,
+        };
+        let records = page.rows.into_iter().map(record).collect();
+        Ok(Response::new(v1::ListAuditResponse { records, truncated: page.truncated }))
+    }
+}
+
+fn token(row: TokenRow) -> v1::Token {
+    v1::Token {
+        id: row.id,
+        node: row.node.unwrap_or_default(),
+        created_by: row.created_by,
+        created_at_us: row.created_at_us,
+        expires_at_us: row.expires_at_us,
+        used_at_us: row.used_at_us.unwrap_or_default(),
+        used_by: row.used_by.unwrap_or_default(),
+    }
+}
+
+/// By name, by address, or by `site/address`.
+fn is_called(group: &GroupView, name: &str, site: &str) -> bool {
+    let here = site.is_empty() || group.key.site.0 == site;
+    here && (group.name == name || group.key.address.to_string() == name || group.key.to_string() == name)
+}
+
+fn move_together(one: &GroupView, other: &GroupView) -> bool {
+    one.key.site == other.key.site && one.name == other.name && one.addresses == other.addresses
+}
+
+fn limit(limit: u32) -> Result<u32, RequestError> {
+    match limit {
+        0 => Ok(LIMIT_DEFAULT),
+        1..=MAX_ROWS => Ok(limit),
+        _ => Err(RequestError::Field {
+            field: "limit",
+            what: format!("{limit}; 1 to {MAX_ROWS}, or 0 for {LIMIT_DEFAULT}"),
+        }),
+    }
+}

@@ -1,0 +1,176 @@
+//! The one place where our errors become gRPC statuses.
+
+use tonic::{Code, Status};
+
+use crate::{effects::FleetGone, finding::UnreadableFinding, identity::enrol::EnrolError, store::StoreError};
+
+/// A request that cannot be served, for a reason that is the caller's.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// No client certificate.
+    #[error("this call needs a client certificate; only Enroll is served without one")]
+    NoCertificate,
+    /// The certificate ended while the connection lived.
+    #[error("the certificate of {who} ended at {at}; connect again with a new one")]
+    Expired {
+        /// Whose.
+        who: String,
+        /// When.
+        at: String,
+    },
+    /// The caller's access was taken away.
+    #[error("the access of {who} was revoked")]
+    Revoked {
+        /// Whose.
+        who: String,
+    },
+    /// A node where a user must be, or the other way round.
+    #[error("{who} may not call this: it is for {whom}")]
+    WrongParty {
+        /// Who called.
+        who: String,
+        /// For whom it is.
+        whom: &'static str,
+    },
+    /// The store knows no such user.
+    #[error("there is no user {who} in this coordinator's database; ask an administrator")]
+    UnknownUser {
+        /// Who called.
+        who: String,
+    },
+    /// The role does not suffice.
+    #[error("{who} has the role {role}, but this needs {needed}; ask an administrator")]
+    Role {
+        /// Who called.
+        who: String,
+        /// What they are.
+        role: &'static str,
+        /// What they would have to be.
+        needed: &'static str,
+    },
+    /// A field makes no sense.
+    #[error("field `{field}`: {what}")]
+    Field {
+        /// Which.
+        field: &'static str,
+        /// What is wrong.
+        what: String,
+    },
+    /// There is no such thing.
+    #[error("there is no {what} `{name}`")]
+    NotFound {
+        /// A node, a group, a finding.
+        what: &'static str,
+        /// As asked for.
+        name: String,
+    },
+    /// There are several.
+    #[error("there are several groups `{name}`: {candidates}; name one by its site and address")]
+    Ambiguous {
+        /// As asked for.
+        name: String,
+        /// Which.
+        candidates: String,
+    },
+}
+
+impl RequestError {
+    /// A stable code when the refusal belongs into the audit log.
+    pub fn refusal(&self) -> Option<&'static str> {
+        match self {
+            Self::NoCertificate => Some("no_certificate"),
+            Self::Expired { .. } => Some("expired"),
+            Self::Revoked { .. } => Some("revoked"),
+            Self::WrongParty { .. } => Some("wrong_party"),
+            Self::UnknownUser { .. } => Some("unknown_user"),
+            Self::Role { .. } => Some("role"),
+            Self::Field { .. } | Self::NotFound { .. } | Self::Ambiguous { .. } => None,
+        }
+    }
+}
+
+impl From<RequestError> for Status {
+    fn from(error: RequestError) -> Self {
+        let code = match &error {
+            RequestError::NoCertificate | RequestError::Expired { .. } => Code::Unauthenticated,
+            RequestError::Revoked { .. }
+            | RequestError::WrongParty { .. }
+            | RequestError::UnknownUser { .. }
+            | RequestError::Role { .. } => Code::PermissionDenied,
+            RequestError::Field { .. } | RequestError::Ambiguous { .. } => Code::InvalidArgument,
+            RequestError::NotFound { .. } => Code::NotFound,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// Everything that a call can fail by.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The caller's fault.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// Nobody was enrolled.
+    #[error(transparent)]
+    Enrol(#[from] EnrolError),
+    /// The database does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What is stored cannot be read.
+    #[error(transparent)]
+    Finding(#[from] UnreadableFinding),
+    /// The coordinator ends.
+    #[error(transparent)]
+    Gone(#[from] FleetGone),
+    /// No randomness.
+    #[error("the system gave no random bytes for a token")]
+    Random(#[from] getrandom::Error),
+}
+
+impl From<CallError> for Status {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Request(error) => error.into(),
+            CallError::Enrol(error) if error.refusal().is_some() => {
+                let code = if error.refusal() == Some("bad_request") {
+                    Code::InvalidArgument
+                } else {
+                    Code::PermissionDenied
+                };
+                Self::new(code, said(&error))
+            }
+            CallError::Store(StoreError::UnknownNode { node }) => {
+                RequestError::NotFound { what: "node", name: node }.into()
+            }
+            CallError::Enrol(EnrolError::Store(error)) | CallError::Store(error) => {
+                tracing::error!("{}", said(&error));
+                Self::unavailable("the coordinator's database does not answer; try again (its log says why)")
+            }
+            CallError::Gone(gone) => Self::unavailable(gone.to_string()),
+            CallError::Enrol(error) => internal(&error),
+            CallError::Finding(error) => internal(&error),
+            CallError::Random(error) => internal(&error),
+        }
+    }
+}
+
+fn internal(error: &dyn std::error::Error) -> Status {
+    tracing::error!("{}", said(error));
+    Status::internal("the coordinator failed at this; its log says why")
+}
+
+/// An error with its causes.
+pub fn said(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // `transparent` errors repeat themselves.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
