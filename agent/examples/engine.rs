@@ -5,15 +5,24 @@
 //! ```text
 //! engine FILE            agent.toml, or keepalived.conf if it ends in .conf
 //! engine release FILE    removes what a dead engine left behind
+//! engine flood INTERFACE PACKETS_PER_SECOND    junk for VRID 51, until a line or the end of standard input
 //! ```
 
-use std::{io::BufRead, net::IpAddr, path::PathBuf, thread, time::Duration};
+use std::{
+    io::BufRead,
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
 
 use anyhow::Context;
 use ha_agent::{
     config::{Inputs, Instance, load},
     driver::{self, ArpObservation, Command, EngineSnapshot, Report},
+    net::advert::AdvertSocket,
 };
+use hafleet_vrrp::packet::GROUP_V4;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot},
@@ -29,6 +38,11 @@ fn main() -> anyhow::Result<()> {
             println!("released {} {:?} {:?}", released.instance, released.removed, released.errors);
         }
         return Ok(());
+    }
+    if first == "flood" {
+        let interface = arguments.next().context("usage: engine flood INTERFACE RATE")?;
+        let rate: u32 = arguments.next().context("usage: engine flood INTERFACE RATE")?.parse()?;
+        return tokio::runtime::Runtime::new()?.block_on(flood(&interface, rate.max(1)));
     }
     let instances = instances(first.into())?;
     tokio::runtime::Runtime::new()?.block_on(run(instances))
@@ -66,6 +80,35 @@ async fn run(instances: Vec<Instance>) -> anyhow::Result<()> {
         tell(&report);
     }
     thread.join().ok().context("the engine thread panicked")
+}
+
+/// Every kind of packet that must not be believed, in turn: empty, short, wrong version, wrong password, random-looking,
+/// and a well-formed better advert whose checksum is wrong.
+async fn flood(interface: &str, rate: u32) -> anyhow::Result<()> {
+    let junk: [&[u8]; 6] = [
+        &[],
+        &[0x21],
+        &[0x31, 51, 255, 1, 0, 100, 0, 0, 192, 168, 178, 3],
+        &[0x21, 51, 255, 1, 1, 1, 0, 0, 192, 168, 178, 3, 0x32, 0x32, 0x32, 0x32, 0, 0, 0, 0],
+        &[0xa5, 51, 0x5a, 0xff, 0x99, 0x66, 0xc3, 0x3c, 1, 2, 3],
+        &[0x21, 51, 255, 1, 1, 1, 0, 1, 192, 168, 178, 3, 0x31, 0x31, 0x31, 0x31, 0, 0, 0, 0],
+    ];
+    let index = std::fs::read_to_string(format!("/sys/class/net/{interface}/ifindex"))?.trim().parse()?;
+    let mut socket = AdvertSocket::open(interface, index)?;
+    let mut lines = standard_input();
+    let mut tick = tokio::time::interval(Duration::from_millis(10));
+    let source = Ipv4Addr::new(192, 168, 178, 9);
+    loop {
+        tokio::select! {
+            _ = lines.recv() => return Ok(()),
+            _ = tick.tick() => {
+                for payload in junk.iter().cycle().take(rate.div_ceil(100).try_into()?) {
+                    // A full queue is part of a flood.
+                    let _ = socket.send(source, GROUP_V4, payload);
+                }
+            }
+        }
+    }
 }
 
 /// The lines of standard input, as they come.

@@ -2,9 +2,7 @@
 
 use std::net::IpAddr;
 
-use hafleet_vrrp::{
-    AddressFault, Announcement, Input, Instant, LinkFault, Output, PathId, State, Transition, Vip,
-};
+use hafleet_vrrp::{AddressFault, Announcement, Input, Instant, Output, PathId, Transition, Vip};
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::{
@@ -14,12 +12,7 @@ use super::{
 };
 use crate::{
     clock,
-    net::{
-        address::Action,
-        announce::GratuitousArp,
-        link::{Address, Interface},
-        netlink::Operation,
-    },
+    net::{address::Action, announce::GratuitousArp, link::Interface, netlink::Operation},
 };
 
 /// An operation that the netlink thread has.
@@ -80,10 +73,8 @@ impl Engine {
         for (position, held) in
             served.addresses.iter().enumerate().filter(|(_, held)| vips.contains(&held.vip))
         {
-            let present =
-                self.lines.get(held.line).and_then(|line| line.interface.as_ref()).and_then(|interface| {
-                    interface.addresses.iter().find(|present| present.address == held.vip.address)
-                });
+            let line = self.lines.get(held.line);
+            let present = line.and_then(|line| line.find(held.vip.address, held.vip.prefix_len));
             if present.is_some_and(|present| served.is_native(present)) {
                 native.push(position);
             } else {
@@ -130,9 +121,7 @@ impl Engine {
         {
             if held.lapsed(now) {
                 held.phase = Phase::Lost;
-                let late = now.since(held.renewed_at);
-                held.repairing =
-                    Some(format!("its lease ran out: not renewed for {:.1} s", late.as_secs_f64()));
+                held.repairing = Some(held.why_gone(now));
                 let fault = AddressFault::Removed;
                 self.feedback.push_back((index, Feedback::Fault { vip: held.vip, fault }));
             } else {
@@ -255,112 +244,18 @@ impl Engine {
         self.report(Report::Transition { instance, vrid, from, to, reason: code, detail, at_us, mono_us });
     }
 
-    fn report_address(&mut self, index: usize, address: String, what: &'static str, detail: String) {
+    pub(super) fn report_address(
+        &mut self,
+        index: usize,
+        address: String,
+        what: &'static str,
+        detail: String,
+    ) {
         let Some(served) = self.routers.get(index) else { return };
         let instance = served.instance.name.clone();
         tracing::warn!(instance, address, what, "{detail}");
         let (at_us, mono_us) = (clock::wall_us(), clock::now().as_micros());
         self.report(Report::Address { instance, address, what, detail, at_us, mono_us });
-    }
-
-    /// An interface as it is now.
-    pub(super) fn take_interface(&mut self, name: &str, state: Option<Interface>) {
-        let Some(position) = self.lines.iter().position(|line| line.name == name) else { return };
-        if let Some(line) = self.lines.get_mut(position) {
-            line.update(state);
-        }
-        for index in 0..self.routers.len() {
-            self.tell_links(index, position);
-        }
-        self.reconcile(position);
-    }
-
-    /// Tells a router what its lines on this interface are like, if that is new.
-    fn tell_links(&mut self, index: usize, position: usize) {
-        let paths = self.routers.get(index).map_or(0, |served| served.paths.len());
-        for (at, path) in (0..paths).zip((0..=u8::MAX).map(PathId)) {
-            let Some((told, now)) = self.link_of(index, at, position) else { continue };
-            if told == Some(now) {
-                continue;
-            }
-            if let Some(path) = self.routers.get_mut(index).and_then(|served| served.paths.get_mut(at)) {
-                path.told = Some(now);
-            }
-            match now {
-                Ok(source) => self.input(index, Input::LinkUp { path, source }),
-                Err(fault) => self.input(index, Input::LinkDown { path, fault }),
-            }
-        }
-    }
-
-    /// What a router was told about a path on this line, and what is so now; `None` for another line's.
-    #[allow(clippy::type_complexity, reason = "a pair of what one has a name for")]
-    fn link_of(
-        &self,
-        index: usize,
-        path: usize,
-        position: usize,
-    ) -> Option<(Option<Result<IpAddr, LinkFault>>, Result<IpAddr, LinkFault>)> {
-        let served = self.routers.get(index)?;
-        let path = served.paths.get(path).filter(|path| path.line == position)?;
-        let line = self.lines.get(position)?;
-        let is_virtual = |present: &Address| {
-            self.routers.iter().any(|other| {
-                other.addresses.iter().any(|held| held.vip.address == present.address)
-                    && !other.is_native(present)
-            })
-        };
-        Some((path.told, line.service(served.instance.source, is_virtual, path.source())))
-    }
-
-    /// Compares what is on an interface with what should be. Idempotent; comes with fresh truth only.
-    pub(super) fn reconcile(&mut self, position: usize) {
-        if self.stopping.is_some() {
-            return;
-        }
-        for index in 0..self.routers.len() {
-            let addresses = self.routers.get(index).map_or(0, |served| served.addresses.len());
-            for address in 0..addresses {
-                self.reconcile_address(index, address, position);
-            }
-        }
-    }
-
-    fn reconcile_address(&mut self, index: usize, address: usize, position: usize) {
-        let Some(line) = self.lines.get(position) else { return };
-        let Some(served) = self.routers.get_mut(index) else { return };
-        let state = served.router.state();
-        let Some(held) = served.addresses.get(address).filter(|held| held.line == position) else { return };
-        let interface = line.interface.as_ref();
-        let present = interface.and_then(|interface| {
-            let mut addresses = interface.addresses.iter();
-            addresses.find(|is| is.address == held.vip.address && is.prefix_len == held.vip.prefix_len)
-        });
-        let is_native = present.is_some_and(|present| served.is_native(present));
-        let (vip, text, phase) = (held.vip, held.text(), held.phase);
-        let fault = match (phase, present.is_some()) {
-            (Phase::Held | Phase::Native, false) => AddressFault::Removed,
-            (Phase::Absent, true) if state != State::Master && !is_native => AddressFault::Foreign,
-            // As it should be, or an answer is under way, or the router knows already.
-            (Phase::Held | Phase::Native | Phase::Absent, true)
-            | (Phase::Absent, false)
-            | (Phase::Adding | Phase::Lost | Phase::Removing, _) => return,
-        };
-        match fault {
-            AddressFault::Removed => {
-                if let Some(held) = served.addresses.get_mut(address) {
-                    held.phase = Phase::Lost;
-                    held.repairing = Some("somebody removed it; it was put back".to_owned());
-                }
-            }
-            AddressFault::Foreign | AddressFault::Refused(_) => {}
-        }
-        self.input(index, Input::AddressFault { vip, fault });
-        let removed = self.routers.get(index).and_then(|served| served.addresses.get(address));
-        if phase == Phase::Absent && removed.is_some_and(|held| held.phase == Phase::Removing) {
-            let why = format!("it was on this host while the instance is {state}; it is removed");
-            self.report_address(index, text, "leftover", why);
-        }
     }
 }
 

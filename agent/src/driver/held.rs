@@ -9,7 +9,7 @@ use hafleet_vrrp::{Instant, Vip};
 
 use crate::{
     config::{Instance, Lease, VipConfig},
-    net::address::AddressSpec,
+    net::{address::AddressSpec, link::Address},
 };
 
 /// Where an address stands between the router's wish and the kernel's answer.
@@ -77,6 +77,21 @@ impl HeldAddress {
     /// Its lease ran out before a renewal was granted: the kernel has dropped it, or will any moment.
     pub(super) fn lapsed(&self, now: Instant) -> bool {
         self.spec.lease.is_some_and(|lease| now.since(self.renewed_at) >= lease)
+    }
+
+    /// Why it is gone, as far as can be known.
+    pub(super) fn why_gone(&self, now: Instant) -> String {
+        if self.phase == Phase::Held && self.lapsed(now) {
+            let late = now.since(self.renewed_at).as_secs_f64();
+            format!("its lease ran out: it was not renewed for {late:.1} s")
+        } else {
+            "somebody removed it".to_owned()
+        }
+    }
+
+    /// Whether this is the address, with its prefix length.
+    pub(super) fn names(&self, present: &Address) -> bool {
+        (self.vip.address, self.vip.prefix_len) == (present.address, present.prefix_len)
     }
 
     pub(super) fn ipv4(&self) -> Option<Ipv4Addr> {

@@ -19,6 +19,8 @@ pub(super) struct Line {
     /// Which router serves a VRID here, and what it calls this line. Empty for one that only carries addresses.
     pub(super) routers: BTreeMap<u8, (usize, PathId)>,
     pub(super) heard: HeardTable,
+    /// What is on the interface, for looking one up.
+    present: BTreeMap<(IpAddr, u8), Address>,
     /// Errors of the interface when it was first seen.
     errors_at_start: Option<u64>,
 }
@@ -31,6 +33,7 @@ impl Line {
             socket: None,
             routers: BTreeMap::new(),
             heard: HeardTable::default(),
+            present: BTreeMap::new(),
             errors_at_start: None,
         }
     }
@@ -38,6 +41,12 @@ impl Line {
     /// Takes new truth over, and makes the socket fit it.
     pub(super) fn update(&mut self, interface: Option<Interface>) {
         self.interface = interface;
+        self.present = self
+            .interface
+            .iter()
+            .flat_map(|interface| &interface.addresses)
+            .map(|address| ((address.address, address.prefix_len), address.clone()))
+            .collect();
         let Some(interface) = &self.interface else {
             self.socket = None;
             return;
@@ -55,13 +64,8 @@ impl Line {
         }
     }
 
-    /// Whether adverts can be sent and heard here, and from which address.
-    pub(super) fn service(
-        &self,
-        configured_source: Option<IpAddr>,
-        is_virtual: impl Fn(&Address) -> bool,
-        current: Option<IpAddr>,
-    ) -> Result<IpAddr, LinkFault> {
+    /// Whether adverts can be sent and heard here.
+    pub(super) fn works(&self) -> Result<(), LinkFault> {
         // Without a socket nothing would be heard: as good as no interface.
         let (Some(interface), Some(_)) = (&self.interface, &self.socket) else {
             return Err(LinkFault::Missing);
@@ -72,12 +76,12 @@ impl Line {
         if !interface.carrier {
             return Err(LinkFault::NoCarrier);
         }
-        let primary = interface.primary_address(is_virtual, current);
-        configured_source.or(primary).ok_or(LinkFault::NoAddress)
+        Ok(())
     }
 
-    pub(super) fn has(&self, address: IpAddr, prefix_len: u8) -> bool {
-        self.interface.as_ref().is_some_and(|interface| interface.has(address, prefix_len))
+    /// This very address with this prefix length, if it is on the interface.
+    pub(super) fn find(&self, address: IpAddr, prefix_len: u8) -> Option<&Address> {
+        self.present.get(&(address, prefix_len))
     }
 
     pub(super) fn carrier(&self) -> bool {

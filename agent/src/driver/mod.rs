@@ -19,6 +19,7 @@ mod line;
 mod probe;
 mod release;
 mod served;
+mod truth;
 
 use std::{
     collections::BTreeSet,

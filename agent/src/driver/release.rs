@@ -16,6 +16,7 @@ use crate::{
     net::{
         address::Action,
         advert,
+        link::{Address, primary_address},
         netlink::{self, Event, Netlink, Operation},
     },
 };
@@ -85,14 +86,9 @@ async fn release_with(instances: &[Instance], mut netlink: Netlink) -> anyhow::R
 }
 
 fn is_leftover(served: &Served, held: &HeldAddress, lines: &[Line]) -> bool {
-    let interface = lines.get(held.line).and_then(|line| line.interface.as_ref());
-    interface.is_some_and(|interface| {
-        interface.addresses.iter().any(|present| {
-            present.address == held.vip.address
-                && present.prefix_len == held.vip.prefix_len
-                && !served.is_native(present)
-        })
-    })
+    let line = lines.get(held.line);
+    let present = line.and_then(|line| line.find(held.vip.address, held.vip.prefix_len));
+    present.is_some_and(|present| !served.is_native(present))
 }
 
 async fn remove(here: &[&HeldAddress], netlink: &mut Netlink, released: &mut Released) -> anyhow::Result<()> {
@@ -125,11 +121,13 @@ fn resign(served: &Served, lines: &[Line]) -> io::Result<()> {
     let path = served.paths.first().ok_or(io::ErrorKind::NotFound)?;
     let line = lines.get(path.line).ok_or(io::ErrorKind::NotFound)?;
     let interface = line.interface.as_ref().ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?;
-    let ours = |address: IpAddr| served.addresses.iter().any(|held| held.vip.address == address);
     let source = served
         .instance
         .source
-        .or_else(|| interface.primary_address(|present| ours(present.address), None))
+        .or_else(|| {
+            let is_virtual = |present: &Address| served.addresses.iter().any(|held| held.names(present));
+            primary_address(&interface.own_addresses(is_virtual), None)
+        })
         .ok_or_else(|| io::Error::from_raw_os_error(libc::EADDRNOTAVAIL))?;
     let config = served.router.config();
     let advertisement = Advertisement {

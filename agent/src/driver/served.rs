@@ -86,19 +86,21 @@ impl Served {
         }
     }
 
-    /// Whether an address that the host has is this router's to add and remove. The owner's (priority 255) may be
-    /// the host's own; what we install has a lifetime, what the host has for itself has none.
+    /// Whether one of this router's addresses, being on the host, is the host's own and not ours to add and remove. Only
+    /// the owner (priority 255) has such; what we install has a lifetime, what the host has for itself has none.
     pub(super) fn is_native(&self, present: &Address) -> bool {
         self.instance.priority == Priority::OWNER
             && self.instance.lease != Lease::Off
             && present.permanent
-            && self.addresses.iter().any(|held| held.vip.address == present.address)
+            && self.addresses.iter().any(|held| held.names(present))
     }
 
     pub(super) fn snapshot(&self, lines: &[Line]) -> InstanceSnapshot {
         let line = self.paths.first().and_then(|path| lines.get(path.line));
         let present = |held: &&HeldAddress| {
-            lines.get(held.line).is_some_and(|line| line.has(held.vip.address, held.vip.prefix_len))
+            lines
+                .get(held.line)
+                .is_some_and(|line| line.find(held.vip.address, held.vip.prefix_len).is_some())
         };
         InstanceSnapshot {
             config: self.instance.clone(),

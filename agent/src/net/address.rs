@@ -10,11 +10,15 @@ use std::{
     time::Duration,
 };
 
+use futures_util::StreamExt;
 use netlink_packet_route::{
-    AddressFamily,
+    AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage, CacheInfo},
 };
-use rtnetlink::Handle;
+use rtnetlink::{
+    Handle,
+    packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload},
+};
 
 /// Everything the kernel is told about one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,25 +50,40 @@ pub enum Action {
     Delete,
 }
 
-/// Carries out one action on the interface with this index. Idempotent: adding what is there and deleting what is
-/// not there succeed. The error is the kernel's.
-pub async fn carry_out(handle: &Handle, index: u32, action: Action, spec: &AddressSpec) -> io::Result<()> {
-    match action {
+/// Asks the kernel for one action on the interface with this index; the answer is awaited apart, so that many may
+/// be under way. They are carried out in the order asked. Idempotent: adding what is there and deleting what
+/// is not there succeed. The error is the kernel's.
+pub fn ask(
+    handle: &mut Handle,
+    index: u32,
+    action: Action,
+    spec: &AddressSpec,
+) -> impl Future<Output = io::Result<()>> + use<> {
+    let (message, flags) = match action {
         Action::Add | Action::Renew => {
-            let mut request = handle.address().add(index, spec.address, spec.prefix_len).replace();
-            *request.message_mut() = new_address(index, spec);
-            request.execute().await.map_err(kernel_error)
+            (RouteNetlinkMessage::NewAddress(new_address(index, spec)), NLM_F_CREATE | NLM_F_REPLACE)
         }
-        Action::Delete => {
-            match handle.address().del(old_address(index, spec)).execute().await.map_err(kernel_error) {
-                // EADDRNOTAVAIL: the address is gone; ENODEV: the interface is.
-                Err(error) if matches!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::ENODEV)) => {
-                    Ok(())
-                }
-                result => result,
+        Action::Delete => (RouteNetlinkMessage::DelAddress(old_address(index, spec)), 0),
+    };
+    let mut request = NetlinkMessage::from(message);
+    request.header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+    let answers = handle.request(request);
+    async move {
+        // An acknowledgement ends the answers; anything in them is an error.
+        let mut answers = answers.map_err(kernel_error)?;
+        while let Some(answer) = answers.next().await {
+            if let NetlinkPayload::Error(error) = answer.payload {
+                let error = error.to_io();
+                return if action == Action::Delete && is_gone(&error) { Ok(()) } else { Err(error) };
             }
         }
+        Ok(())
     }
+}
+
+/// EADDRNOTAVAIL: the address is gone; ENODEV: the interface is.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::ENODEV))
 }
 
 /// The kernel's error number if it answered with one.

@@ -65,28 +65,15 @@ impl Interface {
         })
     }
 
-    /// Whether this very address with this prefix length is on it.
-    pub fn has(&self, address: IpAddr, prefix_len: u8) -> bool {
-        self.addresses.iter().any(|present| present.address == address && present.prefix_len == prefix_len)
+    /// The host's own addresses on it: those that are not virtual, in the kernel's order.
+    pub fn own_addresses(&self, is_virtual: impl Fn(&Address) -> bool) -> Vec<IpAddr> {
+        self.addresses.iter().filter(|present| !is_virtual(present)).map(|present| present.address).collect()
     }
+}
 
-    /// The address to send from: `current` while it is there, else the first that is not virtual.
-    pub fn primary_address(
-        &self,
-        is_virtual: impl Fn(&Address) -> bool,
-        current: Option<IpAddr>,
-    ) -> Option<IpAddr> {
-        let own: Vec<IpAddr> = self
-            .addresses
-            .iter()
-            .filter(|present| !is_virtual(present))
-            .map(|present| present.address)
-            .collect();
-        match current {
-            Some(current) if own.contains(&current) => Some(current),
-            Some(_) | None => own.first().copied(),
-        }
-    }
+/// The address to send from: `current` while it is there, else the first.
+pub fn primary_address(own: &[IpAddr], current: Option<IpAddr>) -> Option<IpAddr> {
+    current.filter(|current| own.contains(current)).or_else(|| own.first().copied())
 }
 
 impl Address {
@@ -140,11 +127,11 @@ mod tests {
     #[test]
     fn the_primary_address_is_never_a_virtual_one_and_stays_while_it_is_there() {
         let ip = |address: &str| -> IpAddr { address.parse().unwrap() };
-        let vips = |present: &Address| present.address == ip("192.168.178.3");
-        let ens33 = interface(&["192.168.178.3", "192.168.178.130", "192.168.178.131"]);
-        assert_eq!(ens33.primary_address(vips, None), Some(ip("192.168.178.130")));
-        assert_eq!(ens33.primary_address(vips, Some(ip("192.168.178.131"))), Some(ip("192.168.178.131")));
-        assert_eq!(ens33.primary_address(vips, Some(ip("192.168.178.9"))), Some(ip("192.168.178.130")));
-        assert_eq!(interface(&["192.168.178.3"]).primary_address(vips, None), None);
+        let is_vip = |present: &Address| present.address == ip("192.168.178.3");
+        let own = interface(&["192.168.178.3", "192.168.178.130", "192.168.178.131"]).own_addresses(is_vip);
+        assert_eq!(primary_address(&own, None), Some(ip("192.168.178.130")));
+        assert_eq!(primary_address(&own, Some(ip("192.168.178.131"))), Some(ip("192.168.178.131")));
+        assert_eq!(primary_address(&own, Some(ip("192.168.178.9"))), Some(ip("192.168.178.130")));
+        assert_eq!(primary_address(&interface(&["192.168.178.3"]).own_addresses(is_vip), None), None);
     }
 }

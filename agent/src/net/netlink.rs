@@ -31,7 +31,7 @@ use tokio::{
 };
 
 use super::{
-    address::{Action, AddressSpec, carry_out, kernel_error},
+    address::{Action, AddressSpec, ask, kernel_error},
     link::{Address, Interface},
 };
 
@@ -44,6 +44,8 @@ pub const RECONCILE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Requests under way at once: their answers must fit the socket's receive buffer.
 const PIPELINED: usize = 64;
+/// Batches of operations taken in at once.
+const BATCHES_AT_ONCE: usize = 256;
 /// Event datagrams read before the interfaces that they named are looked at.
 const EVENTS_AT_ONCE: usize = 512;
 const EVENT_BUFFER_LEN: usize = 32 * 1024;
@@ -182,12 +184,15 @@ impl Kernel {
         let mut tick = interval(RECONCILE_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut buffer = Vec::with_capacity(EVENT_BUFFER_LEN);
+        let mut batches = Vec::new();
         loop {
             buffer.clear();
             let outcome = select! {
-                batch = operations.recv() => match batch {
-                    Some(batch) => self.carry_out(batch).await,
-                    None => return Ok(()),
+                // What was asked for goes before what is seen: a takeover waits for it.
+                biased;
+                count = operations.recv_many(&mut batches, BATCHES_AT_ONCE) => match count {
+                    0 => return Ok(()),
+                    _ => self.carry_out(batches.drain(..).flatten().collect()).await,
                 },
                 received = self.socket.recv_from(&mut buffer) => {
                     let changes = self.changes(received.map(drop), &mut buffer).map_err(NetlinkError::Events)?;
@@ -201,26 +206,26 @@ impl Kernel {
         }
     }
 
-    async fn carry_out(&mut self, batch: Vec<Operation>) -> Result<(), EngineGone> {
+    async fn carry_out(&mut self, operations: Vec<Operation>) -> Result<(), EngineGone> {
         let mut lost = false;
         let Self { handle, truth, events, .. } = self;
-        let mut answers = stream::iter(batch)
-            .map(|operation| {
-                let index = truth.get(&operation.spec.interface).map(|interface| interface.index);
-                let handle = &*handle;
+        let mut answers = stream::iter(operations)
+            .map(|Operation { ticket, action, spec }| {
+                let index = truth.get(&spec.interface).map(|interface| interface.index);
+                let answer = index.map(|index| ask(handle, index, action, &spec));
                 async move {
-                    let result = match (index, operation.action) {
-                        (Some(index), action) => carry_out(handle, index, action, &operation.spec).await,
+                    let result = match (answer, action) {
+                        (Some(answer), _) => answer.await,
                         (None, Action::Delete) => Ok(()),
                         (None, Action::Add | Action::Renew) => {
                             Err(io::Error::from_raw_os_error(libc::ENODEV))
                         }
                     };
-                    (operation, result)
+                    (ticket, action, result)
                 }
             })
             .buffered(PIPELINED);
-        while let Some((Operation { ticket, action, .. }, result)) = answers.next().await {
+        while let Some((ticket, action, result)) = answers.next().await {
             lost |= matches!(&result, Err(error) if error.kind() == io::ErrorKind::BrokenPipe);
             let result = result.map_err(|error| error.to_string());
             events.send(Event::Done { ticket, action, result }).await.map_err(|_| EngineGone)?;

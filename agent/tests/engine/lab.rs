@@ -124,6 +124,19 @@ impl Host {
         text.lines().map(str::trim).filter(|line| line.starts_with("inet ")).map(str::to_owned).collect()
     }
 
+    /// The MAC of `ens33`.
+    pub fn mac(&self) -> String {
+        let text = self.ip(&["-o", "link", "show", "dev", "ens33"]);
+        text.split(" link/ether ").nth(1).unwrap().split(' ').next().unwrap().to_owned()
+    }
+
+    /// So many packets of junk a second for VRID 51, until it is told something.
+    pub fn flood(&self, packets_per_second: u32) -> Process {
+        let mut command = self.command(engine());
+        command.args(["flood", "ens33", &packets_per_second.to_string()]);
+        Process::start(command, true)
+    }
+
     pub fn has(&self, address: &str) -> bool {
         self.inet()
             .iter()
@@ -144,7 +157,11 @@ impl Host {
 
     /// The engine with this agent.toml.
     pub fn engine(&self, config: &str) -> Process {
-        let file = self.file("agent.toml", config);
+        self.engine_with(&self.file("agent.toml", config))
+    }
+
+    /// The engine with this file.
+    pub fn engine_with(&self, file: &Path) -> Process {
         let mut command = self.command(engine());
         command.arg(file);
         Process::start(command, true)
@@ -186,14 +203,13 @@ pub struct Process {
 /// A transition as the engine told it.
 #[derive(Debug)]
 pub struct Transition {
-    pub to: String,
     pub reason: String,
     pub mono_us: u64,
     pub line: String,
 }
 
 impl Process {
-    fn start(mut command: Command, echo_stderr: bool) -> Self {
+    pub fn start(mut command: Command, echo_stderr: bool) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         command.stderr(if echo_stderr { Stdio::inherit() } else { Stdio::piped() });
         let mut child = command.spawn().unwrap();
@@ -243,7 +259,7 @@ impl Process {
             let mut words = line.strip_prefix("transition ")?.split(' ');
             let (_instance, _from, to) = (words.next()?, words.next()?, words.next()?);
             let (reason, mono_us) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
-            (to == state).then(|| Transition { to: to.to_owned(), reason, mono_us, line: line.to_owned() })
+            (to == state).then(|| Transition { reason, mono_us, line: line.to_owned() })
         })
     }
 

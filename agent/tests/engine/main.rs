@@ -1,8 +1,12 @@
 //! The engine against a real kernel and real peers, in network namespaces. Needs root, iproute2, tcpdump and keepalived.
 #![allow(missing_docs, clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod addresses;
 mod election;
+mod faults;
+mod keepalived;
 mod lab;
+mod wire;
 
 /// Two hosts of one virtual router, 192.168.178.130 and .131, with the tutorial's address.
 fn config(priority: u8) -> String {

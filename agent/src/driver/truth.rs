@@ -1,0 +1,119 @@
+//! What netlink says is so, held against what the routers believe and want.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use hafleet_vrrp::{AddressFault, Input, LinkFault, PathId, State};
+
+use super::{engine::Engine, held::Phase};
+use crate::{
+    clock,
+    net::link::{Interface, primary_address},
+};
+
+impl Engine {
+    /// An interface as it is now.
+    pub(super) fn take_interface(&mut self, name: &str, state: Option<Interface>) {
+        let Some(position) = self.lines.iter().position(|line| line.name == name) else { return };
+        if let Some(line) = self.lines.get_mut(position) {
+            line.update(state);
+        }
+        let own = self.own_addresses(position);
+        for index in 0..self.routers.len() {
+            self.tell_links(index, position, &own);
+        }
+        self.reconcile(position);
+    }
+
+    /// The addresses that the host has on a line for itself, in the kernel's order.
+    fn own_addresses(&self, position: usize) -> Vec<IpAddr> {
+        let interface = self.lines.get(position).and_then(|line| line.interface.as_ref());
+        let Some(interface) = interface else { return Vec::new() };
+        let virtual_addresses: BTreeSet<IpAddr> =
+            self.routers.iter().flat_map(|served| &served.addresses).map(|held| held.vip.address).collect();
+        interface.own_addresses(|present| {
+            virtual_addresses.contains(&present.address)
+                && !self.routers.iter().any(|served| served.is_native(present))
+        })
+    }
+
+    /// Tells a router what its lines on this interface are like, if that is new.
+    fn tell_links(&mut self, index: usize, position: usize, own: &[IpAddr]) {
+        let paths = self.routers.get(index).map_or(0, |served| served.paths.len());
+        for (at, path) in (0..paths).zip((0..=u8::MAX).map(PathId)) {
+            let Some(now) = self.news_of(index, at, position, own) else { continue };
+            match now {
+                Ok(source) => self.input(index, Input::LinkUp { path, source }),
+                Err(fault) => self.input(index, Input::LinkDown { path, fault }),
+            }
+        }
+    }
+
+    /// What a path on this line is like now; `None` for another line's, and when the router was told so already.
+    fn news_of(
+        &mut self,
+        index: usize,
+        path: usize,
+        position: usize,
+        own: &[IpAddr],
+    ) -> Option<Result<IpAddr, LinkFault>> {
+        let served = self.routers.get_mut(index)?;
+        let path = served.paths.get_mut(path).filter(|path| path.line == position)?;
+        let source = served.instance.source.or_else(|| primary_address(own, path.source()));
+        let now = self.lines.get(position)?.works().and_then(|()| source.ok_or(LinkFault::NoAddress));
+        let is_news = path.told != Some(now);
+        path.told = Some(now);
+        is_news.then_some(now)
+    }
+
+    /// Compares what is on an interface with what should be. Idempotent; comes with fresh truth only.
+    pub(super) fn reconcile(&mut self, position: usize) {
+        if self.stopping.is_some() {
+            return;
+        }
+        for index in 0..self.routers.len() {
+            let addresses = self.routers.get(index).map_or(0, |served| served.addresses.len());
+            for address in 0..addresses {
+                self.reconcile_address(index, address, position);
+            }
+        }
+    }
+
+    fn reconcile_address(&mut self, index: usize, address: usize, position: usize) {
+        let Some(line) = self.lines.get(position) else { return };
+        let Some(served) = self.routers.get_mut(index) else { return };
+        let Some(held) = served.addresses.get(address).filter(|held| held.line == position) else { return };
+        let vip = held.vip;
+        let present = line.find(vip.address, vip.prefix_len);
+        let is_native = present.is_some_and(|present| served.is_native(present));
+        match (held.phase, present.is_some()) {
+            (Phase::Held | Phase::Native, false) => {
+                if let Some(held) = served.addresses.get_mut(address) {
+                    held.repairing = Some(held.why_gone(clock::now()));
+                    held.phase = Phase::Lost;
+                }
+                self.input(index, Input::AddressFault { vip, fault: AddressFault::Removed });
+            }
+            (Phase::Absent, true) if served.router.state() != State::Master && !is_native => {
+                self.release_leftover(index, address);
+            }
+            // As it should be, or an answer is under way, or the router knows already.
+            (Phase::Held | Phase::Native | Phase::Absent, true)
+            | (Phase::Absent, false)
+            | (Phase::Adding | Phase::Lost | Phase::Removing, _) => {}
+        }
+    }
+
+    /// An address that is here while its router is not MASTER. The core says whether it goes.
+    fn release_leftover(&mut self, index: usize, address: usize) {
+        let Some(served) = self.routers.get(index) else { return };
+        let Some(held) = served.addresses.get(address) else { return };
+        let (vip, text) = (held.vip, held.text());
+        let why =
+            format!("it was on this host while the instance is {}; it is removed", served.router.state());
+        self.input(index, Input::AddressFault { vip, fault: AddressFault::Foreign });
+        let held = self.routers.get(index).and_then(|served| served.addresses.get(address));
+        if held.is_some_and(|held| held.phase == Phase::Removing) {
+            self.report_address(index, text, "leftover", why);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What goes over the wire, seen from beside.
+
+use std::time::Duration;
+
+use super::{
+    config,
+    lab::{Lab, pause, until},
+};
+
+#[test]
+fn adverts_and_announcements_are_keepalived_s() {
+    let mut lab = Lab::new();
+    let (lb01, client) = (lab.host("lb01", "192.168.178.130/24"), lab.host("client", "192.168.178.9/24"));
+    let adverts = client.tcpdump(&["-v", "-e"], "proto 112");
+    let announcements = client.tcpdump(&["-e", "-tt"], "arp and src host 192.168.178.3");
+    let engine = lb01.engine(&config(150));
+    engine.state("MASTER");
+    let header = adverts.line("an advert", |line| line.contains("proto VRRP").then(|| line.to_owned()));
+    assert!(header.contains("> 01:00:5e:00:00:12"), "{header}");
+    assert!(header.contains("tos 0xc0, ttl 255, id 1, offset 0, flags [none]"), "{header}");
+    let body = adverts.line("its body", |line| Some(line.to_owned()));
+    assert!(
+        body.ends_with(
+            "VRRPv2, Advertisement, vrid 51, prio 150, authtype simple, intvl 1s, length 20, \
+             addrs: 192.168.178.3 auth \"1111\""
+        ),
+        "{body}"
+    );
+    // Five at once, and five more after five seconds.
+    let mut times = Vec::new();
+    for _ in 0..10 {
+        times.push(announcements.line("an announcement", |line| {
+            assert!(line.contains("> ff:ff:ff:ff:ff:ff"), "{line}");
+            assert!(line.contains("who-has 192.168.178.3 (ff:ff:ff:ff:ff:ff) tell 192.168.178.3"), "{line}");
+            line.split(' ').next()?.parse::<f64>().ok()
+        }));
+    }
+    assert!(times[4] - times[0] < 0.1, "{times:?}");
+    assert!((4.9..5.2).contains(&(times[5] - times[0])), "{times:?}");
+    assert!(times[9] - times[5] < 0.1, "{times:?}");
+}
+
+#[test]
+fn a_probe_finds_everybody_who_answers_but_ourselves() {
+    let mut lab = Lab::new();
+    let lb01 = lab.host("lb01", "192.168.178.130/24");
+    let (lb02, foreign) = (lab.host("lb02", "192.168.178.131/24"), lab.host("foreign", "192.168.178.132/24"));
+    let mut engine = lb01.engine(&config(150));
+    engine.state("MASTER");
+    until("the VIP is on lb01", Duration::from_secs(1), || lb01.has("192.168.178.3"));
+    let mut probe = |expected: &[String]| {
+        engine.say("probe 192.168.178.3");
+        let answer = engine
+            .line("probe", |line| Some(line.strip_prefix("probe ens33 192.168.178.3 ")?.trim().to_owned()));
+        let mut macs: Vec<&str> = answer.split(',').filter(|mac| !mac.is_empty()).collect();
+        let mut expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        (macs.sort_unstable(), expected.sort_unstable());
+        assert_eq!(macs, expected);
+    };
+    probe(&[]);
+    lb02.ip(&["addr", "add", "192.168.178.3/32", "dev", "ens33"]);
+    probe(&[lb02.mac()]);
+    foreign.ip(&["addr", "add", "192.168.178.3/32", "dev", "ens33"]);
+    probe(&[lb02.mac(), foreign.mac()]);
+}
+
+#[test]
+fn a_flood_of_junk_moves_nothing_and_is_counted() {
+    let mut lab = Lab::new();
+    let (lb01, client) = (lab.host("lb01", "192.168.178.130/24"), lab.host("client", "192.168.178.9/24"));
+    let mut engine = lb01.engine(&config(150));
+    engine.state("MASTER");
+    let adverts = client.tcpdump(&["-tt"], "proto 112 and src host 192.168.178.130");
+    let mut flood = client.flood(5_000);
+    let time = |line: &str| line.split(' ').next()?.parse::<f64>().ok();
+    let first = adverts.line("an advert", time);
+    let mut previous = first;
+    for _ in 0..4 {
+        let next = adverts.line("an advert", time);
+        assert!((0.95..1.05).contains(&(next - previous)), "{} s between adverts", next - previous);
+        previous = next;
+    }
+    flood.say("enough");
+    pause(Duration::from_millis(50));
+    engine.say("snapshot");
+    let rejected: u64 = engine.line("snapshot", |line| {
+        assert!(!line.starts_with("transition"), "{line}");
+        line.strip_prefix("snapshot VI_1 MASTER ")?.split("rejected=").nth(1)?.parse().ok()
+    });
+    assert!(rejected > 1_000, "{rejected} rejected");
+    eprintln!("{rejected} packets of junk rejected");
+}
