@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     config,
-    lab::{Lab, until},
+    lab::{Lab, pause, until},
 };
 
 const VIP: &str = "192.168.178.3";
@@ -50,11 +50,15 @@ fn keepalived_follows_us_and_takes_over_when_we_stop() {
 fn we_follow_keepalived_and_take_over_when_it_stops_or_is_cut_off() {
     let mut lab = Lab::new();
     let (lb01, lb02) = (lab.host("lb01", "192.168.178.130/24"), lab.host("lb02", "192.168.178.131/24"));
-    let mut engine = lb02.engine(&config(100));
-    engine.state("BACKUP");
     let keepalived = lb01.keepalived(&keepalived_conf(150));
     keepalived.line("MASTER", |line| line.contains("Entering MASTER STATE").then_some(()));
+    let mut engine = lb02.engine(&config(100));
+    engine.state("BACKUP");
+    // Longer than Master_Down: whoever did not hear it would be MASTER now.
+    pause(Duration::from_secs(4));
     engine.say("snapshot");
+    let state = engine.line("snapshot", |line| Some(line.strip_prefix("snapshot VI_1 ")?.to_owned()));
+    assert!(state.starts_with("BACKUP") && state.contains("master=Some(192.168.178.130)"), "{state}");
     engine.line("heard", |line| line.starts_with("heard ens33 51 192.168.178.130 ").then_some(()));
     keepalived.stop();
     let taken = engine.line("MASTER", |line| line.contains(" MASTER ").then(|| line.to_owned()));
