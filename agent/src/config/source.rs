@@ -1,15 +1,16 @@
 //! The texts that were read, and what was found in them.
 
 use std::{
-    fs, io,
+    fs::File,
+    io::{self, Read},
     ops::Range,
     path::{Path, PathBuf},
 };
 
 use super::{Finding, Place, Severity};
 
-/// No configuration file is larger; a larger one is a mistake (a log, a disk image).
-const LARGEST_FILE: u64 = 4 << 20;
+/// No configuration is larger; a larger one is a mistake (a log, a disk image). All files together.
+const LARGEST: usize = 8 << 20;
 /// Findings beyond this many are counted, not kept.
 const MOST_FINDINGS: usize = 500;
 
@@ -64,14 +65,16 @@ impl Span {
 }
 
 impl Sources {
-    /// Reads a file.
+    /// Reads a file. It may be a pipe, so its length is known only at its end.
     pub(super) fn read(&mut self, path: &Path) -> io::Result<FileId> {
-        let size = fs::metadata(path)?.len();
-        if size > LARGEST_FILE {
-            let why = format!("it has {size} bytes, the limit is {LARGEST_FILE}");
+        let left = LARGEST.saturating_sub(self.files.iter().map(|source| source.bytes.len()).sum());
+        let mut bytes = Vec::new();
+        File::open(path)?.take(left as u64 + 1).read_to_end(&mut bytes)?;
+        if bytes.len() > left {
+            let why = format!("all configuration files together may have {LARGEST} bytes");
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
         }
-        Ok(self.add(path.to_owned(), fs::read(path)?))
+        Ok(self.add(path.to_owned(), bytes))
     }
 
     /// Takes a text as if it had been read from `path`.
@@ -126,15 +129,22 @@ pub(super) struct Report {
 
 impl Report {
     pub fn error(&mut self, span: Span, message: impl Into<String>) {
-        self.push(Severity::Error, self.sources.place(span), message.into(), None);
+        self.at(Severity::Error, span, message.into(), None);
     }
 
     pub fn error_with(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
-        self.push(Severity::Error, self.sources.place(span), message.into(), Some(help.into()));
+        self.at(Severity::Error, span, message.into(), Some(help.into()));
     }
 
     pub fn warn(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
-        self.push(Severity::Warning, self.sources.place(span), message.into(), Some(help.into()));
+        self.at(Severity::Warning, span, message.into(), Some(help.into()));
+    }
+
+    fn at(&mut self, severity: Severity, span: Span, message: String, help: Option<String>) {
+        // Columns cost a walk through the line, which a hostile file makes long: only for findings that are kept.
+        let kept = self.findings.len() < MOST_FINDINGS;
+        let place = if kept { self.sources.place(span) } else { Place::default() };
+        self.push(severity, place, message, help);
     }
 
     /// A finding at a place that was computed before.
@@ -167,7 +177,7 @@ impl Report {
         if self.dropped > 0 {
             let place = self.findings.last().map(|last| last.place.clone()).unwrap_or_default();
             self.findings.push(Finding {
-                severity: Severity::Error,
+                severity: if self.failed { Severity::Error } else { Severity::Warning },
                 place: Place { line: 0, column: 0, width: 0, ..place },
                 message: format!("{} more findings are not shown", self.dropped),
                 help: Some("correct those above first".to_owned()),

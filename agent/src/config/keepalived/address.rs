@@ -10,6 +10,10 @@ use super::{
 };
 use crate::config::{VipConfig, source::Report, validate};
 
+/// More addresses than any instance has; the limit bounds the search for duplicates.
+const MOST: usize = 4096;
+/// The usual reason for a wrong prefix length.
+const NETMASK: &str = "a netmask is written as its length: /24 for 255.255.255.0";
 /// Words that begin something of an address line.
 const OPTIONS: [&str; 14] = [
     "dev",
@@ -42,6 +46,9 @@ pub(super) fn read(
         }
         for line in lines(statement, report) {
             let Some(vip) = address(&line, advertised, interface, report) else { continue };
+            if vips.len() >= MOST {
+                return report.error(block.open, format!("an instance holds at most {MOST} addresses"));
+            }
             if vips.iter().any(|other| other.vip.address == vip.vip.address) {
                 let Some(first) = line.first() else { continue };
                 report.error_with(
@@ -117,7 +124,7 @@ fn address(line: &[&Word], advertised: bool, interface: &str, report: &mut Repor
             None => {
                 let message = format!("`/{length}` is not a prefix length: expected /0 to /32");
                 let at = text.len() - length.len() - 1;
-                report.error(first.span.within(at, length.len() + 1), message);
+                report.error_with(first.span.within(at, length.len() + 1), message, NETMASK);
                 return None;
             }
         },

@@ -14,6 +14,8 @@ use crate::config::source::Report;
 
 /// Gratuitous ARPs after this long would be taken for somebody else's.
 const LONGEST_GARP_DELAY_S: u64 = 3600;
+/// More than a pause between two packets.
+const LONGEST_GARP_INTERVAL_US: u64 = 10_000_000;
 /// The group of RFC 9568 section 5.1.1.2.
 const VRRP_GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 
@@ -33,7 +35,7 @@ impl Default for Defaults {
 impl Defaults {
     /// Takes what one `global_defs` block says.
     pub fn read(&mut self, block: &Block, report: &mut Report) {
-        for entry in section::entries(Place::Global, &block.statements, report) {
+        for entry in section::read(Place::Global, &block.statements, report).entries {
             let Entry { name, args, .. } = entry;
             match (name, args) {
                 ("vrrp_version", [word]) => {
@@ -41,6 +43,12 @@ impl Defaults {
                 }
                 ("vrrp_mcast_group4", [word]) => multicast_group(name, word, report),
                 ("vrrp_down_timer_adverts", [word]) => down_timer_adverts(name, word, report),
+                ("vrrp_garp_interval" | "vrrp_gna_interval", [word]) => {
+                    if value::seconds_us(name, word, 0..=LONGEST_GARP_INTERVAL_US, report).is_some_and(|us| us > 0) {
+                        let message = format!("`{name}` is not active: announcements are sent without pauses");
+                        report.warn(word.span, message, "remove it here, or leave it for keepalived");
+                    }
+                }
                 ("vrrp_strict", args) => strict(name, args, entry, report),
                 ("vrrp_min_garp", args) => {
                     if value::switch(name, args, report) == Some(true) {

@@ -10,7 +10,7 @@ use super::{
     address, global,
     global::Defaults,
     keywords::Place,
-    section::{self, Entry},
+    section::{self, Entry, Section},
     tree::{Block, Word},
     value,
 };
@@ -23,13 +23,15 @@ const PASSWORD_LEN: usize = 8;
 pub(super) fn read(entry: &Entry<'_>, defaults: &Defaults, report: &mut Report) -> Option<Instance> {
     let (name, block) = (entry.args.first()?, entry.block?);
     let mut draft = Draft::new(defaults);
-    let entries = section::entries(Place::Instance, &block.statements, report);
+    let Section { entries, meant } = section::read(Place::Instance, &block.statements, report);
     // An interface named late still counts for the labels of addresses that stand before it.
     let (addresses, others): (Vec<Entry<'_>>, Vec<Entry<'_>>) =
         entries.into_iter().partition(|entry| entry.name.starts_with("virtual_ipaddress"));
     for entry in others {
         draft.take(entry, report);
     }
+    draft.address_lines += meant.iter().filter(|name| name.starts_with("virtual_ipaddress")).count();
+    draft.seen.extend(meant);
     let interface = draft.interface.clone().unwrap_or_default();
     for entry in addresses {
         let advertised = entry.name == "virtual_ipaddress";
@@ -286,7 +288,10 @@ fn example(keyword: &str) -> &'static str {
 
 /// `authentication { … }`; `None` when it is wrong.
 fn authentication(entry: Entry<'_>, block: &Block, report: &mut Report) -> Option<Authentication> {
-    let entries = section::entries(Place::Authentication, &block.statements, report);
+    let Section { entries, meant } = section::read(Place::Authentication, &block.statements, report);
+    if !meant.is_empty() {
+        return None;
+    }
     let word =
         |name: &str| entries.iter().find(|entry| entry.name == name).and_then(|entry| entry.args.first());
     let (kind, password) = (word("auth_type"), word("auth_pass"));

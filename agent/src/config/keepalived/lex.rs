@@ -53,10 +53,15 @@ pub(super) enum Token {
     Repetition,
 }
 
+/// What editors of Windows write before the first character of UTF-8.
+pub(super) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Every lexeme of a text. No text is refused here: what is wrong with it is told by whoever knows what was expected.
 pub(super) fn lexemes(text: &[u8]) -> Vec<Lexeme> {
     let mut input = LocatingSlice::new(text);
     let mut lexemes: Vec<Lexeme> = Vec::new();
+    let mark: Result<Option<&[u8]>> = opt(literal(BYTE_ORDER_MARK)).parse_next(&mut input);
+    debug_assert!(mark.is_ok(), "an optional mark cannot fail");
     loop {
         blank(&mut input);
         if input.is_empty() {
@@ -220,7 +225,7 @@ fn repetition(input: &mut Input<'_>) -> Result<Token> {
 pub(super) fn predefined(text: &str) -> Option<&str> {
     text.match_indices('$').find_map(|(at, _)| {
         let mut rest = LocatingSlice::new(text.get(at..)?.as_bytes());
-        let used: Result<&[u8]> = (b'$', opt(b'{'), peek(b'_'), name).take().parse_next(&mut rest);
+        let used: Result<&[u8]> = (b'$', opt(b'{'), peek(b'_'), name, opt(b'}')).take().parse_next(&mut rest);
         used.ok().and_then(|used| text.get(at..at + used.len()))
     })
 }

@@ -30,7 +30,7 @@ use super::{
 pub(super) fn read(file: FileId, report: &mut Report) -> Vec<Instance> {
     let mut includes = Includes::new(report.sources.path(file));
     let statements = tree::statements(file, &mut includes, report);
-    let entries = section::entries(Place::Top, &statements, report);
+    let entries = section::read(Place::Top, &statements, report).entries;
 
     // Wherever they stand in the file, the global settings come first.
     let mut defaults = global::Defaults::default();
@@ -46,5 +46,8 @@ pub(super) fn read(file: FileId, report: &mut Report) -> Vec<Instance> {
             "without one the agent holds no address",
         );
     }
-    definitions.into_iter().filter_map(|entry| instance::read(entry, &defaults, report)).collect()
+    let instances: Vec<Instance> =
+        definitions.iter().filter_map(|entry| instance::read(entry, &defaults, report)).collect();
+    debug_assert!(report.failed() || instances.len() == definitions.len(), "an instance is missing without an error");
+    instances
 }

@@ -1,7 +1,7 @@
 //! The statements of one block against the keywords that it knows.
 
 use super::{
-    keywords::{Keyword, Place, Takes, Treatment},
+    keywords::{Place, Takes, Treatment},
     tree::{Block, Statement, Word},
 };
 use crate::config::source::{Report, Span};
@@ -15,13 +15,25 @@ pub(super) struct Entry<'s> {
     pub block: Option<&'s Block>,
 }
 
+/// What a block says.
+#[derive(Debug, Default)]
+pub(super) struct Section<'s> {
+    /// In the order of the block.
+    pub entries: Vec<Entry<'s>>,
+    /// Keywords that were meant but misspelt or incomplete, and so reported: nobody needs to miss them as well.
+    pub meant: Vec<&'static str>,
+}
+
 /// Every keyword of a block that means something here; the rest becomes findings.
-pub(super) fn entries<'s>(place: Place, statements: &'s [Statement], report: &mut Report) -> Vec<Entry<'s>> {
-    let mut entries: Vec<Entry<'s>> = Vec::new();
+pub(super) fn read<'s>(place: Place, statements: &'s [Statement], report: &mut Report) -> Section<'s> {
+    let mut section = Section::default();
     for statement in statements {
         let mut rest = Some((&statement.keyword, statement.args.as_slice()));
         while let Some((word, args)) = rest.take() {
-            let Some(keyword) = known(place, word, report) else { break };
+            let Some(keyword) = place.keyword(&word.text) else {
+                section.meant.extend(unknown(place, word, report));
+                break;
+            };
             let (takes, about) = match keyword.treatment {
                 Treatment::Read { takes, about } => (takes, about),
                 Treatment::Satisfied(_) => break,
@@ -46,28 +58,30 @@ pub(super) fn entries<'s>(place: Place, statements: &'s [Statement], report: &mu
             let block = if rest.is_none() { statement.block.as_ref() } else { None };
             let entry = Entry { name: keyword.name, span: word.span, args: own, block };
             if complete(entry, takes, about, report) {
-                keep(place, entry, &mut entries, report);
+                keep(place, entry, &mut section.entries, report);
+            } else {
+                section.meant.push(keyword.name);
             }
         }
     }
-    entries
+    section
 }
 
-fn known(place: Place, word: &Word, report: &mut Report) -> Option<&'static Keyword> {
-    let keyword = place.keyword(&word.text);
-    if keyword.is_none() {
-        let message = format!("`{}` is not a keyword {}", word.text, place.name());
-        if let Some(elsewhere) = place.elsewhere(&word.text) {
-            let help =
-                format!("`{}` belongs {}: look for a `}}` too many or missing", word.text, elsewhere.name());
-            report.error_with(word.span, message, help);
-        } else if let Some(nearest) = place.nearest(&word.text) {
-            report.error_with(word.span, message, format!("did you mean `{nearest}`?"));
-        } else {
-            report.error_with(word.span, message, "docs/configuration.md lists every keyword");
-        }
+/// Reports a keyword that is none here; what it probably was.
+fn unknown(place: Place, word: &Word, report: &mut Report) -> Option<&'static str> {
+    let message = format!("`{}` is not a keyword {}", word.text, place.name());
+    if let Some(elsewhere) = place.elsewhere(&word.text) {
+        let help = format!("`{}` belongs {}: look for a `}}` too many or missing", word.text, elsewhere.name());
+        report.error_with(word.span, message, help);
+        return None;
     }
-    keyword
+    let nearest = place.nearest(&word.text);
+    let help = match nearest {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => "docs/configuration.md lists every keyword".to_owned(),
+    };
+    report.error_with(word.span, message, help);
+    nearest
 }
 
 /// What stands after the words that a keyword takes: another keyword on the same line is read, anything else is not.

@@ -43,7 +43,18 @@ pub(super) struct Block {
 
 /// Reads a file with all it includes.
 pub(super) fn statements(file: FileId, includes: &mut Includes, report: &mut Report) -> Vec<Statement> {
-    let lexemes = lex::lexemes(report.sources.bytes(file));
+    let bytes = report.sources.bytes(file);
+    let (marked, old_mac) =
+        (bytes.starts_with(lex::BYTE_ORDER_MARK), bytes.contains(&b'\r') && !bytes.contains(&b'\n'));
+    let lexemes = lex::lexemes(bytes);
+    if marked {
+        let mark = Span::new(file, 0..lex::BYTE_ORDER_MARK.len());
+        report.warn(mark, "the file begins with a byte order mark; keepalived would not read it", "save it without");
+    }
+    if old_mac {
+        let message = "the lines end in carriage returns only, so the whole file is one line";
+        report.error_with(Span::new(file, 0..1), message, "save it with the line ends of Unix or Windows");
+    }
     let mut tree = Tree { file, includes, report, levels: vec![Level::default()], words: Vec::new() };
     for lexeme in lexemes {
         tree.take(lexeme);
@@ -82,7 +93,7 @@ impl Tree<'_> {
                 if cut_by_comment {
                     self.report.warn(
                         span,
-                        format!("a comment begins in the middle of a word, so only `{}` is read", word.text),
+                        "a comment begins in the middle of this word; the rest of the line is not read",
                         "put white space before the comment, or quotation marks around the word if `#` or `!` belongs to it",
                     );
                 }
@@ -149,7 +160,7 @@ impl Tree<'_> {
         let statement = Statement { keyword, args: words.collect(), block: None };
         match open {
             Some(open) => self.descend(Some(statement), open),
-            None if is_include(&statement) => {
+            None if is_include(&statement.keyword.text) => {
                 let included = self.includes.statements(&statement, self.report);
                 self.keep(included);
             }
@@ -174,12 +185,14 @@ impl Tree<'_> {
     }
 
     fn open(&mut self, span: Span) {
-        if self.words.first().is_some_and(|word| word.text.starts_with("include")) {
+        if self.words.first().is_some_and(|word| is_include(&word.text)) {
             self.report.error_with(
                 span,
                 "braces in the pattern of `include` are not supported yet",
                 "write one `include` line for each alternative",
             );
+            self.words.clear();
+            return self.descend(None, span);
         }
         if !self.words.is_empty() {
             return self.end_statement(Some(span));
@@ -240,11 +253,8 @@ impl Tree<'_> {
     }
 }
 
-fn is_include(statement: &Statement) -> bool {
-    matches!(
-        statement.keyword.text.as_str(),
-        "include" | "includer" | "includem" | "includew" | "includeb" | "includea"
-    )
+fn is_include(keyword: &str) -> bool {
+    matches!(keyword, "include" | "includer" | "includem" | "includew" | "includeb" | "includea")
 }
 
 /// Characters that input methods and web pages put where a space, brace, quotation or comment mark was meant.

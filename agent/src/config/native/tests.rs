@@ -1,1 +1,294 @@
-//! Tests.
+//! Tests of the agent.toml reader.
+
+use std::{fs, path::Path, time::Duration};
+
+use hafleet_vrrp::{
+    AdvertInterval, Announcing, Authentication, ChecksumForm, Priority, Version, Vip, VirtualRouterId,
+};
+
+use super::keys::Keys;
+use crate::config::{
+    AgentConfig, Lease, VipConfig,
+    tests::{expect, lines, read_native},
+};
+
+/// An instance with everything it must have, and some lines more; those begin in line 6.
+fn instance(lines: &str) -> String {
+    format!(
+        "[[instance]]\nname = \"VI_1\"\ninterface = \"ens33\"\nvrid = 51\n\
+         vips = [{{ address = \"192.168.178.3/24\" }}]\n{lines}\n"
+    )
+}
+
+#[track_caller]
+fn clean(text: &str) -> AgentConfig {
+    let read = read_native(text);
+    expect(&read, text, &[]);
+    read.expect("it is clean").config
+}
+
+#[test]
+fn everything_that_can_be_written() {
+    let text = r#"
+node = "lb01"
+site = "dc1"
+coordinators = ["coord1:7443", "[2001:db8::1]:7443"]
+
+[[instance]]
+name = "VI_1"
+interface = "ens33"
+vrid = 51
+version = 2
+priority = 150
+advert_interval = "2s"
+preempt = true
+preempt_delay = "1m 30s"
+auth = { type = "pass", secret = "1111" }
+vips = [
+    { address = "192.168.178.3/24", label = "ens33:3" },
+    { address = "192.168.178.4", dev = "eth1", scope = "link", broadcast = "192.168.178.255", advertised = false },
+]
+paths = [{ interface = "ens33" }]
+lease = "off"
+checksum = "without-pseudo-header"
+source = "192.168.178.130"
+announcing = { repeat = 3, delay = "2s", delayed_repeat = 1 }
+
+[[instance]]
+name = "VI_2"
+interface = "ens33"
+vrid = 52
+preempt = false
+advert_interval = "100ms"
+vips = [{ address = "192.168.178.5/24" }]
+"#;
+    let config = clean(text);
+    assert_eq!((config.node.as_deref(), config.site.as_deref()), (Some("lb01"), Some("dc1")));
+    assert_eq!(config.coordinators, ["coord1:7443", "[2001:db8::1]:7443"]);
+    let [one, two] = config.instances.as_slice() else { panic!("{:?}", config.instances) };
+    assert_eq!((one.name.as_str(), one.interface.as_str(), one.vrid.get()), ("VI_1", "ens33", 51));
+    assert_eq!((one.version, Some(one.priority)), (Version::V2, Priority::new(150)));
+    assert_eq!(Some(one.interval), AdvertInterval::from_centiseconds(200, Version::V2));
+    assert_eq!((one.preempt, one.preempt_delay), (true, Duration::from_secs(90)));
+    assert_eq!(one.authentication, Authentication::Pass(*b"1111\0\0\0\0"));
+    let vip = |address: &str, prefix_len, advertised| Vip {
+        address: address.parse().expect("an address"),
+        prefix_len,
+        advertised,
+    };
+    let vips = [
+        VipConfig {
+            vip: vip("192.168.178.3", 24, true),
+            dev: None,
+            label: Some("ens33:3".into()),
+            scope: 0,
+            broadcast: None,
+        },
+        VipConfig {
+            vip: vip("192.168.178.4", 32, false),
+            dev: Some("eth1".into()),
+            label: None,
+            scope: 253,
+            broadcast: Some("192.168.178.255".parse().expect("an address")),
+        },
+    ];
+    assert_eq!(one.vips, vips);
+    assert!(one.paths.is_empty(), "the service interface is no path beside itself");
+    assert_eq!((one.lease, one.checksum), (Lease::Off, ChecksumForm::WithoutPseudoHeader));
+    assert_eq!(one.source, Some("192.168.178.130".parse().expect("an address")));
+    assert_eq!(one.announcing, Announcing { repeat: 3, delay: Duration::from_secs(2), delayed_repeat: 1 });
+    assert_eq!((one.defined_at.line, one.defined_at.column), (7, 8));
+
+    assert_eq!(two.vrid, VirtualRouterId::new(52).expect("not 0"));
+    assert_eq!((two.version, two.priority, two.preempt), (Version::V3, Priority::DEFAULT, false));
+    assert_eq!(Some(two.interval), AdvertInterval::from_centiseconds(10, Version::V3));
+    assert_eq!((two.authentication.clone(), two.announcing), (Authentication::None, Announcing::default()));
+    assert_eq!((two.lease, two.checksum), (Lease::default(), ChecksumForm::WithPseudoHeader));
+}
+
+#[test]
+fn an_empty_file_is_an_agent_without_instances() {
+    let config = clean("");
+    assert!(config.node.is_none() && config.instances.is_empty());
+}
+
+#[test]
+fn metrics_are_accepted_and_said_not_to_be_active() {
+    let text = "metrics = \"127.0.0.1:9101\"\n";
+    let expected = ["1:1: warning: `metrics` is not active yet: this version serves no metrics"];
+    expect(&read_native(text), text, &expected);
+}
+
+/// Lines in an otherwise right instance, and all that is found.
+const WRONG: &[(&str, &[&str])] = &[
+    ("priorty = 150", &["6:1: error: `priorty` is not a key of [[instance]]"]),
+    ("priority = 0", &["6:12: error: `priority` is a whole number from 1 to 255, here is 0"]),
+    ("priority = 256", &["6:12: error: `priority` is a whole number from 1 to 255, here is 256"]),
+    ("priority = \"150\"", &["6:12: error: `priority` is a whole number from 1 to 255, here is \"150\""]),
+    ("priority = 1.5", &["6:12: error: `priority` is a whole number from 1 to 255, here is 1.5"]),
+    ("version = 4", &["6:11: error: `version` is a whole number from 2 to 3, here is 4"]),
+    (
+        "advert_interval = 1",
+        &["6:19: error: `advert_interval` is a duration from 10ms to 40.95s, such as \"1s\" or \"100ms\", here is 1"],
+    ),
+    (
+        "advert_interval = \"1 fortnight\"",
+        &[
+            "6:19: error: `advert_interval` is a duration from 10ms to 40.95s, such as \"1s\" or \"100ms\", here is \"1 fortnight\"",
+        ],
+    ),
+    (
+        "advert_interval = \"41s\"",
+        &["6:19: error: `advert_interval` is a duration from 10ms to 40.95s, such as \"1s\" or \"100ms\", here is \"41s\""],
+    ),
+    ("advert_interval = \"15ms\"", &["6:19: error: `advert_interval` is a multiple of 10ms, here is 15ms"]),
+    (
+        "version = 2\nadvert_interval = \"1500ms\"",
+        &["7:19: error: `advert_interval` is a multiple of 1s, here is 1.5s"],
+    ),
+    ("preempt = \"yes\"", &["6:11: error: `preempt` is true or false, here is \"yes\""]),
+    (
+        "preempt = false\npreempt_delay = \"5s\"",
+        &["7:1: warning: `preempt_delay` has no effect with `preempt = false`"],
+    ),
+    (
+        "auth = { type = \"pass\", secret = \"1111\" }",
+        &["6:1: error: `auth` needs version 2: version 3 has no authentication"],
+    ),
+    ("version = 2\nauth = { secret = \"1111\" }", &["7:1: error: `auth` lacks its `type` or `secret`"]),
+    (
+        "version = 2\nauth = { type = \"ah\", secret = \"1111\" }",
+        &["7:17: error: `type` is \"pass\", here is \"ah\""],
+    ),
+    (
+        "version = 2\nauth = { type = \"pass\", secret = \"123456789\" }",
+        &["7:34: error: `secret` is a string of 1 to 8 bytes, here are 9"],
+    ),
+    ("version = 2\nauth = \"1111\"", &["7:8: error: `auth` is a table { type = \"pass\", secret = \"…\" }, here is \"1111\""]),
+    ("lease = \"500ms\"", &["6:9: error: `lease` is a duration from 1s to 1h such as \"3s\", or \"off\", here is \"500ms\""]),
+    ("lease = false", &["6:9: error: `lease` is a duration from 1s to 1h such as \"3s\", or \"off\", here is false"]),
+    (
+        "checksum = \"rfc\"",
+        &["6:12: error: `checksum` is \"with-pseudo-header\" or \"without-pseudo-header\", here is \"rfc\""],
+    ),
+    ("source = \"fe80::1\"", &["6:10: error: `source`: IPv6 is not supported by this version"]),
+    ("source = \"lb01\"", &["6:10: error: `source` is an IPv4 address such as \"192.0.2.1\", here is \"lb01\""]),
+    ("announcing = { repeat = 0 }", &["6:25: error: `repeat` is a whole number from 1 to 255, here is 0"]),
+    ("announcing = { repaet = 5 }", &["6:16: error: `repaet` is not a key of announcing"]),
+    ("track = [{ interface = \"ens33\" }]", &["6:1: error: `track` is not supported by this version"]),
+    (
+        "paths = [{ interface = \"ens33\" }, { interface = \"hb0\", peers = [\"10.9.0.2\"] }]",
+        &[
+            "6:49: error: a path over another interface is not supported by this version",
+            "6:56: error: `peers` is not supported by this version",
+        ],
+    ),
+    ("priority = 1\npriority = 2", &["7:1: error: duplicate key"]),
+    ("priority = ", &["6:12: error: string values must be quoted, expected literal string"]),
+];
+
+#[test]
+fn every_wrong_value_is_explained() {
+    for (written, expected) in WRONG {
+        let text = instance(written);
+        expect(&read_native(&text), &text, expected);
+    }
+}
+
+/// An element of `vips`, and what is found in it.
+const WRONG_VIPS: &[(&str, &str)] = &[
+    ("", "5:8: error: `vips` is empty: the instance has no address to hold"),
+    (
+        "\"10.0.0.1/8\"",
+        "5:9: error: `vips` is a list of tables { address = \"192.0.2.10/24\" }, here is \"10.0.0.1/8\"",
+    ),
+    ("{ label = \"ens33:1\" }", "5:9: error: this element of `vips` has no `address`"),
+    ("{ address = \"10.0.0.1/33\" }", "5:30: error: `/33` is not a prefix length: expected /0 to /32"),
+    ("{ address = \"2001:db8::1/64\" }", "5:21: error: IPv6 addresses are not supported by this version"),
+    ("{ address = \"0.0.0.0\" }", "5:21: error: 0.0.0.0 is not an address that a host can hold"),
+    (
+        "{ address = \"10.0.0.1\", label = \"ens33:12345678901\" }",
+        "5:41: error: the label `ens33:12345678901` has 17 bytes, the kernel allows 1 to 15",
+    ),
+    (
+        "{ address = \"10.0.0.1\", label = \"x\" }",
+        "5:41: warning: the label `x` does not begin with `ens33:`; `ifconfig` will not show the address",
+    ),
+    ("{ address = \"10.0.0.1\", dev = \"a b\" }", "5:39: error: `dev` names an interface, and \"a b\" contains ' ', which no interface's name can"),
+    ("{ addres = \"10.0.0.1\", address = \"10.0.0.1\" }", "5:11: error: `addres` is not a key of vips"),
+    ("{ address = \"10.0.0.1\" }, { address = \"10.0.0.1/8\" }", "5:35: error: 10.0.0.1 is listed twice"),
+];
+
+#[test]
+fn every_wrong_address_is_explained() {
+    for (written, expected) in WRONG_VIPS {
+        let text = instance("").replace("{ address = \"192.168.178.3/24\" }", written);
+        expect(&read_native(&text), &text, &[expected]);
+    }
+}
+
+/// Whole files and what is found in them.
+const WHOLE: &[(&str, &[&str])] = &[
+    ("nodes = \"a\"", &["1:1: error: `nodes` is not a key of agent.toml"]),
+    ("node = \"lb 01\"", &["1:8: error: `node` is 1 to 63 letters, digits, `-`, `_` and `.`, here is \"lb 01\""]),
+    ("site = 1", &["1:8: error: `site` is a string, here is 1"]),
+    ("coordinators = \"a:1\"", &["1:16: error: `coordinators` is a list of \"HOST:PORT\", here is \"a:1\""]),
+    (
+        "coordinators = [\"coord1\", \"a:0\", \"b:7443\"]",
+        &[
+            "1:17: error: `coordinators` is a host and a port such as \"coord1:7443\", here is \"coord1\"",
+            "1:27: error: `coordinators` is a host and a port such as \"coord1:7443\", here is \"a:0\"",
+        ],
+    ),
+    ("instance = 3", &["1:12: error: `instance` is a list of tables, each headed by [[instance]], here is 3"]),
+    (
+        "[instance]\nname = \"x\"\n",
+        &["1:1: error: `instance` is a list of tables, each headed by [[instance]], here is a table"],
+    ),
+    (
+        "# 虚拟IP\n[[instance]]\n",
+        &[
+            "2:1: error: this instance has no `name`",
+            "2:1: error: this instance has no `interface`",
+            "2:1: error: this instance has no `vrid`",
+            "2:1: error: this instance has no `vips`",
+        ],
+    ),
+    ("[[instance]\nname = 1", &["1:12: error: unclosed array table, expected `]`"]),
+];
+
+#[test]
+fn every_wrong_file_is_explained() {
+    for (text, expected) in WHOLE {
+        expect(&read_native(text), text, expected);
+    }
+    let found = lines(&read_native(b"node = \"l\xffb\"\n"));
+    assert_eq!(found, ["1:10: error: this byte is not UTF-8"]);
+}
+
+#[test]
+fn a_secret_is_never_repeated() {
+    let text = instance("version = 2\nauth = { type = \"pass\", secret = \"topsecret9\" }");
+    let error = read_native(&text).expect_err("it is too long");
+    assert!(!error.to_string().contains("topsecret"), "{error}");
+    let text = instance("version = 2\nauth = { type = \"pass\", secret = 4711 }");
+    let error = read_native(&text).expect_err("it is a number");
+    assert!(error.to_string().contains("`secret` is a string") && !error.to_string().contains("4711"), "{error}");
+}
+
+#[test]
+fn the_documentation_has_every_key() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    let document = fs::read_to_string(path).expect("docs/configuration.md");
+    for keys in Keys::ALL {
+        let heading = format!("\n### {}\n", keys.table());
+        let (_, section) = document.split_once(&heading).unwrap_or_else(|| panic!("no heading{heading}"));
+        let section = section.split("\n#").next().expect("at least one part");
+        let written: Vec<&str> = section
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `"))
+            .filter_map(|line| line.split_once('`').map(|(key, _)| key))
+            .collect();
+        assert_eq!(written, keys.names(), "{}", keys.table());
+    }
+}

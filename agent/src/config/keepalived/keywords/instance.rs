@@ -134,6 +134,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     read("virtual_router_id", Words(1, 1), "The VRID, 1 to 255, once on an interface. Required."),
     unsupported("virtual_routes", "this version moves addresses only"),
     unsupported("virtual_rules", "this version moves addresses only"),
+    inactive("vmac_garp_intvl", "announcements are made when an address is taken over, not repeated later"),
     unsupported("vmac_xmit_base", NO_VMAC),
     unsupported("vrf", NO_UNICAST),
 ];

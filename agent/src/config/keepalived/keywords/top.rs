@@ -39,7 +39,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     unsupported("static_ipaddress", "let the system's own network configuration set these addresses"),
     unsupported("static_routes", "let the system's own network configuration set these routes"),
     unsupported("static_rules", "let the system's own network configuration set these rules"),
-    inactive("static_track_group", NOT_TRACKED),
     inactive("track_file", NOT_TRACKED),
     inactive("track_group", NOT_TRACKED),
     inactive("use_pid_dir", "the agent writes no pid files; systemd knows its process"),

@@ -1,0 +1,142 @@
+//! Wrong files: each with the place and the text of everything that is said about it.
+//!
+//! The findings are in `snapshots/`; [`CASES`] says which of them must be refused.
+
+use super::instance;
+use crate::config::tests::{lines, read_keepalived};
+
+/// Lines in an otherwise right instance, beginning in line 6.
+const IN_AN_INSTANCE: &[(&str, &str)] = &[
+    ("misspelt keyword", "prioritty 100"),
+    ("keyword of another block", "router_id lb01"),
+    ("keyword of the top", "vrrp_instance VI_2 {\ninterface eth0\n}"),
+    ("unknown block", "frobnicate {\n a b\n c {\n }\n}"),
+    ("no value", "advert_int"),
+    ("block where a word belongs", "advert_int { 1 }"),
+    ("word where a block belongs", "authentication PASS"),
+    ("priority 0", "priority 0"),
+    ("priority 256", "priority 256"),
+    ("priority in words", "priority high"),
+    ("priority in hex", "priority 0x64"),
+    ("VRID 0", "virtual_router_id 0"),
+    ("VRID 256", "virtual_router_id 256"),
+    ("interval 0", "advert_int 0"),
+    ("interval with a unit", "advert_int 1s"),
+    ("interval infinite", "advert_int inf"),
+    ("interval beyond version 2", "advert_int 256"),
+    ("interval beyond version 3", "version 3\nadvert_int 41"),
+    ("version 4", "version 4"),
+    ("unknown state", "state SLAVE"),
+    ("delay beyond its range", "preempt_delay 1001"),
+    ("interface name too long", "interface enp0s31f6.12345678"),
+    ("interface name with a colon", "interface eth0:1"),
+    ("address out of range", "virtual_ipaddress {\n 192.168.178.400/24\n}"),
+    ("address with leading zero", "virtual_ipaddress {\n 192.168.178.004/24\n}"),
+    ("prefix length 33", "virtual_ipaddress {\n 192.168.178.4/33\n}"),
+    ("prefix length empty", "virtual_ipaddress {\n 192.168.178.4/\n}"),
+    ("netmask", "virtual_ipaddress {\n 192.168.178.4/255.255.255.0\n}"),
+    ("IPv6 address", "virtual_ipaddress {\n 2001:db8::1/64\n}"),
+    ("multicast address", "virtual_ipaddress {\n 224.0.0.18\n}"),
+    ("address twice", "virtual_ipaddress {\n 192.168.178.3/24\n}"),
+    ("address excluded and not", "virtual_ipaddress_excluded {\n 192.168.178.3/24\n}"),
+    ("option on the next line", "virtual_ipaddress {\n 192.168.178.4/24\n   dev ens33\n}"),
+    ("option misspelt", "virtual_ipaddress {\n 192.168.178.4/24 lable ens33:4\n}"),
+    ("option without value", "virtual_ipaddress {\n 192.168.178.4/24 dev\n}"),
+    ("label too long", "virtual_ipaddress {\n 192.168.178.4/24 label ens33:123456789012\n}"),
+    ("label of another interface", "virtual_ipaddress {\n 192.168.178.4/24 dev eth1 label ens33:4\n}"),
+    ("unknown scope", "virtual_ipaddress {\n 192.168.178.4/24 scope world\n}"),
+    ("broadcast of a /32", "virtual_ipaddress {\n 192.168.178.4 brd +\n}"),
+    ("unsupported option", "virtual_ipaddress {\n 192.168.178.4/24 peer 10.0.0.1\n}"),
+    ("ignored option", "virtual_ipaddress {\n 192.168.178.4/24 no_track\n}"),
+    ("block after an address", "virtual_ipaddress {\n 192.168.178.4/24 {\n }\n}"),
+    ("authentication AH", "authentication {\n auth_type AH\n auth_pass x\n}"),
+    ("authentication unknown", "authentication {\n auth_type MD5\n auth_pass x\n}"),
+    ("authentication without password", "authentication {\n auth_type PASS\n}"),
+    ("authentication in version 3", "version 3\nauthentication {\n auth_type PASS\n auth_pass x\n}"),
+    ("misspelt password", "authentication {\n auth_type PASS\n auth_pas x\n}"),
+    ("quotation not closed", "authentication {\n auth_type PASS\n auth_pass \"x\n}"),
+    ("source address wrong", "mcast_src_ip 192.168.178"),
+    ("other multicast group", "mcast_dst_ip 224.0.0.19"),
+    ("other number of adverts", "down_timer_adverts 5"),
+    ("strict", "strict_mode"),
+    ("strict with a wrong word", "strict_mode maybe"),
+    ("garp repeat 0", "garp_master_repeat 0"),
+    ("garp delay in fractions", "garp_master_delay 2.5"),
+    ("garp refresh", "garp_master_refresh 60"),
+    ("tracking", "track_script {\n chk_nginx\n}\ntrack_interface {\n eth1\n}"),
+    ("unicast", "unicast_src_ip 10.0.0.1\nunicast_peer {\n 10.0.0.2\n}"),
+    ("virtual MAC", "use_vmac"),
+    ("no tracking of the interface", "dont_track_primary"),
+    ("routes", "virtual_routes {\n 0.0.0.0/0 via 10.0.0.1\n}"),
+    ("too many words", "priority 100 200\nstate BACKUP # fine\nnopreempt now"),
+    ("conditional line", "@main priority 100\n@^main priority 50"),
+    ("use of a predefined value", "mcast_src_ip ${_IP}"),
+    ("sequence", "virtual_ipaddress {\n~SEQ(N, 1, 9) 10.0.0.${N}\n}"),
+    ("full-width brace", "authentication ｛\n auth_type PASS\n}"),
+    ("ideographic space", "priority\u{3000}100"),
+    ("brace too many", "}\nstate BACKUP"),
+    ("brace missing", "authentication {\n auth_type PASS\n auth_pass x\nvirtual_ipaddress {\n 10.0.0.1\n}"),
+    ("brace alone", "{\n foo\n}"),
+];
+
+/// Whole files.
+const WHOLE: &[(&str, &str)] = &[
+    ("empty", ""),
+    ("only a comment", "# keepalived\n"),
+    ("no instance", "global_defs {\n router_id x\n}\n"),
+    ("instance without a name", "vrrp_instance {\n interface e0\n}\n"),
+    ("empty instance", "vrrp_instance A {\n}\n"),
+    ("instance without a block", "vrrp_instance A\n"),
+    ("instance without addresses", "vrrp_instance A {\n interface e0\n virtual_router_id 1\n virtual_ipaddress {\n }\n}\n"),
+    ("the tutorial's first listing", "global_defs {\n  notification_email {\n  }\n  smtp_server 192.168.200.1\n  router_id LVS_DEVEL\n"),
+    ("definition", "$VIP=10.0.0.1\n$BLOCK= \\\n  a { \\\n  b\nglobal_defs {\n}\n"),
+    ("sync group", "vrrp_sync_group G {\n group {\n  VI_1\n }\n}\n"),
+    ("static addresses", "static_ipaddress {\n 10.0.0.1/24 dev e0\n}\n"),
+    ("extra brace at the end", "global_defs {\n}\n}\n"),
+    ("old Mac", "global_defs {\r}\r"),
+    ("not a configuration", "<?xml version=\"1.0\"?>\n<a>b</a>\n"),
+];
+
+#[test]
+fn every_wrong_file_is_explained() {
+    let mut shown = String::new();
+    let inside = IN_AN_INSTANCE.iter().map(|(name, lines)| (*name, *lines, instance(lines)));
+    let whole = WHOLE.iter().map(|(name, text)| (*name, *text, (*text).to_owned()));
+    for (name, written, text) in inside.chain(whole) {
+        let read = read_keepalived(&text);
+        let found = lines(&read);
+        assert!(!found.is_empty(), "{name}: nothing was found in\n{text}");
+        shown.push_str(&format!("== {name}: {}\n", if read.is_ok() { "taken" } else { "refused" }));
+        written.lines().for_each(|line| shown.push_str(&format!("    | {line}\n")));
+        found.iter().for_each(|line| shown.push_str(&format!("{line}\n")));
+    }
+    insta::assert_snapshot!("broken", shown);
+}
+
+#[test]
+fn bytes_that_are_no_utf_8_are_pointed_at() {
+    let mut text = instance("# here: x").into_bytes();
+    let at = text.windows(8).position(|window| window == b"# here: ").expect("the comment");
+    text.splice(at..at, b"priority 1\xff0 ".iter().copied());
+    let read = read_keepalived(&text);
+    let found = lines(&read);
+    assert_eq!(found[2], "6:11: error: this byte is not UTF-8", "{found:?}");
+    assert!(read.is_err());
+}
+
+#[test]
+fn two_instances_may_not_share_a_name_a_vrid_or_an_address() {
+    let text = format!("{}{}", instance(""), instance(""));
+    let found = lines(&read_keepalived(&text));
+    assert_eq!(
+        found,
+        [
+            "8:15: error: an instance named `VI_1` is already at k.conf:1:15",
+            "8:15: error: `VI_1` uses VRID 51 on ens33, which `VI_1` at k.conf:1:15 uses already",
+            "8:15: error: `VI_1` holds 192.168.178.3, which `VI_1` at k.conf:1:15 holds too",
+        ]
+    );
+    let other = instance("").replace("ens33", "eth1").replace("VI_1", "VI_2").replace("178.3", "178.4");
+    let text = format!("{}{other}", instance(""));
+    assert!(read_keepalived(&text).is_ok(), "one VRID on two interfaces is allowed");
+}

@@ -1,0 +1,218 @@
+//! The same files to `keepalived -t` and to this reader.
+//!
+//! keepalived ends with 0 when it has nothing to say, and with another number after any complaint, however small. So the
+//! two agree when keepalived is silent exactly where this reader finds nothing. Where they differ on purpose, the case
+//! says why.
+//!
+//! Needs root, `unshare` and `ip` for a network namespace of its own, and Debian's keepalived.
+
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
+
+use super::instance;
+use crate::config::tests::read_keepalived;
+
+/// Why the two differ on a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Difference {
+    /// Both have something to say, or neither.
+    None,
+    /// keepalived says nothing, this reader does.
+    OnlyHere(&'static str),
+    /// keepalived complains, this reader does not.
+    OnlyKeepalived(&'static str),
+}
+use Difference::{None as Agree, OnlyHere, OnlyKeepalived};
+
+/// What this reader makes of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Clean,
+    Warned,
+    Refused,
+}
+use Verdict::{Clean, Refused, Warned};
+
+/// Lines in an otherwise right instance.
+const IN_AN_INSTANCE: &[(&str, Verdict, Difference)] = &[
+    ("", Clean, Agree),
+    ("state MASTER\nadvert_int 1\ndebug 2", Clean, Agree),
+    ("authentication {\nauth_type PASS\nauth_pass 1111\n}", Clean, Agree),
+    ("authentication\n{\nauth_type PASS\nauth_pass 1111\n}", Clean, Agree),
+    ("authentication {\nauth_type PASS\nauth_pass \"a!b#c\" }", Clean, Agree),
+    ("# 虚拟IP { \" '\n! }", Clean, Agree),
+    ("virtual_ipaddress {\n192.168.178.4/24 dev ens33 label ens33:4\n}", Clean, Agree),
+    ("virtual_ipaddress {\n192.168.178.4 brd 192.168.178.255 scope link\n10.0.0.1/8 brd + dev eth1\n}", Clean, Agree),
+    ("virtual_ipaddress { 192.168.178.4/24 dev ens33 }", Clean, Agree),
+    ("virtual_ipaddress_excluded {\n192.168.178.5/24\n}", Clean, Agree),
+    ("nopreempt", Clean, Agree),
+    ("preempt_delay 1.5", Clean, Agree),
+    ("version 3\nadvert_int 0.5", Clean, Agree),
+    ("mcast_src_ip 192.168.178.130", Clean, Agree),
+    ("garp_master_delay 10\ngarp_master_repeat 1\ngarp_master_refresh 0", Clean, Agree),
+    ("accept", Clean, Agree),
+    ("down_timer_adverts 3", Clean, Agree),
+    ("strict_mode off", Clean, Agree),
+    // What keepalived complains about too.
+    ("prioritty 100", Refused, Agree),
+    ("priority", Refused, Agree),
+    ("priority 0", Refused, Agree),
+    ("priority 256", Refused, Agree),
+    ("priority high", Refused, Agree),
+    ("priority 10;", Warned, Agree),
+    ("priority 0x64", Refused, Agree),
+    ("virtual_router_id 0", Refused, Agree),
+    ("virtual_router_id 256", Refused, Agree),
+    ("state master", Warned, Agree),
+    ("state SLAVE", Refused, Agree),
+    ("version 4", Refused, Agree),
+    ("advert_int 0", Refused, Agree),
+    ("advert_int 0.001", Refused, Agree),
+    ("advert_int 256", Refused, Agree),
+    ("advert_int 1e0", Refused, Agree),
+    ("advert_int 0.5", Warned, Agree),
+    ("advert_int 1.5", Warned, Agree),
+    ("version 3\nadvert_int 41", Refused, Agree),
+    ("version 3\nadvert_int 1.234", Warned, Agree),
+    ("preempt_delay 1001", Refused, Agree),
+    ("nopreempt\npreempt_delay 5", Warned, Agree),
+    ("state MASTER\nnopreempt", Warned, Agree),
+    ("state MASTER\npreempt_delay 5", Warned, Agree),
+    ("priority 255\nnopreempt", Warned, Agree),
+    ("priority 100", Clean, Agree),
+    ("authentication { auth_type PASS auth_pass 1111 }", Warned, Agree),
+    ("authentication {\nauth_type pass\nauth_pass 1111\n}", Warned, Agree),
+    ("authentication {\nauth_type MD5\nauth_pass 1111\n}", Refused, Agree),
+    ("authentication {\nauth_type PASS\nauth_pass 123456789\n}", Warned, Agree),
+    ("authentication {\nauth_type PASS\n}", Refused, Agree),
+    ("authentication {\nauth_type PASS\nauth_pass \"x\n}", Refused, Agree),
+    ("version 3\nauthentication {\nauth_type PASS\nauth_pass 1111\n}", Warned, Agree),
+    ("virtual_ipaddress {\n192.168.178.4/33\n}", Refused, Agree),
+    ("virtual_ipaddress {\n192.168.178.400\n}", Refused, Agree),
+    ("virtual_ipaddress {\n192.168.178.004\n}", Refused, Agree),
+    ("virtual_ipaddress {\n192.168.178.4\n  dev ens33\n}", Refused, Agree),
+    ("virtual_ipaddress {\n192.168.178.4 scope world\n}", Refused, Agree),
+    ("virtual_ipaddress {\n192.168.178.4 lable ens33:4\n}", Refused, Agree),
+    ("virtual_ipaddress {\n192.168.178.4 label ens33:123456789012\n}", Refused, Agree),
+    ("virtual_ipaddress {\n192.168.178.4 192.168.178.5\n}", Warned, Agree),
+    ("mcast_src_ip 192.168.178", Refused, Agree),
+    ("garp_master_repeat 0", Refused, Agree),
+    ("garp_master_delay 2.5", Refused, Agree),
+    ("frob {\na b\n}", Refused, Agree),
+    ("}", Refused, Agree),
+    ("authentication {\nauth_type PASS\nauth_pass 1111", Refused, Agree),
+    // Where this reader sees more.
+    ("priority 100 foo", Warned, OnlyHere("keepalived does not read the second word and does not say so")),
+    ("priority 100 advert_int 3", Warned, OnlyHere("keepalived does not read the second keyword")),
+    ("garp_master_delay 5\ngarp_master_delay 6", Warned, OnlyHere("it is written twice")),
+    ("virtual_ipaddress {\n192.168.178.3/24\n}", Refused, OnlyHere("one address twice")),
+    ("virtual_ipaddress {\n192.168.178.4 label foo\n}", Warned, OnlyHere("`ifconfig` does not show it")),
+    ("authentication {\nauth_pass 1111\n}", Warned, OnlyHere("keepalived uses no password")),
+    ("authentication {\nauth_type PASS\nauth_pass ab!cd\n}", Warned, OnlyHere("the comment cuts the password")),
+    // What this version does not do yet.
+    ("authentication {\nauth_type AH\nauth_pass 1111\n}", Refused, OnlyHere("AH is not supported")),
+    ("dont_track_primary", Refused, OnlyHere("not supported")),
+    ("garp_master_refresh 60", Warned, OnlyHere("not active")),
+    ("garp_lower_prio_repeat 1", Warned, OnlyHere("not active")),
+    ("track_interface {\neth1\n}", Refused, OnlyHere("not supported")),
+    ("unicast_peer {\n192.168.178.131\n}", Refused, OnlyHere("not supported")),
+    ("down_timer_adverts 4", Refused, OnlyHere("not supported")),
+    ("smtp_alert off", Warned, OnlyHere("the coordinator sends mail")),
+    ("virtual_ipaddress {\n192.168.178.4 no_track\n}", Warned, OnlyHere("not active")),
+    // Where keepalived wants more than it needs.
+    ("virtual_ipaddress {\n192.168.178.4 dev eth9\n}", Clean, OnlyKeepalived("the interface may appear later")),
+];
+
+/// Whole files.
+const WHOLE: &[(&str, Verdict, Difference)] = &[
+    ("global_defs {\nrouter_id x\nscript_user root\nenable_script_security\nvrrp_version 3\n}\n", Warned, OnlyHere("no instance")),
+    ("vrrp_instance A {\n}\n", Refused, Agree),
+    ("vrrp_instance A {\ninterface ens33\nvirtual_router_id 1\n}\n", Refused, Agree),
+    ("vrrp_instance A {\ninterface ens33\nvirtual_ipaddress { 10.0.0.1 }\n}\n", Refused, Agree),
+    ("vrrp_instance A {\nvirtual_router_id 1\nvirtual_ipaddress { 10.0.0.1 }\n}\n", Refused, Agree),
+    ("vrrp_instance {\ninterface ens33\n}\n", Refused, Agree),
+    ("frob\n", Refused, Agree),
+    ("global_defs {\nfrob\n}\n", Refused, Agree),
+    ("global_defs {\n", Refused, Agree),
+    ("include /nonexistent/a.conf\n", Refused, OnlyHere("keepalived goes on without the file")),
+    ("include /nonexistent/*.conf\n", Warned, OnlyHere("keepalived goes on without the files")),
+    (
+        "vrrp_instance \"A\" { interface ens33\nvirtual_router_id 1\nvirtual_ipaddress { 10.0.0.1 }}\n\
+         vrrp_instance A {\ninterface eth1\nvirtual_router_id 1\nvirtual_ipaddress { 10.0.0.2 }\n}\n",
+        Refused,
+        Agree,
+    ),
+    (
+        "vrrp_instance A {\ninterface ens33\nvirtual_router_id 1\nvirtual_ipaddress { 10.0.0.1 }\n}\n\
+         vrrp_instance B {\ninterface ens33\nvirtual_router_id 1\nvirtual_ipaddress { 10.0.0.2 }\n}\n",
+        Refused,
+        Agree,
+    ),
+];
+
+/// keepalived's exit code for every file `0.conf`, `1.conf` … of a directory, in a namespace with `ens33` and `eth1`.
+fn keepalived(directory: &Path, files: usize) -> BTreeMap<usize, i32> {
+    let script = format!(
+        "set -e; ip link set lo up; ip link add ens33 type veth peer name eth1; \
+         ip address add 192.168.178.130/24 dev ens33; ip link set ens33 up; ip link set eth1 up; set +e; \
+         n=0; while [ $n -lt {files} ]; do keepalived -t -f $n.conf >/dev/null 2>&1; echo $n $?; n=$((n+1)); done"
+    );
+    let output = Command::new("unshare")
+        .args(["--net", "sh", "-c", &script])
+        .current_dir(directory)
+        .output()
+        .expect("`unshare` of util-linux runs");
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "a network namespace needs root and iproute2: {complaint}");
+    let codes: BTreeMap<usize, i32> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter_map(|(number, code)| Some((number.parse().ok()?, code.parse().ok()?)))
+        .collect();
+    assert_eq!(codes.len(), files, "{complaint}");
+    assert!(codes.values().all(|code| *code != 127), "keepalived is not installed: apt-get install keepalived");
+    codes
+}
+
+#[test]
+fn keepalived_and_this_reader_agree_or_say_why_not() {
+    let inside = IN_AN_INSTANCE.iter().map(|(lines, verdict, difference)| {
+        // A second `priority` would be a finding of its own.
+        let text = instance(lines);
+        let text = if lines.starts_with("priority") { text.replacen("priority 150\n", "", 1) } else { text };
+        (text, *verdict, *difference)
+    });
+    let whole = WHOLE.iter().map(|(text, verdict, difference)| ((*text).to_owned(), *verdict, *difference));
+    let mut cases: Vec<(String, Verdict, Difference)> = inside.chain(whole).collect();
+    let tutorial = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/tutorial");
+    for entry in fs::read_dir(tutorial).expect("the tutorial") {
+        let path = entry.expect("an entry").path();
+        cases.push((fs::read_to_string(path).expect("a file of the tutorial"), Clean, Agree));
+    }
+
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    for (number, (text, ..)) in cases.iter().enumerate() {
+        fs::write(directory.path().join(format!("{number}.conf")), text).expect("written");
+    }
+    let codes = keepalived(directory.path(), cases.len());
+
+    let mut wrong = Vec::new();
+    for (number, (text, expected, difference)) in cases.iter().enumerate() {
+        let read = read_keepalived(text);
+        let found = crate::config::tests::lines(&read);
+        let verdict = match (&read, found.is_empty()) {
+            (Err(_), _) => Refused,
+            (Ok(_), false) => Warned,
+            (Ok(_), true) => Clean,
+        };
+        let silent = codes[&number] == 0;
+        let agreed = match difference {
+            Agree => silent == (verdict == Clean),
+            OnlyHere(_) => silent && verdict != Clean,
+            OnlyKeepalived(_) => !silent && verdict == Clean,
+        };
+        if !agreed || verdict != *expected {
+            wrong.push(format!("keepalived {}, here {verdict:?}, expected {expected:?} {difference:?}:\n{text}{found:#?}", codes[&number]));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
