@@ -39,8 +39,11 @@ pub fn render(findings: &[Finding], sources: &Sources, style: Style) -> String {
 
 fn graphical(finding: &Finding, sources: &Sources, color: bool) -> Result<String, fmt::Error> {
     let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-    let handler =
-        GraphicalReportHandler::new_themed(theme).with_width(110).with_context_lines(1).without_primary_span_start().with_links(false);
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(110)
+        .with_context_lines(1)
+        .without_primary_span_start()
+        .with_links(false);
     let mut text = String::new();
     handler.render_report(&mut text, &Shown::new(finding, sources))?;
     text.write_char('\n')?;

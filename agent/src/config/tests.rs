@@ -3,8 +3,8 @@
 use std::{fs, path::Path, path::PathBuf, time::Duration};
 
 use super::{
-    AgentConfig, Inputs, Lease, LoadError, Loaded, Place, Severity, Style, check, keepalived, load, load::conclude, native,
-    nearest, render, source::Report,
+    AgentConfig, Inputs, Lease, LoadError, Loaded, Place, Severity, Style, check, keepalived, load,
+    load::conclude, native, nearest, render, source::Report,
 };
 
 /// Reads a keepalived.conf that is called `k.conf`.
@@ -97,9 +97,11 @@ fn two_files_make_one_configuration_and_their_instances_may_not_collide() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let native = directory.path().join("agent.toml");
     let keepalived = directory.path().join("keepalived.conf");
-    let instance = "[[instance]]\nname = \"A\"\ninterface = \"e0\"\nvrid = 7\nvips = [{ address = \"192.0.2.1\" }]\n";
+    let instance =
+        "[[instance]]\nname = \"A\"\ninterface = \"e0\"\nvrid = 7\nvips = [{ address = \"192.0.2.1\" }]\n";
     fs::write(&native, format!("node = \"n1\"\n{instance}")).expect("written");
-    let other = "vrrp_instance B {\n interface e0\n virtual_router_id 8\n virtual_ipaddress {\n 192.0.2.2\n }\n}\n";
+    let other =
+        "vrrp_instance B {\n interface e0\n virtual_router_id 8\n virtual_ipaddress {\n 192.0.2.2\n }\n}\n";
     fs::write(&keepalived, other).expect("written");
 
     let inputs = Inputs {
@@ -154,20 +156,28 @@ fn check_shows_the_line_and_says_what_would_happen() {
 
     let mut out = Vec::new();
     assert!(!check(&inputs, Style::Lines { color: false }, &mut out).expect("written"));
-    let shown = String::from_utf8(out).expect("UTF-8").replace(&directory.path().display().to_string(), "DIR");
+    let shown =
+        String::from_utf8(out).expect("UTF-8").replace(&directory.path().display().to_string(), "DIR");
     insta::assert_snapshot!("check_lines", shown);
 
     let mut out = Vec::new();
     assert!(!check(&inputs, Style::Log, &mut out).expect("written"));
-    let shown = String::from_utf8(out).expect("UTF-8").replace(&directory.path().display().to_string(), "DIR");
+    let shown =
+        String::from_utf8(out).expect("UTF-8").replace(&directory.path().display().to_string(), "DIR");
     insta::assert_snapshot!("check_log", shown);
 
     let mut out = Vec::new();
     assert!(!check(&inputs, Style::Lines { color: true }, &mut out).expect("written"));
     assert!(String::from_utf8(out).expect("UTF-8").contains("\u{1b}["), "colours were asked for");
 
-    fs::write(&file, text.replace("prioritty 100", "interface e0\nvirtual_router_id 3\nvirtual_ipaddress { 192.0.2.1/24 }"))
-        .expect("written");
+    fs::write(
+        &file,
+        text.replace(
+            "prioritty 100",
+            "interface e0\nvirtual_router_id 3\nvirtual_ipaddress { 192.0.2.1/24 }",
+        ),
+    )
+    .expect("written");
     let mut out = Vec::new();
     assert!(check(&inputs, Style::Log, &mut out).expect("written"));
     let shown = String::from_utf8(out).expect("UTF-8");
@@ -193,7 +203,9 @@ fn every_example_in_deploy_is_usable() {
     for entry in fs::read_dir(&directory).expect("deploy/examples") {
         let path = entry.expect("an entry").path();
         let inputs = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("toml") if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("agent")) => {
+            Some("toml")
+                if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("agent")) =>
+            {
                 Inputs { native: Some(path.clone()), ..Inputs::default() }
             }
             Some("conf") => Inputs { keepalived: Some(path.clone()), ..Inputs::default() },

@@ -44,8 +44,11 @@ impl Defaults {
                 ("vrrp_mcast_group4", [word]) => multicast_group(name, word, report),
                 ("vrrp_down_timer_adverts", [word]) => down_timer_adverts(name, word, report),
                 ("vrrp_garp_interval" | "vrrp_gna_interval", [word]) => {
-                    if value::seconds_us(name, word, 0..=LONGEST_GARP_INTERVAL_US, report).is_some_and(|us| us > 0) {
-                        let message = format!("`{name}` is not active: announcements are sent without pauses");
+                    if value::seconds_us(name, word, 0..=LONGEST_GARP_INTERVAL_US, report)
+                        .is_some_and(|us| us > 0)
+                    {
+                        let message =
+                            format!("`{name}` is not active: announcements are sent without pauses");
                         report.warn(word.span, message, "remove it here, or leave it for keepalived");
                     }
                 }
@@ -79,16 +82,18 @@ pub(super) fn announcing(name: &str, word: &Word, announcing: &mut Announcing, r
                 announcing.delayed_repeat = if announcing.delay.is_zero() { 0 } else { repeat };
             }
         }
-        "garp_master_refresh" => {
-            if value::integer(name, word, 0..=u32::MAX, report).is_some_and(|seconds| seconds > 0) {
-                report.warn(
-                    word.span,
-                    format!("`{name}` is not active: announcements are not repeated later in this version"),
-                    "remove it, or leave it for keepalived",
-                );
-            }
-        }
+        "garp_master_refresh" => refresh(name, word, report),
         _ => {}
+    }
+}
+
+fn refresh(name: &str, word: &Word, report: &mut Report) {
+    if value::integer(name, word, 0..=u32::MAX, report).is_some_and(|seconds| seconds > 0) {
+        report.warn(
+            word.span,
+            format!("`{name}` is not active: announcements are not repeated later in this version"),
+            "remove it, or leave it for keepalived",
+        );
     }
 }
 

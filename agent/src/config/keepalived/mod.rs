@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Everything in the file is honoured or reported: an *error* where a host would behave differently in a way that matters,
-//! a *warning* where it is harmless. [`keywords`] says which, keyword by keyword.
+//! a *warning* where it is harmless. The table in `keywords` says which, keyword by keyword.
 
 mod address;
 mod global;
@@ -48,6 +48,9 @@ pub(super) fn read(file: FileId, report: &mut Report) -> Vec<Instance> {
     }
     let instances: Vec<Instance> =
         definitions.iter().filter_map(|entry| instance::read(entry, &defaults, report)).collect();
-    debug_assert!(report.failed() || instances.len() == definitions.len(), "an instance is missing without an error");
+    debug_assert!(
+        report.failed() || instances.len() == definitions.len(),
+        "an instance is missing without an error"
+    );
     instances
 }

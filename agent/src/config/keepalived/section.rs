@@ -71,7 +71,8 @@ pub(super) fn read<'s>(place: Place, statements: &'s [Statement], report: &mut R
 fn unknown(place: Place, word: &Word, report: &mut Report) -> Option<&'static str> {
     let message = format!("`{}` is not a keyword {}", word.text, place.name());
     if let Some(elsewhere) = place.elsewhere(&word.text) {
-        let help = format!("`{}` belongs {}: look for a `}}` too many or missing", word.text, elsewhere.name());
+        let help =
+            format!("`{}` belongs {}: look for a `}}` too many or missing", word.text, elsewhere.name());
         report.error_with(word.span, message, help);
         return None;
     }

@@ -49,7 +49,11 @@ pub(super) fn statements(file: FileId, includes: &mut Includes, report: &mut Rep
     let lexemes = lex::lexemes(bytes);
     if marked {
         let mark = Span::new(file, 0..lex::BYTE_ORDER_MARK.len());
-        report.warn(mark, "the file begins with a byte order mark; keepalived would not read it", "save it without");
+        report.warn(
+            mark,
+            "the file begins with a byte order mark; keepalived would not read it",
+            "save it without",
+        );
     }
     if old_mac {
         let message = "the lines end in carriage returns only, so the whole file is one line";

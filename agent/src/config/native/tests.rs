@@ -129,7 +129,9 @@ const WRONG: &[(&str, &[&str])] = &[
     ("version = 4", &["6:11: error: `version` is a whole number from 2 to 3, here is 4"]),
     (
         "advert_interval = 1",
-        &["6:19: error: `advert_interval` is a duration from 10ms to 40.95s, such as \"1s\" or \"100ms\", here is 1"],
+        &[
+            "6:19: error: `advert_interval` is a duration from 10ms to 40.95s, such as \"1s\" or \"100ms\", here is 1",
+        ],
     ),
     (
         "advert_interval = \"1 fortnight\"",
@@ -139,7 +141,9 @@ const WRONG: &[(&str, &[&str])] = &[
     ),
     (
         "advert_interval = \"41s\"",
-        &["6:19: error: `advert_interval` is a duration from 10ms to 40.95s, such as \"1s\" or \"100ms\", here is \"41s\""],
+        &[
+            "6:19: error: `advert_interval` is a duration from 10ms to 40.95s, such as \"1s\" or \"100ms\", here is \"41s\"",
+        ],
     ),
     ("advert_interval = \"15ms\"", &["6:19: error: `advert_interval` is a multiple of 10ms, here is 15ms"]),
     (
@@ -164,15 +168,27 @@ const WRONG: &[(&str, &[&str])] = &[
         "version = 2\nauth = { type = \"pass\", secret = \"123456789\" }",
         &["7:34: error: `secret` is a string of 1 to 8 bytes, here are 9"],
     ),
-    ("version = 2\nauth = \"1111\"", &["7:8: error: `auth` is a table { type = \"pass\", secret = \"…\" }, here is \"1111\""]),
-    ("lease = \"500ms\"", &["6:9: error: `lease` is a duration from 1s to 1h such as \"3s\", or \"off\", here is \"500ms\""]),
-    ("lease = false", &["6:9: error: `lease` is a duration from 1s to 1h such as \"3s\", or \"off\", here is false"]),
+    (
+        "version = 2\nauth = \"1111\"",
+        &["7:8: error: `auth` is a table { type = \"pass\", secret = \"…\" }, here is \"1111\""],
+    ),
+    (
+        "lease = \"500ms\"",
+        &["6:9: error: `lease` is a duration from 1s to 1h such as \"3s\", or \"off\", here is \"500ms\""],
+    ),
+    (
+        "lease = false",
+        &["6:9: error: `lease` is a duration from 1s to 1h such as \"3s\", or \"off\", here is false"],
+    ),
     (
         "checksum = \"rfc\"",
         &["6:12: error: `checksum` is \"with-pseudo-header\" or \"without-pseudo-header\", here is \"rfc\""],
     ),
     ("source = \"fe80::1\"", &["6:10: error: `source`: IPv6 is not supported by this version"]),
-    ("source = \"lb01\"", &["6:10: error: `source` is an IPv4 address such as \"192.0.2.1\", here is \"lb01\""]),
+    (
+        "source = \"lb01\"",
+        &["6:10: error: `source` is an IPv4 address such as \"192.0.2.1\", here is \"lb01\""],
+    ),
     ("announcing = { repeat = 0 }", &["6:25: error: `repeat` is a whole number from 1 to 255, here is 0"]),
     ("announcing = { repaet = 5 }", &["6:16: error: `repaet` is not a key of announcing"]),
     ("track = [{ interface = \"ens33\" }]", &["6:1: error: `track` is not supported by this version"]),
@@ -214,7 +230,10 @@ const WRONG_VIPS: &[(&str, &str)] = &[
         "{ address = \"10.0.0.1\", label = \"x\" }",
         "5:41: warning: the label `x` does not begin with `ens33:`; `ifconfig` will not show the address",
     ),
-    ("{ address = \"10.0.0.1\", dev = \"a b\" }", "5:39: error: `dev` names an interface, and \"a b\" contains ' ', which no interface's name can"),
+    (
+        "{ address = \"10.0.0.1\", dev = \"a b\" }",
+        "5:39: error: `dev` names an interface, and \"a b\" contains ' ', which no interface's name can",
+    ),
     ("{ addres = \"10.0.0.1\", address = \"10.0.0.1\" }", "5:11: error: `addres` is not a key of vips"),
     ("{ address = \"10.0.0.1\" }, { address = \"10.0.0.1/8\" }", "5:35: error: 10.0.0.1 is listed twice"),
 ];
@@ -230,7 +249,10 @@ fn every_wrong_address_is_explained() {
 /// Whole files and what is found in them.
 const WHOLE: &[(&str, &[&str])] = &[
     ("nodes = \"a\"", &["1:1: error: `nodes` is not a key of agent.toml"]),
-    ("node = \"lb 01\"", &["1:8: error: `node` is 1 to 63 letters, digits, `-`, `_` and `.`, here is \"lb 01\""]),
+    (
+        "node = \"lb 01\"",
+        &["1:8: error: `node` is 1 to 63 letters, digits, `-`, `_` and `.`, here is \"lb 01\""],
+    ),
     ("site = 1", &["1:8: error: `site` is a string, here is 1"]),
     ("coordinators = \"a:1\"", &["1:16: error: `coordinators` is a list of \"HOST:PORT\", here is \"a:1\""]),
     (
@@ -240,7 +262,10 @@ const WHOLE: &[(&str, &[&str])] = &[
             "1:27: error: `coordinators` is a host and a port such as \"coord1:7443\", here is \"a:0\"",
         ],
     ),
-    ("instance = 3", &["1:12: error: `instance` is a list of tables, each headed by [[instance]], here is 3"]),
+    (
+        "instance = 3",
+        &["1:12: error: `instance` is a list of tables, each headed by [[instance]], here is 3"],
+    ),
     (
         "[instance]\nname = \"x\"\n",
         &["1:1: error: `instance` is a list of tables, each headed by [[instance]], here is a table"],
@@ -273,7 +298,10 @@ fn a_secret_is_never_repeated() {
     assert!(!error.to_string().contains("topsecret"), "{error}");
     let text = instance("version = 2\nauth = { type = \"pass\", secret = 4711 }");
     let error = read_native(&text).expect_err("it is a number");
-    assert!(error.to_string().contains("`secret` is a string") && !error.to_string().contains("4711"), "{error}");
+    assert!(
+        error.to_string().contains("`secret` is a string") && !error.to_string().contains("4711"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -109,7 +109,11 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     inactive("vrrp_cpu_affinity", ONE_PROCESS),
     read("vrrp_down_timer_adverts", Words(1, 1), "3, the RFC's. Anything else is an error."),
     inactive("vrrp_garp_extra_if", NO_REFRESH),
-    read("vrrp_garp_interval", Words(1, 1), "0, the default: gratuitous ARPs are sent without pauses between them. Anything else is a warning."),
+    read(
+        "vrrp_garp_interval",
+        Words(1, 1),
+        "0, the default: gratuitous ARPs are sent without pauses between them. Anything else is a warning.",
+    ),
     inactive(
         "vrrp_garp_lower_prio_delay",
         "after hearing a lower advert the addresses are announced as after a takeover",
@@ -130,7 +134,11 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     ),
     inactive("vrrp_garp_master_refresh_repeat", NO_REFRESH),
     read("vrrp_garp_master_repeat", Words(1, 1), "The default of `garp_master_repeat`; 5 if absent."),
-    read("vrrp_gna_interval", Words(1, 1), "0, the default. Anything else is a warning: this version serves IPv4 only."),
+    read(
+        "vrrp_gna_interval",
+        Words(1, 1),
+        "0, the default. Anything else is a warning: this version serves IPv4 only.",
+    ),
     inactive(
         "vrrp_higher_prio_send_advert",
         "a master that hears a higher advert yields without another word",

@@ -87,8 +87,14 @@ const WHOLE: &[(&str, &str)] = &[
     ("instance without a name", "vrrp_instance {\n interface e0\n}\n"),
     ("empty instance", "vrrp_instance A {\n}\n"),
     ("instance without a block", "vrrp_instance A\n"),
-    ("instance without addresses", "vrrp_instance A {\n interface e0\n virtual_router_id 1\n virtual_ipaddress {\n }\n}\n"),
-    ("the tutorial's first listing", "global_defs {\n  notification_email {\n  }\n  smtp_server 192.168.200.1\n  router_id LVS_DEVEL\n"),
+    (
+        "instance without addresses",
+        "vrrp_instance A {\n interface e0\n virtual_router_id 1\n virtual_ipaddress {\n }\n}\n",
+    ),
+    (
+        "the tutorial's first listing",
+        "global_defs {\n  notification_email {\n  }\n  smtp_server 192.168.200.1\n  router_id LVS_DEVEL\n",
+    ),
     ("definition", "$VIP=10.0.0.1\n$BLOCK= \\\n  a { \\\n  b\nglobal_defs {\n}\n"),
     ("sync group", "vrrp_sync_group G {\n group {\n  VI_1\n }\n}\n"),
     ("static addresses", "static_ipaddress {\n 10.0.0.1/24 dev e0\n}\n"),

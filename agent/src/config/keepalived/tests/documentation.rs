@@ -22,7 +22,9 @@ fn table() -> String {
                 Treatment::Read { about, .. } => ("read", about.to_owned()),
                 Treatment::Satisfied(why) => ("accepted", why.to_owned()),
                 Treatment::Inactive(why) => ("warning", format!("Not active: {why}.")),
-                Treatment::Unsupported(why) => ("**error**", format!("Not supported by this version: {why}.")),
+                Treatment::Unsupported(why) => {
+                    ("**error**", format!("Not supported by this version: {why}."))
+                }
             };
             text.push_str(&format!("| `{}` | {here} | {} |\n", keyword.name, about.replace('|', "\\|")));
         }
@@ -39,7 +41,8 @@ fn the_documentation_has_every_keyword() {
     let (written, after) = rest.split_once(END).expect("the mark where the keywords end");
     let table = table();
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(&path, format!("{before}{BEGIN}{table}{END}{after}")).expect("docs/configuration.md is written");
+        fs::write(&path, format!("{before}{BEGIN}{table}{END}{after}"))
+            .expect("docs/configuration.md is written");
     } else {
         assert_eq!(written, table, "run this test once with UPDATE_DOCS=1");
     }

@@ -51,38 +51,51 @@ fn files_are_read_in_place_relative_to_the_including_file_in_the_order_of_their_
     let names: Vec<&str> = loaded.config.instances.iter().map(|instance| instance.name.as_str()).collect();
     assert_eq!(names, ["A", "B", "C"]);
     assert!(loaded.config.instances.iter().all(|instance| instance.version == hafleet_vrrp::Version::V3));
-    assert!(loaded.config.instances[0].defined_at.file.ends_with("sub/a.conf"), "places name the file they are in");
+    assert!(
+        loaded.config.instances[0].defined_at.file.ends_with("sub/a.conf"),
+        "places name the file they are in"
+    );
 }
 
 #[test]
 fn a_mistake_is_shown_in_the_file_that_has_it() {
     let found = findings(&[("keepalived.conf", "include a.conf\n"), ("a.conf", "\nfoo\n")]);
-    assert_eq!(found[0], "a.conf:2:1: error: `foo` is not a keyword outside every block (docs/configuration.md lists every keyword)");
+    assert_eq!(
+        found[0],
+        "a.conf:2:1: error: `foo` is not a keyword outside every block (docs/configuration.md lists every keyword)"
+    );
 }
 
 #[test]
 fn a_cycle_is_an_error() {
-    let found = findings(&[("keepalived.conf", "include a.conf\n"), ("a.conf", "include ./keepalived.conf\n")]);
+    let found =
+        findings(&[("keepalived.conf", "include a.conf\n"), ("a.conf", "include ./keepalived.conf\n")]);
     assert_eq!(found.len(), 1);
     assert!(found[0].starts_with("a.conf:1:9: error: `./keepalived.conf` includes itself"), "{found:?}");
     let itself = findings(&[("keepalived.conf", "include *.conf\n")]);
-    assert!(itself[0].starts_with("keepalived.conf:1:9: error: `keepalived.conf` includes itself"), "{itself:?}");
+    assert!(
+        itself[0].starts_with("keepalived.conf:1:9: error: `keepalived.conf` includes itself"),
+        "{itself:?}"
+    );
 }
 
 #[test]
 fn depth_and_number_are_bounded() {
     let chain: Vec<(String, String)> =
         (0..40).map(|n| (format!("{n}.conf"), format!("include {}.conf\n", n + 1))).collect();
-    let mut files: Vec<(&str, &str)> = chain.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let mut files: Vec<(&str, &str)> =
+        chain.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     files.push(("keepalived.conf", "include 0.conf\n"));
     let found = findings(&files);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].contains("at most 1000 files, 16 deep, may be included"), "{found:?}");
 
     // Each file includes the next twice: 2^12 readings without a bound.
-    let doubling: Vec<(String, String)> =
-        (0..12).map(|n| (format!("{n}.conf"), format!("include {0}.conf\ninclude {0}.conf\n", n + 1))).collect();
-    let mut files: Vec<(&str, &str)> = doubling.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let doubling: Vec<(String, String)> = (0..12)
+        .map(|n| (format!("{n}.conf"), format!("include {0}.conf\ninclude {0}.conf\n", n + 1)))
+        .collect();
+    let mut files: Vec<(&str, &str)> =
+        doubling.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     files.extend([("12.conf", ""), ("keepalived.conf", "include 0.conf\n")]);
     let found = findings(&files);
     assert!(found.iter().any(|found| found.contains("at most 1000 files")), "{found:?}");
@@ -91,15 +104,25 @@ fn depth_and_number_are_bounded() {
 #[test]
 fn what_is_missing_is_said() {
     let found = findings(&[("keepalived.conf", "include none.conf\n")]);
-    assert!(found[0].starts_with("keepalived.conf:1:9: error: `none.conf` cannot be read: No such file"), "{found:?}");
+    assert!(
+        found[0].starts_with("keepalived.conf:1:9: error: `none.conf` cannot be read: No such file"),
+        "{found:?}"
+    );
     let found = findings(&[("keepalived.conf", "include none/*.conf\n")]);
     assert!(found[1].starts_with("keepalived.conf:1:9: warning: no file matches `none/*.conf`"), "{found:?}");
     let found = findings(&[("keepalived.conf", "includea none/*.conf\n")]);
     assert!(found[0].starts_with("keepalived.conf:1:10: error: no file matches `none/*.conf`"), "{found:?}");
     let found = findings(&[("keepalived.conf", "include a.conf b.conf\n")]);
-    assert!(found[0].starts_with("keepalived.conf:1:1: error: `include` takes one file name or pattern, here are 2"), "{found:?}");
+    assert!(
+        found[0]
+            .starts_with("keepalived.conf:1:1: error: `include` takes one file name or pattern, here are 2"),
+        "{found:?}"
+    );
     let found = findings(&[("keepalived.conf", "include {a,b}.conf\n")]);
-    assert!(found[0].starts_with("keepalived.conf:1:9: error: braces in the pattern of `include`"), "{found:?}");
+    assert!(
+        found[0].starts_with("keepalived.conf:1:9: error: braces in the pattern of `include`"),
+        "{found:?}"
+    );
 }
 
 #[test]

@@ -18,9 +18,13 @@ fn interval(cs: u16, version: Version) -> AdvertInterval {
 
 #[test]
 fn defaults_are_keepalived_s() {
-    let text = "vrrp_instance A {\n interface e0\n virtual_router_id 7\n virtual_ipaddress {\n  192.0.2.1\n }\n}\n";
+    let text =
+        "vrrp_instance A {\n interface e0\n virtual_router_id 7\n virtual_ipaddress {\n  192.0.2.1\n }\n}\n";
     let a = one(clean(text));
-    assert_eq!((a.priority, a.version, a.interval), (Priority::DEFAULT, Version::V2, AdvertInterval::DEFAULT));
+    assert_eq!(
+        (a.priority, a.version, a.interval),
+        (Priority::DEFAULT, Version::V2, AdvertInterval::DEFAULT)
+    );
     assert_eq!((a.preempt, a.preempt_delay, a.source), (true, Duration::ZERO, None));
     assert_eq!((a.authentication, a.announcing), (Authentication::None, Announcing::default()));
     assert_eq!(a.vips, [vip("192.0.2.1", 32)]);
@@ -31,7 +35,10 @@ fn the_layout_is_free() {
     let plain = format!("{:?}", clean(&instance("authentication {\nauth_type PASS\nauth_pass x\n}")));
     for (name, text) in [
         ("brace on the next line", instance("authentication\n{\nauth_type PASS\nauth_pass x\n}")),
-        ("brace after an empty line", instance("authentication\n\n  # here\n{\nauth_type PASS\nauth_pass x\n}")),
+        (
+            "brace after an empty line",
+            instance("authentication\n\n  # here\n{\nauth_type PASS\nauth_pass x\n}"),
+        ),
         ("braces without white space", instance("authentication{\nauth_type PASS\nauth_pass x}")),
         ("tabs", instance("\tauthentication\t{\n\tauth_type\tPASS\n\tauth_pass\tx\n\t}")),
         ("quotation marks", instance("authentication {\n'auth_type' \"PASS\"\nauth_pass \"x\"\n}")),
@@ -92,8 +99,18 @@ fn intervals_follow_the_version() {
         assert_eq!((found.interval, found.version), (interval(cs, version), version), "{lines}");
     }
     for (lines, cs, version, warning) in [
-        ("advert_int 0.4", 100, Version::V2, "6:12: warning: `advert_int` is rounded to 1 seconds, as keepalived does"),
-        ("advert_int 1.5", 200, Version::V2, "6:12: warning: `advert_int` is rounded to 2 seconds, as keepalived does"),
+        (
+            "advert_int 0.4",
+            100,
+            Version::V2,
+            "6:12: warning: `advert_int` is rounded to 1 seconds, as keepalived does",
+        ),
+        (
+            "advert_int 1.5",
+            200,
+            Version::V2,
+            "6:12: warning: `advert_int` is rounded to 2 seconds, as keepalived does",
+        ),
         (
             "advert_int 1.234\nversion 3",
             123,
@@ -113,7 +130,8 @@ fn global_settings_are_defaults_wherever_they_stand() {
         let found = one(clean(&text));
         assert_eq!((found.version, found.announcing), (Version::V3, announcing), "{text}");
     }
-    let own = one(clean(&format!("{globals}{}", instance("version 2\ngarp_master_repeat 7\ngarp_master_delay 0"))));
+    let own =
+        one(clean(&format!("{globals}{}", instance("version 2\ngarp_master_repeat 7\ngarp_master_delay 0"))));
     assert_eq!(own.version, Version::V2);
     assert_eq!(own.announcing, Announcing { repeat: 7, delay: Duration::ZERO, delayed_repeat: 0 });
     let min = one(clean(&format!("global_defs {{\nvrrp_min_garp\n}}\n{}", instance(""))));

@@ -41,7 +41,11 @@ const IN_AN_INSTANCE: &[(&str, Verdict, Difference)] = &[
     ("authentication {\nauth_type PASS\nauth_pass \"a!b#c\" }", Clean, Agree),
     ("# 虚拟IP { \" '\n! }", Clean, Agree),
     ("virtual_ipaddress {\n192.168.178.4/24 dev ens33 label ens33:4\n}", Clean, Agree),
-    ("virtual_ipaddress {\n192.168.178.4 brd 192.168.178.255 scope link\n10.0.0.1/8 brd + dev eth1\n}", Clean, Agree),
+    (
+        "virtual_ipaddress {\n192.168.178.4 brd 192.168.178.255 scope link\n10.0.0.1/8 brd + dev eth1\n}",
+        Clean,
+        Agree,
+    ),
     ("virtual_ipaddress { 192.168.178.4/24 dev ens33 }", Clean, Agree),
     ("virtual_ipaddress_excluded {\n192.168.178.5/24\n}", Clean, Agree),
     ("nopreempt", Clean, Agree),
@@ -107,7 +111,11 @@ const IN_AN_INSTANCE: &[(&str, Verdict, Difference)] = &[
     ("virtual_ipaddress {\n192.168.178.3/24\n}", Refused, OnlyHere("one address twice")),
     ("virtual_ipaddress {\n192.168.178.4 label foo\n}", Warned, OnlyHere("`ifconfig` does not show it")),
     ("authentication {\nauth_pass 1111\n}", Warned, OnlyHere("keepalived uses no password")),
-    ("authentication {\nauth_type PASS\nauth_pass ab!cd\n}", Warned, OnlyHere("the comment cuts the password")),
+    (
+        "authentication {\nauth_type PASS\nauth_pass ab!cd\n}",
+        Warned,
+        OnlyHere("the comment cuts the password"),
+    ),
     // What this version does not do yet.
     ("authentication {\nauth_type AH\nauth_pass 1111\n}", Refused, OnlyHere("AH is not supported")),
     ("dont_track_primary", Refused, OnlyHere("not supported")),
@@ -119,12 +127,20 @@ const IN_AN_INSTANCE: &[(&str, Verdict, Difference)] = &[
     ("smtp_alert off", Warned, OnlyHere("the coordinator sends mail")),
     ("virtual_ipaddress {\n192.168.178.4 no_track\n}", Warned, OnlyHere("not active")),
     // Where keepalived wants more than it needs.
-    ("virtual_ipaddress {\n192.168.178.4 dev eth9\n}", Clean, OnlyKeepalived("the interface may appear later")),
+    (
+        "virtual_ipaddress {\n192.168.178.4 dev eth9\n}",
+        Clean,
+        OnlyKeepalived("the interface may appear later"),
+    ),
 ];
 
 /// Whole files.
 const WHOLE: &[(&str, Verdict, Difference)] = &[
-    ("global_defs {\nrouter_id x\nscript_user root\nenable_script_security\nvrrp_version 3\n}\n", Warned, OnlyHere("no instance")),
+    (
+        "global_defs {\nrouter_id x\nscript_user root\nenable_script_security\nvrrp_version 3\n}\n",
+        Warned,
+        OnlyHere("no instance"),
+    ),
     ("vrrp_instance A {\n}\n", Refused, Agree),
     ("vrrp_instance A {\ninterface ens33\nvirtual_router_id 1\n}\n", Refused, Agree),
     ("vrrp_instance A {\ninterface ens33\nvirtual_ipaddress { 10.0.0.1 }\n}\n", Refused, Agree),
@@ -169,7 +185,10 @@ fn keepalived(directory: &Path, files: usize) -> BTreeMap<usize, i32> {
         .filter_map(|(number, code)| Some((number.parse().ok()?, code.parse().ok()?)))
         .collect();
     assert_eq!(codes.len(), files, "{complaint}");
-    assert!(codes.values().all(|code| *code != 127), "keepalived is not installed: apt-get install keepalived");
+    assert!(
+        codes.values().all(|code| *code != 127),
+        "keepalived is not installed: apt-get install keepalived"
+    );
     codes
 }
 
@@ -211,7 +230,10 @@ fn keepalived_and_this_reader_agree_or_say_why_not() {
             OnlyKeepalived(_) => !silent && verdict == Clean,
         };
         if !agreed || verdict != *expected {
-            wrong.push(format!("keepalived {}, here {verdict:?}, expected {expected:?} {difference:?}:\n{text}{found:#?}", codes[&number]));
+            wrong.push(format!(
+                "keepalived {}, here {verdict:?}, expected {expected:?} {difference:?}:\n{text}{found:#?}",
+                codes[&number]
+            ));
         }
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));

@@ -6,20 +6,96 @@ use crate::config::tests::{misplaced, read_keepalived, read_native};
 
 /// Pieces of the language, so that random texts get deep into the reader.
 const PIECES: &[&str] = &[
-        "vrrp_instance", "VI_1", "global_defs", "{", "}", "{", "}", "\n", "\n", "\n", " ", "\t", "\r\n", "#", "!", "\"",
-        "'", "\\", "state", "MASTER", "BACKUP", "interface", "ens33", "virtual_router_id", "51", "0", "256", "priority",
-        "150", "advert_int", "0.5", "1.", "version", "3", "authentication", "auth_type", "PASS", "AH", "auth_pass",
-        "1111", "virtual_ipaddress", "virtual_ipaddress_excluded", "192.168.178.3/24", "10.0.0.1", "::1/64", "dev",
-        "label", "ens33:3", "brd", "+", "scope", "link", "nopreempt", "preempt", "preempt_delay", "track_script",
-        "unicast_peer", "vrrp_sync_group", "include", "includea", "*.none", "/nonexistent", "@main", "@^x", "$A=1 \\",
-        "$A", "${_PWD}", "~SEQ(A,1,2)", "~LST(", ";", "虚拟IP", "｛", "\u{3000}", "\u{feff}", "notify_master",
-        "vrrp_min_garp", "off", "strict_mode", "on", "garp_master_delay", "1e9", "99999999999999999999", "no_such_word",
+    "vrrp_instance",
+    "VI_1",
+    "global_defs",
+    "{",
+    "}",
+    "{",
+    "}",
+    "\n",
+    "\n",
+    "\n",
+    " ",
+    "\t",
+    "\r\n",
+    "#",
+    "!",
+    "\"",
+    "'",
+    "\\",
+    "state",
+    "MASTER",
+    "BACKUP",
+    "interface",
+    "ens33",
+    "virtual_router_id",
+    "51",
+    "0",
+    "256",
+    "priority",
+    "150",
+    "advert_int",
+    "0.5",
+    "1.",
+    "version",
+    "3",
+    "authentication",
+    "auth_type",
+    "PASS",
+    "AH",
+    "auth_pass",
+    "1111",
+    "virtual_ipaddress",
+    "virtual_ipaddress_excluded",
+    "192.168.178.3/24",
+    "10.0.0.1",
+    "::1/64",
+    "dev",
+    "label",
+    "ens33:3",
+    "brd",
+    "+",
+    "scope",
+    "link",
+    "nopreempt",
+    "preempt",
+    "preempt_delay",
+    "track_script",
+    "unicast_peer",
+    "vrrp_sync_group",
+    "include",
+    "includea",
+    "*.none",
+    "/nonexistent",
+    "@main",
+    "@^x",
+    "$A=1 \\",
+    "$A",
+    "${_PWD}",
+    "~SEQ(A,1,2)",
+    "~LST(",
+    ";",
+    "虚拟IP",
+    "｛",
+    "\u{3000}",
+    "\u{feff}",
+    "notify_master",
+    "vrrp_min_garp",
+    "off",
+    "strict_mode",
+    "on",
+    "garp_master_delay",
+    "1e9",
+    "99999999999999999999",
+    "no_such_word",
 ];
 
 fn text() -> impl Strategy<Value = Vec<u8>> {
     let joined = || {
-        vec((select(PIECES), select(["", " ", " ", "\n"].as_slice())), 0..120)
-            .prop_map(|all| all.into_iter().flat_map(|(word, space)| [word, space]).collect::<String>().into_bytes())
+        vec((select(PIECES), select(["", " ", " ", "\n"].as_slice())), 0..120).prop_map(|all| {
+            all.into_iter().flat_map(|(word, space)| [word, space]).collect::<String>().into_bytes()
+        })
     };
     prop_oneof![
         3 => joined(),
@@ -62,7 +138,9 @@ fn deep_and_long_texts_are_read_in_time() {
     for text in ["a {\n".repeat(100_000), "{".repeat(100_000), "}".repeat(100_000), "\"".repeat(100_001)] {
         assert!(read_keepalived(&text).is_err());
     }
-    let addresses: String = (0..60_000).map(|n| format!("10.{}.{}.{}\n", n >> 16, (n >> 8) & 255, n & 255)).collect();
-    let error = read_keepalived(super::instance(&format!("virtual_ipaddress {{\n{addresses}}}"))).expect_err("too many");
+    let addresses: String =
+        (0..60_000).map(|n| format!("10.{}.{}.{}\n", n >> 16, (n >> 8) & 255, n & 255)).collect();
+    let error = read_keepalived(super::instance(&format!("virtual_ipaddress {{\n{addresses}}}")))
+        .expect_err("too many");
     assert!(error.to_string().contains("holds at most 4096 addresses"), "{error}");
 }
