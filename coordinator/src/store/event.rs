@@ -307,9 +307,12 @@ impl Store {
             let mut select = QueryBuilder::new(
                 "SELECT node, journal_id, seq, instance, vrid, from_state, to_state, reason, detail, at_us, \
                         received_us \
-                 FROM events WHERE kind = 'transition' AND received_us >= ",
+                 FROM events WHERE kind = 'transition'",
             );
-            select.push_bind(filter.since_us);
+            // Left out when it says nothing, so that the order of receipt is read off the primary key from its end.
+            if filter.since_us > 0 {
+                select.push(" AND received_us >= ").push_bind(filter.since_us);
+            }
             if let Some(node) = &filter.node {
                 select.push(" AND node = ").push_bind(node);
             }
