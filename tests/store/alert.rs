@@ -1,6 +1,6 @@
 //! Findings and the messages written with them.
 
-use ha_coordinator::store::{FindingFilter, FindingRow, NewOutbox, StoreError};
+use ha_coordinator::store::{FindingFilter, FindingNumberRow, FindingRow, NewOutbox, StoreError};
 use hafleet_fleet::{FindingStatus, Severity};
 
 use super::fixture::{Fixture, T0};
@@ -118,12 +118,27 @@ pub async fn numbers(fixture: Fixture) {
     assert_eq!(fixture.store.next_finding_number(&kind, &subject).await.unwrap(), 11);
     assert_eq!(fixture.store.next_finding_number(&kind, "dc2/192.168.178.3").await.unwrap(), 1);
     assert_eq!(fixture.store.next_finding_number("no_master", &subject).await.unwrap(), 1);
+
+    let other = FindingRow {
+        id: "no_master@node/a#7".into(),
+        kind: "no_master".into(),
+        subject: "node/a".into(),
+        ..finding(20)
+    };
+    fixture.store.save_finding(&other, &[]).await.unwrap();
+    let row = |kind: &str, subject: &str, last| FindingNumberRow {
+        kind: kind.into(),
+        subject: subject.into(),
+        last,
+    };
+    let numbers = fixture.store.finding_numbers().await.unwrap();
+    assert_eq!(numbers, [row(&kind, &subject, 10), row("no_master", "node/a", 7)]);
 }
 
 pub async fn every_word(fixture: Fixture) {
     let mut sent = Vec::new();
-    for severity in [Severity::Info, Severity::Warning, Severity::Critical] {
-        for status in [FindingStatus::Pending, FindingStatus::Firing, FindingStatus::Resolved] {
+    for &severity in Severity::ALL {
+        for &status in FindingStatus::ALL {
             let n = i64::try_from(sent.len()).unwrap() + 1;
             let resolved_at_us = (status == FindingStatus::Resolved).then_some(T0 + 99);
             sent.push(FindingRow {

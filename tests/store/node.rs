@@ -24,7 +24,7 @@ pub async fn upsert(fixture: Fixture) {
     };
     fixture.store.save_node(&second).await.unwrap();
     let expected = NodeRow { site: "dc2".into(), agent_version: "0.2.0".into(), ..first };
-    assert_eq!(fixture.store.nodes().await.unwrap(), [expected.clone()]);
+    assert_eq!(fixture.store.nodes().await.unwrap(), std::slice::from_ref(&expected));
 
     let renewed =
         NodeRow { certificate_serial: Some("0c".into()), certificate_not_after_us: Some(T0 + 9), ..expected };

@@ -87,10 +87,9 @@ pub async fn backlogs_keep_each_journals_order(fixture: Fixture) {
 
 pub async fn every_state(fixture: Fixture) {
     fixture.enroll("lb01").await;
-    let states = [VrrpState::Init, VrrpState::Backup, VrrpState::Master, VrrpState::Fault];
     let mut events = Vec::new();
-    for from in states {
-        for to in states {
+    for &from in VrrpState::ALL {
+        for &to in VrrpState::ALL {
             let seq = events.len() as u64 + 1;
             let what = Happening::Transition { instance: "vi1".into(), vrid: 255, from, to };
             events.push(EventRow { what, ..transition(seq) });

@@ -23,9 +23,9 @@ pub async fn upsert(fixture: Fixture) {
 }
 
 pub async fn every_role(fixture: Fixture) {
-    for (name, role) in
-        [("a", Role::Viewer), ("b", Role::Operator), ("c", Role::Admin), ("d", Role::FenceApprover)]
-    {
+    assert_eq!(Role::ALL.len(), 4);
+    for &role in Role::ALL {
+        let name = role.as_str();
         fixture.store.save_user(&user(name, role)).await.unwrap();
         assert_eq!(fixture.store.user(name).await.unwrap(), Some(user(name, role)));
     }

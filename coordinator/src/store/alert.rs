@@ -3,12 +3,7 @@
 use hafleet_fleet::{FindingStatus, Severity};
 use sqlx::QueryBuilder;
 
-use super::{
-    Page, Store, StoreError, bounded,
-    error::signed,
-    outbox::NewOutbox,
-    row::{Word, text},
-};
+use super::{Page, Store, StoreError, bounded, error::signed, outbox::NewOutbox, row::text};
 
 /// The columns of a finding, in the order of `$1…`.
 const COLUMNS: &str = "id, kind, severity, subject, site, status, since_us, resolved_at_us, summary, cause_code, cause, \
@@ -64,6 +59,19 @@ stored_row!(FindingRow {
     updated_us,
 });
 
+/// How far the findings of one kind and subject are numbered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FindingNumberRow {
+    /// What kind.
+    pub kind: String,
+    /// What they are about.
+    pub subject: String,
+    /// The highest `n` used so far.
+    pub last: u64,
+}
+
+stored_row!(FindingNumberRow { kind, subject, last });
+
 /// Which findings to list.
 #[derive(Clone, Debug, Default)]
 pub struct FindingFilter {
@@ -98,10 +106,10 @@ impl Store {
             )
             .bind(&finding.id)
             .bind(&finding.kind)
-            .bind(finding.severity.word())
+            .bind(finding.severity.as_str())
             .bind(&finding.subject)
             .bind(&finding.site)
-            .bind(finding.status.word())
+            .bind(finding.status.as_str())
             .bind(finding.since_us)
             .bind(finding.resolved_at_us)
             .bind(text(&finding.summary))
@@ -166,6 +174,22 @@ impl Store {
         });
         let rows = rows.map_err(|source| StoreError::Read { what: "findings".into(), source })?;
         Ok(Page::cut(rows, limit))
+    }
+
+    /// The highest `n` of every kind and subject, resolved findings included: what the fleet core's numbers go on
+    /// from after a restart.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn finding_numbers(&self) -> Result<Vec<FindingNumberRow>, StoreError> {
+        let rows = on_reader!(self, |db| {
+            sqlx::query_as(
+            "SELECT kind, subject, MAX(number) AS last FROM findings GROUP BY kind, subject ORDER BY MAX(since_us)"
+        )
+        .fetch_all(db)
+        .await
+        });
+        rows.map_err(|source| StoreError::Read { what: "the numbers of the findings".into(), source })
     }
 
     /// The `n` that the next finding of this kind and subject gets.

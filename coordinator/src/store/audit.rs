@@ -1,10 +1,7 @@
 //! What was asked of the coordinator and what it refused. Rows are only ever added; the schema's triggers refuse
 //! anything else, whoever asks.
 
-use super::{
-    Page, Store, StoreError, bounded,
-    row::{Word, text},
-};
+use super::{Page, Store, StoreError, bounded, row::text};
 
 /// One line of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +31,7 @@ pub enum AuditOutcome {
     Refused,
 }
 
-words!(AuditOutcome { Done => "done", Refused => "refused" });
+words!(AuditOutcome, "audit outcome" { Done => "done", Refused => "refused" });
 
 impl Store {
     /// Adds one line.
@@ -50,7 +47,7 @@ impl Store {
         .bind(text(&line.actor))
         .bind(text(&line.action))
         .bind(text(&line.subject))
-        .bind(line.outcome.word())
+        .bind(line.outcome.as_str())
         .bind(text(&line.detail))
         .execute(db)
         .await

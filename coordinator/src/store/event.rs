@@ -1,13 +1,11 @@
 //! The journals of all nodes: every event once, each node's in its journal's order, what is missing named.
 
+use std::borrow::Cow;
+
 use hafleet_fleet::VrrpState;
 use sqlx::QueryBuilder;
 
-use super::{
-    Page, Store, StoreError, bounded,
-    error::signed,
-    row::{Word, text},
-};
+use super::{Page, Store, StoreError, bounded, error::signed, row::text};
 
 /// Rows that one statement of [`Store::prune_events`] deletes, so that it never holds the writer for long.
 const PRUNE_STEP: i64 = 1_000;
@@ -394,12 +392,12 @@ impl Store {
 struct Line<'a> {
     seq: i64,
     kind: &'static str,
-    instance: Option<std::borrow::Cow<'a, str>>,
+    instance: Option<Cow<'a, str>>,
     vrid: Option<i64>,
     from_state: Option<&'static str>,
     to_state: Option<&'static str>,
-    reason: std::borrow::Cow<'a, str>,
-    detail: std::borrow::Cow<'a, str>,
+    reason: Cow<'a, str>,
+    detail: Cow<'a, str>,
     at_us: i64,
     mono_us: i64,
 }
@@ -423,8 +421,8 @@ impl<'a> Line<'a> {
                 line.kind = "transition";
                 line.instance = Some(text(instance));
                 line.vrid = Some(i64::from(*vrid));
-                line.from_state = Some(from.word());
-                line.to_state = Some(to.word());
+                line.from_state = Some(from.as_str());
+                line.to_state = Some(to.as_str());
             }
             Happening::Started => line.kind = "started",
             Happening::Stopped => line.kind = "stopped",

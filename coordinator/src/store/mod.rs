@@ -30,7 +30,7 @@ mod user;
 
 use std::path::Path;
 
-pub use alert::{FindingFilter, FindingRow};
+pub use alert::{FindingFilter, FindingNumberRow, FindingRow};
 pub use audit::{AuditOutcome, AuditRow};
 pub use error::StoreError;
 pub use event::{

@@ -1,9 +1,6 @@
 //! Messages to receivers: written with their finding, tried until delivered or given up.
 
-use super::{
-    Store, StoreError, bounded,
-    row::{Field, text},
-};
+use super::{Store, StoreError, bounded, row::text};
 
 /// A message to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +64,7 @@ pub enum OutboxStatus {
     GivenUp,
 }
 
-words!(OutboxStatus { Pending => "pending", Delivered => "delivered", GivenUp => "given_up" });
+words!(OutboxStatus, "outbox status" { Pending => "pending", Delivered => "delivered", GivenUp => "given_up" });
 
 /// How many messages are where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -174,12 +171,17 @@ impl Store {
                 .await);
         let mut summary = OutboxSummary::default();
         for (status, count) in counted.map_err(|source| StoreError::Read { what: what(), source })? {
-            let status = OutboxStatus::load(status)
-                .map_err(|source| StoreError::Read { what: what(), source: sqlx::Error::Decode(source) })?;
-            match status {
-                OutboxStatus::Pending => summary.pending = count.unsigned_abs(),
-                OutboxStatus::Delivered => summary.delivered = count.unsigned_abs(),
-                OutboxStatus::GivenUp => summary.given_up = count.unsigned_abs(),
+            let count = count.unsigned_abs();
+            match status.parse() {
+                Ok(OutboxStatus::Pending) => summary.pending = count,
+                Ok(OutboxStatus::Delivered) => summary.delivered = count,
+                Ok(OutboxStatus::GivenUp) => summary.given_up = count,
+                Err(unknown) => {
+                    return Err(StoreError::Read {
+                        what: what(),
+                        source: sqlx::Error::Decode(Box::new(unknown)),
+                    });
+                }
             }
         }
         Ok(summary)

@@ -14,38 +14,51 @@ pub(super) trait Field: Sized {
     fn load(stored: Self::Stored) -> Result<Self, BoxDynError>;
 }
 
-/// An enumeration that is kept as text; the schema's CHECK lists the same words.
-pub(super) trait Word: Copy + 'static {
-    /// Every value with its word.
-    const WORDS: &'static [(Self, &'static str)];
-
-    /// Its word.
-    fn word(self) -> &'static str;
-}
-
-/// Gives an enumeration its words, and thereby its column.
+/// Gives an enumeration of the store its words, the same that the schema's CHECK lists, and thereby its column.
 macro_rules! words {
-    ($enumeration:ty { $($variant:ident => $word:literal),+ $(,)? }) => {
-        impl $crate::store::row::Word for $enumeration {
-            const WORDS: &'static [(Self, &'static str)] = &[$((Self::$variant, $word)),+];
+    ($enumeration:ident, $what:literal { $($variant:ident => $word:literal),+ $(,)? }) => {
+        impl $enumeration {
+            /// Every value.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            fn word(self) -> &'static str {
+            /// The stable word.
+            pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word),+
                 }
             }
         }
 
-        impl $crate::store::row::Field for $enumeration {
+        impl std::fmt::Display for $enumeration {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $enumeration {
+            type Err = hafleet_fleet::UnknownCode;
+
+            fn from_str(word: &str) -> Result<Self, Self::Err> {
+                let found = Self::ALL.iter().find(|value| value.as_str() == word);
+                found.copied().ok_or_else(|| hafleet_fleet::UnknownCode { what: $what, word: word.to_owned() })
+            }
+        }
+
+        kept_as_word!($enumeration);
+    };
+}
+
+/// A type that is kept as the word that it is parsed from.
+macro_rules! kept_as_word {
+    ($($word:ty),+) => {$(
+        impl $crate::store::row::Field for $word {
             type Stored = String;
 
             fn load(stored: String) -> Result<Self, sqlx::error::BoxDynError> {
-                use $crate::store::row::Word;
-                let found = Self::WORDS.iter().find(|(_, word)| *word == stored);
-                found.map(|(value, _)| *value).ok_or_else(|| format!("unknown word {stored:?}").into())
+                Ok(stored.parse()?)
             }
         }
-    };
+    )+};
 }
 
 /// Reads a struct whose fields are named as the columns, on both engines.
@@ -117,6 +130,4 @@ impl<F: Field> Field for Option<F> {
     }
 }
 
-words!(VrrpState { Init => "init", Backup => "backup", Master => "master", Fault => "fault" });
-words!(Severity { Info => "info", Warning => "warning", Critical => "critical" });
-words!(FindingStatus { Pending => "pending", Firing => "firing", Resolved => "resolved" });
+kept_as_word!(VrrpState, Severity, FindingStatus);

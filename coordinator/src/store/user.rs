@@ -1,6 +1,6 @@
 //! People and what they may do.
 
-use super::{Store, StoreError, row::Word};
+use super::{Store, StoreError};
 
 /// One person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub enum Role {
     FenceApprover,
 }
 
-words!(Role {
+words!(Role, "role" {
     Viewer => "viewer",
     Operator => "operator",
     Admin => "admin",
@@ -48,7 +48,7 @@ impl Store {
              ON CONFLICT (name) DO UPDATE SET role = excluded.role, revoked = excluded.revoked",
         )
         .bind(&user.name)
-        .bind(user.role.word())
+        .bind(user.role.as_str())
         .bind(user.created_at_us)
         .bind(user.revoked)
         .execute(db)
