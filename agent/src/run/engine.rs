@@ -1,0 +1,80 @@
+//! How the rest of the agent asks the engine. It never waits for us, and we never wait long for it.
+
+use std::{net::IpAddr, time::Duration};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use crate::driver::{ArpObservation, Command, EngineSnapshot};
+
+/// A healthy engine answers within a millisecond.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+/// No probe listens longer for answers.
+const PROBE_AT_MOST: Duration = Duration::from_secs(1);
+
+/// The engine does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EngineSilent {
+    /// It has ended.
+    #[error("the engine has ended")]
+    Ended,
+    /// It is busy or stuck.
+    #[error("the engine did not answer within {} s", ANSWER_WITHIN.as_secs())]
+    Stuck,
+}
+
+/// Asks the engine. Clones ask the same one.
+#[derive(Clone, Debug)]
+pub struct EngineClient(mpsc::Sender<Command>);
+
+impl EngineClient {
+    /// Asks through `commands`.
+    pub fn new(commands: mpsc::Sender<Command>) -> Self {
+        Self(commands)
+    }
+
+    /// The present, whole.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn snapshot(&self) -> Result<EngineSnapshot, EngineSilent> {
+        self.ask(Command::Snapshot, ANSWER_WITHIN).await
+    }
+
+    /// Who answers ARP for `targets`, listening for `listen` or one second, whichever is less.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn probe(&self, targets: Vec<IpAddr>, listen: Duration) -> Result<Vec<ArpObservation>, EngineSilent> {
+        let timeout = listen.min(PROBE_AT_MOST);
+        self.ask(|reply| Command::Probe { targets, timeout, reply }, timeout + ANSWER_WITHIN).await
+    }
+
+    /// Priority 0, addresses released, thread ended; waits at most `at_most`.
+    ///
+    /// # Errors
+    /// When it did not end in time.
+    pub async fn stop(&self, at_most: Duration) -> Result<(), EngineSilent> {
+        self.ask(Command::Stop, at_most).await
+    }
+
+    /// Waits until the engine takes no more commands.
+    pub async fn ended(&self) {
+        self.0.closed().await;
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+        within: Duration,
+    ) -> Result<T, EngineSilent> {
+        let (reply, answer) = oneshot::channel();
+        let asked = async {
+            self.0.send(command(reply)).await.map_err(|_| EngineSilent::Ended)?;
+            answer.await.map_err(|_| EngineSilent::Ended)
+        };
+        timeout(within, asked).await.unwrap_or(Err(EngineSilent::Stuck))
+    }
+}
