@@ -125,7 +125,8 @@ impl Identity {
         let content = |why: String| IdentityError::Content { path: path.clone(), why };
         let text = fs::read_to_string(&path).map_err(file("read", &path))?;
         let text: Text = toml::from_str(&text).map_err(|error| content(error.to_string()))?;
-        let coordinators: Result<Vec<_>, _> = text.coordinators.iter().map(|address| address.parse()).collect();
+        let coordinators: Result<Vec<_>, _> =
+            text.coordinators.iter().map(|address| address.parse()).collect();
         Ok(Self {
             node: text.node.parse().map_err(|error| content(format!("`node`: {error}")))?,
             site: text.site.parse().map_err(|error| content(format!("`site`: {error}")))?,
@@ -210,8 +211,12 @@ fn replace(state_dir: &Path, new: &Path) -> Result<(), IdentityError> {
 }
 
 fn write(path: &Path, content: &str, mode: u32) -> Result<(), IdentityError> {
-    let mut made =
-        OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(file("create", path))?;
+    let mut made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(file("create", path))?;
     made.write_all(content.as_bytes()).and_then(|()| made.sync_all()).map_err(file("write", path))
 }
 

@@ -154,14 +154,21 @@ impl Join {
         let answer = timeout(ENROLL_TIMEOUT, client.enroll(request))
             .await
             .map_err(|_| JoinError::NoAnswer { address: address.clone() })?
-            .map_err(|status| JoinError::Refused { address: address.clone(), why: status.message().to_owned() })?
+            .map_err(|status| JoinError::Refused {
+                address: address.clone(),
+                why: status.message().to_owned(),
+            })?
             .into_inner();
         let wrong = |what: String| JoinError::Answer { address: address.clone(), what };
         let ca = verifier.authority().ok_or_else(|| wrong("no CA certificate".to_owned()))?;
         if !answer.ca_der.is_empty() && Fingerprint::of(&answer.ca_der) != self.token.ca() {
             return Err(wrong("another CA certificate than the one that the token names".to_owned()));
         }
-        let site = if answer.site.is_empty() { self.site.clone() } else { parse_site(&answer.site).map_err(wrong)? };
+        let site = if answer.site.is_empty() {
+            self.site.clone()
+        } else {
+            parse_site(&answer.site).map_err(wrong)?
+        };
         let identity = Identity {
             node: self.node.clone(),
             site,
@@ -170,7 +177,8 @@ impl Join {
             key: made.key,
             ca,
         };
-        client_config(&identity).map_err(|source| JoinError::Unusable { address: address.clone(), source })?;
+        client_config(&identity)
+            .map_err(|source| JoinError::Unusable { address: address.clone(), source })?;
         identity.validity()?;
         Ok(identity)
     }

@@ -11,7 +11,9 @@ pub struct Name(String);
 
 /// A text that is no [`Name`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a name: expected 1 to 63 letters, digits, \".\", \"_\" or \"-\", the first a letter or a digit")]
+#[error(
+    "{0:?} is not a name: expected 1 to 63 letters, digits, \".\", \"_\" or \"-\", the first a letter or a digit"
+)]
 pub struct InvalidName(String);
 
 impl Name {
@@ -32,7 +34,8 @@ impl FromStr for Name {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let starts_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-        let reads_well = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+        let reads_well =
+            text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
         if starts_well && reads_well && text.len() <= 63 {
             Ok(Self(text.to_owned()))
         } else {

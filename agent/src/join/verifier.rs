@@ -54,7 +54,8 @@ impl ServerCertVerifier for PinnedByToken {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let Some(authority) = intermediates.iter().find(|certificate| Fingerprint::of(certificate) == self.wanted)
+        let Some(authority) =
+            intermediates.iter().find(|certificate| Fingerprint::of(certificate) == self.wanted)
         else {
             let presented = match intermediates.last() {
                 Some(last) => format!("one with {}", Fingerprint::of(last)),
@@ -66,9 +67,10 @@ impl ServerCertVerifier for PinnedByToken {
         let authority = authority.clone().into_owned();
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone())?;
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
-            .build()
-            .map_err(|error| Error::General(error.to_string()))?;
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
+                .build()
+                .map_err(|error| Error::General(error.to_string()))?;
         let verified =
             verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
         *self.picked.lock().unwrap_or_else(PoisonError::into_inner) = Some(authority);
@@ -81,7 +83,12 @@ impl ServerCertVerifier for PinnedByToken {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -90,7 +97,12 @@ impl ServerCertVerifier for PinnedByToken {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -103,7 +103,10 @@ impl Inbox {
         let mut content = match at_most {
             None => self.arrived.wait_while(content, idle).unwrap_or_else(PoisonError::into_inner),
             Some(at_most) => {
-                self.arrived.wait_timeout_while(content, at_most, idle).unwrap_or_else(PoisonError::into_inner).0
+                self.arrived
+                    .wait_timeout_while(content, at_most, idle)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0
             }
         };
         Work {

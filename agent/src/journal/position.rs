@@ -65,7 +65,8 @@ impl Position {
             settled_seq: number(48)?,
         };
         // Sequences never come near the end of the type; what says so is damage.
-        let plausible = position.reported_seq.max(position.acked_seq).max(position.settled_seq) < u64::MAX / 2;
+        let plausible =
+            position.reported_seq.max(position.acked_seq).max(position.settled_seq) < u64::MAX / 2;
         plausible.then_some((number(8)?, position))
     }
 }

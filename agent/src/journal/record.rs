@@ -89,7 +89,10 @@ impl SegmentHeader {
     /// `None` when the bytes are short, damaged or of another format version.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (body, rest) = bytes.split_at_checked(SEGMENT_HEADER_LEN - 4)?;
-        if crc32fast::hash(body) != u32_at(rest, 0)? || !body.starts_with(MAGIC) || u32_at(body, 8)? != FORMAT_VERSION {
+        if crc32fast::hash(body) != u32_at(rest, 0)?
+            || !body.starts_with(MAGIC)
+            || u32_at(body, 8)? != FORMAT_VERSION
+        {
             return None;
         }
         let journal_id = JournalId(body.get(12..28)?.try_into().ok()?);
@@ -139,7 +142,9 @@ pub fn decode(bytes: &[u8]) -> Found {
     if bytes.is_empty() {
         return Found::End;
     }
-    let (Some(len), Some(len_checksum), Some(checksum)) = (u32_at(bytes, 0), u32_at(bytes, 4), u32_at(bytes, 8)) else {
+    let (Some(len), Some(len_checksum), Some(checksum)) =
+        (u32_at(bytes, 0), u32_at(bytes, 4), u32_at(bytes, 8))
+    else {
         return Found::Torn;
     };
     if crc32fast::hash(&len.to_le_bytes()) != len_checksum {

@@ -149,7 +149,8 @@ fn arrange(store: &mut Store, found: FoundSegments) -> Result<bool, JournalError
 
 /// Opens the last segment and cuts its unfinished record off.
 fn open_for_append(segment: &Segment) -> Result<fs::File, JournalError> {
-    let file = OpenOptions::new().read(true).write(true).open(&segment.path).map_err(disk("open", &segment.path))?;
+    let file =
+        OpenOptions::new().read(true).write(true).open(&segment.path).map_err(disk("open", &segment.path))?;
     file.set_len(segment.len).and_then(|()| file.sync_all()).map_err(disk("cut", &segment.path))?;
     Ok(file)
 }

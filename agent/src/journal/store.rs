@@ -14,8 +14,8 @@ use super::{
     Limits,
     event::Happening,
     position::{Position, PositionFile},
-    recovery,
     record::{self, Found, JournalId, SEGMENT_HEADER_LEN, SegmentHeader},
+    recovery,
 };
 
 /// A batch for the coordinator is cut at this many bytes, well under gRPC's 4 MiB.
@@ -99,7 +99,11 @@ impl Store {
     /// # Errors
     /// As the file system says; then nothing that was readable is lost.
     pub fn open(dir: &Path, limits: Limits, now_us: i64) -> Result<Self, JournalError> {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(disk("create the directory", dir))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(disk("create the directory", dir))?;
         let position_path = dir.join("position");
         let (position_file, position) =
             PositionFile::open(&position_path).map_err(disk("read", &position_path))?;
@@ -202,7 +206,8 @@ impl Store {
         let mut bytes = 0;
         while seq < self.next_seq && events.len() < most && bytes < READ_BYTES_MAX {
             let wanted = most - events.len();
-            match self.segments.iter().position(|segment| (segment.first_seq..segment.end_seq).contains(&seq)) {
+            match self.segments.iter().position(|segment| (segment.first_seq..segment.end_seq).contains(&seq))
+            {
                 Some(at) => {
                     let before = events.len();
                     bytes += self.read_segment(at, seq, wanted, &mut events)?;
@@ -306,14 +311,15 @@ impl Store {
         let index = self.next_index;
         let path = self.dir.join(format!("{index:010}.seg"));
         let header = SegmentHeader { journal_id: self.journal_id(), first_seq: self.next_seq };
-        let made = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path).and_then(
-            |file| {
-                file.write_all_at(&header.encode(), 0)?;
-                file.sync_all()?;
-                File::open(&self.dir)?.sync_all()?;
-                Ok(file)
-            },
-        );
+        let made =
+            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path).and_then(
+                |file| {
+                    file.write_all_at(&header.encode(), 0)?;
+                    file.sync_all()?;
+                    File::open(&self.dir)?.sync_all()?;
+                    Ok(file)
+                },
+            );
         self.next_index += 1;
         let file = match made {
             Ok(file) => file,
@@ -331,7 +337,13 @@ impl Store {
             self.segments.pop_back();
         }
         let len = SEGMENT_HEADER_LEN as u64;
-        self.segments.push_back(Segment { index, path, first_seq: self.next_seq, end_seq: self.next_seq, len });
+        self.segments.push_back(Segment {
+            index,
+            path,
+            first_seq: self.next_seq,
+            end_seq: self.next_seq,
+            len,
+        });
         self.active = Some(file);
         Ok(())
     }
@@ -386,7 +398,9 @@ impl Store {
         let start = Cursor { index: segment.index, seq: segment.first_seq, at: SEGMENT_HEADER_LEN as u64 };
         let mut cursor = self
             .cursor
-            .filter(|cursor| cursor.index == segment.index && cursor.seq <= from_seq && cursor.at <= segment.len)
+            .filter(|cursor| {
+                cursor.index == segment.index && cursor.seq <= from_seq && cursor.at <= segment.len
+            })
             .unwrap_or(start);
         let bytes = read_range(&segment.path, cursor.at, segment.len).map_err(disk("read", &segment.path))?;
         let mut offset = 0;
@@ -444,6 +458,9 @@ pub(super) fn remove(path: &Path) {
     }
 }
 
-pub(super) fn disk<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> JournalError + use<'a> {
+pub(super) fn disk<'a>(
+    doing: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> JournalError + use<'a> {
     move |source| JournalError::Disk { doing, path: path.to_owned(), source }
 }

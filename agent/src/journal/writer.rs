@@ -93,7 +93,8 @@ impl Writer {
                     let _ = reply.send(self.inbox.waiting().0);
                 }
                 Question::Read { from_seq, most, reply } => {
-                    let events = self.store.as_mut().map_or(Ok(Vec::new()), |store| store.read(from_seq, most));
+                    let events =
+                        self.store.as_mut().map_or(Ok(Vec::new()), |store| store.read(from_seq, most));
                     let _ = reply.send(events);
                 }
                 Question::BeginAnew(reply) => {

@@ -27,17 +27,22 @@ pub enum Format {
 /// # Errors
 /// When there can be no thread.
 pub fn start(format: Format) -> anyhow::Result<LogThread> {
-    let (lines, thread) = lines_to(std::io::stderr(), match format {
-        Format::Text => |count| format!("{count} log lines were dropped because nobody read them in time\n"),
-        Format::Json => |count| {
-            let line = serde_json::json!({
-                "level": "WARN",
-                "message": "log lines were dropped because nobody read them in time",
-                "count": count,
-            });
-            format!("{line}\n")
+    let (lines, thread) = lines_to(
+        std::io::stderr(),
+        match format {
+            Format::Text => {
+                |count| format!("{count} log lines were dropped because nobody read them in time\n")
+            }
+            Format::Json => |count| {
+                let line = serde_json::json!({
+                    "level": "WARN",
+                    "message": "log lines were dropped because nobody read them in time",
+                    "count": count,
+                });
+                format!("{line}\n")
+            },
         },
-    })?;
+    )?;
     let filter = EnvFilter::try_from_env("HA_AGENT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
     let set = match format {

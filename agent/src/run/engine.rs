@@ -47,7 +47,11 @@ impl EngineClient {
     ///
     /// # Errors
     /// When the engine does not answer.
-    pub async fn probe(&self, targets: Vec<IpAddr>, listen: Duration) -> Result<Vec<ArpObservation>, EngineSilent> {
+    pub async fn probe(
+        &self,
+        targets: Vec<IpAddr>,
+        listen: Duration,
+    ) -> Result<Vec<ArpObservation>, EngineSilent> {
         let timeout = listen.min(PROBE_AT_MOST);
         self.ask(|reply| Command::Probe { targets, timeout, reply }, timeout + ANSWER_WITHIN).await
     }

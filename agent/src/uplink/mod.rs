@@ -22,15 +22,15 @@ use tokio::{sync::watch, time::timeout};
 
 use crate::{
     clock,
-    journal::Journal,
     join::{CoordinatorAddress, Identity, IdentityError, Name},
+    journal::Journal,
     log,
     run::EngineClient,
 };
 use backoff::Backoff;
-use session::{Session, SessionEnd, SessionError};
+use session::{Session, SessionEnd};
 
-pub use status::{Phase, Status};
+pub use status::{Phase, Status, rfc3339};
 pub use tls::{ConnectError, Connection, client_config, connect, provider, with_alpn};
 pub use wire::with_prefixes;
 
@@ -111,7 +111,7 @@ impl Uplink {
             };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                _ = self.stop.wait_for(|stop| *stop) => return,
+                () = told_to_stop(&mut self.stop) => return,
             }
         }
     }
@@ -125,10 +125,20 @@ impl Uplink {
             Ok(Err(error)) => return Outcome::Failed(log::chain(&error)),
             Err(error) => return Outcome::Failed(format!("the identity cannot be read: {error}")),
         };
+        if let Some(configured) = self.node.take_if(|configured| *configured != identity.node) {
+            tracing::warn!(
+                "the configuration says that this node is {configured}, but it has joined as {}; it reports as {}. \
+                 Correct `node`, or join again under the other name",
+                identity.node,
+                identity.node
+            );
+        }
         let coordinators =
             if self.coordinators.is_empty() { &identity.coordinators } else { &self.coordinators };
         let Some(address) = coordinators.get(nth % coordinators.len().max(1)).cloned() else {
-            return Outcome::NotJoined("the node has joined, but no coordinator's address is known".to_owned());
+            return Outcome::NotJoined(
+                "the node has joined, but no coordinator's address is known".to_owned(),
+            );
         };
         let config = match self.usable(&identity, &address) {
             Ok(config) => config,
@@ -137,7 +147,7 @@ impl Uplink {
         self.status.send_modify(|status| status.phase = Phase::Connecting { to: address.to_string() });
         let connected = tokio::select! {
             connected = connect(&address, config) => connected,
-            _ = self.stop.wait_for(|stop| *stop) => return Outcome::Stopped,
+            () = told_to_stop(&mut self.stop) => return Outcome::Stopped,
         };
         match connected {
             Ok(connection) => self.session(identity, address, connection).await,
@@ -188,7 +198,7 @@ impl Uplink {
             return Err(format!(
                 "this node's certificate expired at {}; join again: ha-agent join --coordinator {address} --name {} \
                  --token TOKEN (make the token with `hactl node token --node {}`); it is taken up without a restart",
-                status::rfc3339(validity.not_after_us),
+                rfc3339(validity.not_after_us),
                 identity.node,
                 identity.node,
             ));
@@ -196,18 +206,23 @@ impl Uplink {
         if validity.not_before_us > now_us {
             return Err(format!(
                 "this node's certificate is good only from {}, and this host's clock says {}; set the clock",
-                status::rfc3339(validity.not_before_us),
-                status::rfc3339(now_us),
+                rfc3339(validity.not_before_us),
+                rfc3339(now_us),
             ));
         }
         client_config(identity).map_err(|error| {
-            format!("the identity in {} is not usable: {error}; join again with `ha-agent join`", self.state_dir.display())
+            format!(
+                "the identity in {} is not usable: {error}; join again with `ha-agent join`",
+                self.state_dir.display()
+            )
         })
     }
 
     fn why_not_joined(&self) -> String {
         match self.coordinators.first() {
-            None => "no coordinator is configured and this node has not joined one: it runs on its own".to_owned(),
+            None => {
+                "no coordinator is configured and this node has not joined one: it runs on its own".to_owned()
+            }
             Some(first) => format!(
                 "coordinators are configured, but this node has not joined: ha-agent join --coordinator {first} --token \
                  TOKEN --state-dir {} (make the token with `hactl node token`); it is taken up without a restart",
@@ -251,10 +266,19 @@ fn refusal_advice(reason: &str) -> &'static str {
         "identity_mismatch" => " (correct `node` in agent.toml, or join again under the right name)",
         "revoked" => " (an administrator has to let it in again: `hactl node token`, then `ha-agent join`)",
         "expired" => " (join again: `hactl node token`, then `ha-agent join`)",
-        "duplicate_session" => " (another host uses this node's identity, or two agents run: `hactl get nodes` names its peer)",
-        "protocol" => " (agent and coordinator are of versions that do not fit, or this is a defect: please report it)",
+        "duplicate_session" => {
+            " (another host uses this node's identity, or two agents run: `hactl get nodes` names its peer)"
+        }
+        "protocol" => {
+            " (agent and coordinator are of versions that do not fit, or this is a defect: please report it)"
+        }
         _ => "",
     }
+}
+
+/// Waits for the word, or for the end of whoever would say it.
+async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 fn chance() -> u32 {

@@ -32,7 +32,8 @@ pub(super) async fn renew(
 ) -> Result<(), RenewError> {
     let made = KeyAndRequest::generate().map_err(RenewError::Key)?;
     let request = RenewRequest { csr_der: made.request_der };
-    let answer = client.renew(request).await.map_err(|status| RenewError::Refused(Box::new(status)))?.into_inner();
+    let answer =
+        client.renew(request).await.map_err(|status| RenewError::Refused(Box::new(status)))?.into_inner();
     let renewed = Identity {
         node: identity.node.clone(),
         site: identity.site.clone(),

@@ -18,11 +18,11 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming, transport::Channel};
 
-use super::{Phase, Uplink, probe::Probes, renew, status, wire};
+use super::{Phase, Uplink, probe::Probes, renew, rfc3339, told_to_stop, wire};
 use crate::{
     clock,
-    journal::{self, AskError, JournalId},
     join::{CoordinatorAddress, Identity},
+    journal::{self, AskError, JournalId},
     log,
 };
 
@@ -123,7 +123,12 @@ struct Goodbye {
 type Turn = Result<(), SessionEnd>;
 
 impl<'a> Session<'a> {
-    pub fn new(uplink: &'a mut Uplink, identity: Arc<Identity>, address: CoordinatorAddress, channel: Channel) -> Self {
+    pub fn new(
+        uplink: &'a mut Uplink,
+        identity: Arc<Identity>,
+        address: CoordinatorAddress,
+        channel: Channel,
+    ) -> Self {
         let (outgoing, messages) = mpsc::channel(OUTGOING_MAX);
         let journal = uplink.journal.status();
         Self {
@@ -168,7 +173,7 @@ impl<'a> Session<'a> {
                 renewed = or_never(&mut self.renewing) => self.renewed(renewed),
                 () = at(self.settle_at) => self.settle(),
                 () = at(self.goodbye.map(|goodbye| goodbye.until)) => Err(SessionEnd::Stopped),
-                _ = stop.wait_for(|stop| *stop), if self.goodbye.is_none() => self.say_goodbye(),
+                () = told_to_stop(&mut stop), if self.goodbye.is_none() => self.say_goodbye(),
             };
             if let Err(end) = turn {
                 return end;
@@ -257,10 +262,9 @@ impl<'a> Session<'a> {
                 }
                 Ok(())
             }
-            In::Refusal(refusal) => Err(SessionEnd::Refused {
-                reason: shown(&refusal.reason),
-                detail: shown(&refusal.detail),
-            }),
+            In::Refusal(refusal) => {
+                Err(SessionEnd::Refused { reason: shown(&refusal.reason), detail: shown(&refusal.detail) })
+            }
         }
     }
 
@@ -361,8 +365,10 @@ impl<'a> Session<'a> {
         let error = renewed.err().map(|error| log::chain(&error));
         self.uplink.status.send_modify(|status| status.renewal_error.clone_from(&error));
         let Some(error) = error else { return Err(SessionEnd::Renewed) };
-        let until = self.identity.validity().map_or_else(|_| String::new(), |v| status::rfc3339(v.not_after_us));
-        tracing::warn!("the certificate could not be renewed and ends at {until}: {error}; trying again in a minute");
+        let until = self.identity.validity().map_or_else(|_| String::new(), |v| rfc3339(v.not_after_us));
+        tracing::warn!(
+            "the certificate could not be renewed and ends at {until}: {error}; trying again in a minute"
+        );
         self.renew_not_before = Instant::now() + RENEW_RETRY_AFTER;
         Ok(())
     }
@@ -429,13 +435,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn snapshot(&self) -> Option<v1::Snapshot> {
+    async fn snapshot(&mut self) -> Option<v1::Snapshot> {
         self.engine_snapshot().await.map(|(snapshot, ..)| snapshot)
     }
 
     /// The present, with the packets rejected and the reports dropped so far. `None` when the engine does not answer:
     /// an old picture would be a lie.
-    async fn engine_snapshot(&self) -> Option<(v1::Snapshot, u64, u64)> {
+    async fn engine_snapshot(&mut self) -> Option<(v1::Snapshot, u64, u64)> {
         // Before the engine is asked: everything up to here is in its answer.
         let seq = self.journal.borrow().last_seq;
         let engine = self.uplink.engine.snapshot().await.ok()?;

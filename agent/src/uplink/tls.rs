@@ -57,7 +57,9 @@ pub enum ConnectError {
         source: rustls::Error,
     },
     /// The peer hung up in the middle of the handshake.
-    #[error("no secure connection to {address}: it hung up during the TLS handshake (is that a coordinator's gRPC port?)")]
+    #[error(
+        "no secure connection to {address}: it hung up during the TLS handshake (is that a coordinator's gRPC port?)"
+    )]
     HungUp {
         /// The coordinator.
         address: CoordinatorAddress,
@@ -142,7 +144,10 @@ impl Failure {
 ///
 /// # Errors
 /// With the step that failed.
-pub async fn connect(address: &CoordinatorAddress, config: Arc<ClientConfig>) -> Result<Connection, ConnectError> {
+pub async fn connect(
+    address: &CoordinatorAddress,
+    config: Arc<ClientConfig>,
+) -> Result<Connection, ConnectError> {
     let stream = connect_tcp(address).await?;
     // Heartbeats and probes are small and must not wait for each other.
     let _ = stream.set_nodelay(true);
@@ -151,12 +156,12 @@ pub async fn connect(address: &CoordinatorAddress, config: Arc<ClientConfig>) ->
         source: io::Error::from(io::ErrorKind::InvalidInput),
     })?;
     let handshake = timeout(HANDSHAKE_TIMEOUT, TlsConnector::from(config).connect(name, stream)).await;
-    let stream = handshake
-        .map_err(|_| timed_out(address, "the TLS handshake", HANDSHAKE_TIMEOUT))?
-        .map_err(|source| match tls_error(&source) {
+    let stream = handshake.map_err(|_| timed_out(address, "the TLS handshake", HANDSHAKE_TIMEOUT))?.map_err(
+        |source| match tls_error(&source) {
             Some(error) => ConnectError::Tls { address: address.clone(), source: error.clone() },
             None => ConnectError::HungUp { address: address.clone(), source },
-        })?;
+        },
+    )?;
     let failure = Failure::default();
     let mut stream = Some(TokioIo::new(Watched { stream, failure: failure.clone() }));
     // gRPC may ask for a second connection when the first breaks; whoever uses this one wants to know instead.
@@ -230,7 +235,9 @@ fn advice(error: &rustls::Error) -> &'static str {
             AlertDescription::CertificateRevoked => {
                 "it says that this node's certificate was revoked (join again under another name)"
             }
-            AlertDescription::UnknownCA | AlertDescription::BadCertificate | AlertDescription::DecryptError => {
+            AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::DecryptError => {
                 "it does not know the CA that signed this node's certificate (another fleet's coordinator, or its CA was \
                  made anew; then join again with `ha-agent join`)"
             }
@@ -253,7 +260,11 @@ struct Watched<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if let Poll::Ready(Err(error)) = &polled {
             self.failure.note(error);

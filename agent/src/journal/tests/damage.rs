@@ -118,8 +118,7 @@ fn damage_in_the_middle_is_counted_and_told_exactly() {
 
     let mut store = open(dir.path(), SMALL);
     assert_eq!(store.counters().damaged, 1);
-    let expected: Vec<_> =
-        (1..=60).map(|seq| (seq, (seq <= first || seq >= end).then_some(seq))).collect();
+    let expected: Vec<_> = (1..=60).map(|seq| (seq, (seq <= first || seq >= end).then_some(seq))).collect();
     assert_eq!(content(&mut store), expected);
 }
 

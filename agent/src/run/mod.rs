@@ -1,0 +1,345 @@
+//! `ha-agent run`: the engine, and everything around it that the engine never waits for.
+//!
+//! | where | what |
+//! | --- | --- |
+//! | thread `engine` | virtual routers, sockets, addresses ([`crate::driver`]) |
+//! | thread `journal` | files of the journal ([`crate::journal`]) |
+//! | thread `log` | standard error ([`crate::log`]) |
+//! | threads `control` (2) | reports to the journal, uplink, status socket, signals, watchdog |
+//!
+//! The tasks on the control runtime hold only channels and timers across their awaits, so dropping one loses nothing.
+
+mod engine;
+mod lock;
+mod pulse;
+
+use std::{path::PathBuf, process::ExitCode, str::FromStr, time::Duration};
+
+use anyhow::Context;
+use sd_notify::NotifyState;
+use tokio::{
+    runtime,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::timeout,
+};
+
+pub use engine::{EngineClient, EngineSilent};
+pub use lock::{LockError, StateLock};
+
+use crate::{
+    clock,
+    config::{AgentConfig, Inputs, LoadError, Loaded, Style, load, render},
+    driver::{self, Report},
+    join::Name,
+    journal::{Happening, Journal, Limits},
+    local::{self, AgentPart, Document, EnginePart, HeardPart, InstancePart, LogPart},
+    log::{self, LogThread},
+    uplink::{self, Uplink},
+};
+
+/// How long the engine may take to say priority 0 everywhere and release its addresses.
+const ENGINE_STOP_WITHIN: Duration = Duration::from_secs(5);
+/// How long the last events may take to the disk, and then to the coordinator.
+const LAST_EVENTS_WITHIN: Duration = Duration::from_secs(1);
+/// The uplink's own bound is a second; this one is for when it is stuck.
+const UPLINK_STOP_WITHIN: Duration = Duration::from_millis(1500);
+const LOG_FLUSH_WITHIN: Duration = Duration::from_millis(500);
+
+/// What `ha-agent run` is told.
+#[derive(Debug)]
+pub struct Options {
+    /// The configuration files.
+    pub inputs: Inputs,
+    /// Where the state is.
+    pub state_dir: PathBuf,
+    /// How the log looks.
+    pub log_format: log::Format,
+}
+
+/// Runs the agent until a signal ends it.
+///
+/// # Errors
+/// When it cannot start; then nothing was changed.
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let loaded = match load(&options.inputs) {
+        Ok(loaded) => loaded,
+        Err(error) => return Ok(refuse(&error)),
+    };
+    let log_thread = log::start(options.log_format)?;
+    let ended = serve(options, loaded, &log_thread);
+    if let Err(error) = &ended {
+        tracing::error!("{error:#}");
+    }
+    log_thread.flush(LOG_FLUSH_WITHIN);
+    Ok(ended.unwrap_or(ExitCode::FAILURE))
+}
+
+/// Says where a configuration is wrong. Nothing was started, and there is no log yet.
+fn refuse(error: &LoadError) -> ExitCode {
+    use std::io::{IsTerminal, Write};
+    let color = std::io::stderr().is_terminal();
+    let text = render(&error.findings, &error.sources, Style::Lines { color });
+    let _ = writeln!(
+        std::io::stderr(),
+        "{text}ha-agent: the configuration has errors; nothing was started or changed"
+    );
+    ExitCode::FAILURE
+}
+
+fn serve(options: &Options, loaded: Loaded, log_thread: &LogThread) -> anyhow::Result<ExitCode> {
+    for finding in &loaded.findings {
+        tracing::warn!("{finding}");
+    }
+    let config = loaded.config;
+    let names = Names::of(&config)?;
+    let _lock = StateLock::take(&options.state_dir)?;
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(4)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("cannot start the control runtime")?;
+    // Before the engine holds anything that a signal without a handler would leave behind.
+    let signals = {
+        let _context = runtime.enter();
+        Signals::new().context("cannot listen to signals")?
+    };
+    let (journal, journal_thread) = Journal::start(&options.state_dir.join("journal"), Limits::default())
+        .context("cannot start the journal's thread")?;
+    journal.append(Happening::started());
+    let engine = driver::start(config.instances.clone()).context("the engine cannot start")?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        instances = config.instances.len(),
+        state_dir = %options.state_dir.display(),
+        "ha-agent runs"
+    );
+    let started = Started { options, config, names, log_thread };
+    let code = runtime.block_on(control(started, engine, journal.clone(), signals));
+    journal.close();
+    // What the disk does not take within this time is lost with the process, and the journal says so by its gap.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    join_within(journal_thread, LAST_EVENTS_WITHIN);
+    Ok(code)
+}
+
+struct Started<'a> {
+    options: &'a Options,
+    config: AgentConfig,
+    names: Names,
+    log_thread: &'a LogThread,
+}
+
+/// The configuration's names, checked like those of an identity.
+struct Names {
+    node: Option<Name>,
+    site: Option<Name>,
+}
+
+impl Names {
+    fn of(config: &AgentConfig) -> anyhow::Result<Self> {
+        let name = |key: &str, text: &Option<String>| {
+            text.as_deref()
+                .map(Name::from_str)
+                .transpose()
+                .with_context(|| format!("`{key}` of the configuration"))
+        };
+        Ok(Self { node: name("node", &config.node)?, site: name("site", &config.site)? })
+    }
+}
+
+/// What a signal asks for.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    user1: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+        })
+    }
+}
+
+async fn control(
+    started: Started<'_>,
+    engine: driver::Engine,
+    journal: Journal,
+    mut signals: Signals,
+) -> ExitCode {
+    let Started { options, config, names, log_thread } = started;
+    let client = EngineClient::new(engine.commands);
+    let mut reports = tokio::spawn(journal_reports(engine.reports, journal.clone()));
+    let (publish, uplink_status) = watch::channel(uplink::Status::default());
+    let (stop_uplink, uplink_stop) = watch::channel(false);
+    let uplink = Uplink {
+        state_dir: options.state_dir.clone(),
+        node: names.node.clone(),
+        site: names.site.clone(),
+        coordinators: addresses(&config.coordinators),
+        engine: client.clone(),
+        journal: journal.clone(),
+        status: publish,
+        stop: uplink_stop,
+    };
+    let uplink = tokio::spawn(uplink.run());
+    let status = StatusSource {
+        engine: client.clone(),
+        journal: journal.clone(),
+        uplink: uplink_status,
+        agent: agent_part(options, &names),
+        started_us: clock::now().as_micros(),
+        log_dropped: std::sync::Arc::new(log_thread.dropped()),
+    };
+    serve_status(options, &status);
+    tokio::spawn(pulse::run(client.clone(), journal.clone()));
+    // Not under systemd, or without Type=notify, there is nobody to tell.
+    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status("running")]);
+    let reason = loop {
+        tokio::select! {
+            _ = &mut reports => {
+                tracing::error!("the engine has ended by itself; the agent ends too, so that it is started anew");
+                return ExitCode::FAILURE;
+            }
+            _ = signals.terminate.recv() => break "sigterm",
+            _ = signals.interrupt.recv() => break "sigint",
+            _ = signals.hangup.recv() => tracing::warn!(
+                "SIGHUP: reloading the configuration at run time is not part of this version; nothing was changed. Restart \
+                 the agent to apply a new configuration; with a lease the addresses stay for the restart if no peer takes \
+                 over"
+            ),
+            _ = signals.user1.recv() => status.dump().await,
+        }
+    };
+    let _ = sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status("releasing addresses")]);
+    stop(reason, &client, reports, &journal, &stop_uplink, uplink).await
+}
+
+/// The orderly end: first the addresses, then the story.
+async fn stop(
+    reason: &str,
+    engine: &EngineClient,
+    reports: JoinHandle<()>,
+    journal: &Journal,
+    stop_uplink: &watch::Sender<bool>,
+    uplink: JoinHandle<()>,
+) -> ExitCode {
+    tracing::info!(reason, "stopping: priority 0, addresses released");
+    let stopped = engine.stop(ENGINE_STOP_WITHIN).await;
+    if let Err(error) = &stopped {
+        tracing::error!("{error}: addresses may be left on this host; run `ha-agent release`");
+    }
+    // Each bound is hit only by a disk or a coordinator that does not answer, and then nothing more can be done.
+    let _ = timeout(LAST_EVENTS_WITHIN, reports).await;
+    journal.append(Happening::stopped(reason));
+    let _ = timeout(LAST_EVENTS_WITHIN, journal.flush()).await;
+    stop_uplink.send_replace(true);
+    let _ = timeout(UPLINK_STOP_WITHIN, uplink).await;
+    tracing::info!("stopped");
+    if stopped.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Ends when the engine does.
+async fn journal_reports(mut reports: mpsc::Receiver<Report>, journal: Journal) {
+    while let Some(report) = reports.recv().await {
+        journal.append(report.into());
+    }
+}
+
+/// The configuration's reader has checked them.
+fn addresses(coordinators: &[String]) -> Vec<crate::join::CoordinatorAddress> {
+    let read = |text: &String| {
+        text.parse().inspect_err(|error| tracing::warn!("a coordinator is left out: {error}")).ok()
+    };
+    coordinators.iter().filter_map(read).collect()
+}
+
+fn serve_status(options: &Options, status: &StatusSource) {
+    match local::bind(&options.state_dir) {
+        Ok(listener) => {
+            let status = status.clone();
+            tokio::spawn(local::serve(listener, move || status.clone().document()));
+        }
+        Err(error) => tracing::warn!(
+            %error,
+            "no status socket at {}: `ha-agent status` will not find this agent",
+            local::socket_path(&options.state_dir).display()
+        ),
+    }
+}
+
+fn agent_part(options: &Options, names: &Names) -> AgentPart {
+    let files = [&options.inputs.native, &options.inputs.keepalived];
+    AgentPart {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        node: names.node.as_ref().map(ToString::to_string),
+        site: names.site.as_ref().map(ToString::to_string),
+        pid: std::process::id(),
+        started_at: uplink::rfc3339(clock::wall_us()),
+        up_ms: 0,
+        configuration: files.into_iter().flatten().map(|path| path.display().to_string()).collect(),
+    }
+}
+
+/// Where a status document comes from.
+#[derive(Clone)]
+struct StatusSource {
+    engine: EngineClient,
+    journal: Journal,
+    uplink: watch::Receiver<uplink::Status>,
+    agent: AgentPart,
+    started_us: u64,
+    log_dropped: std::sync::Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl StatusSource {
+    async fn document(self) -> Document {
+        let engine = self.engine.snapshot().await;
+        let (now, wall_us) = (clock::now(), clock::wall_us());
+        let uplink = self.uplink.borrow().clone();
+        let journal = self.journal.status().borrow().clone();
+        let mut agent = self.agent;
+        agent.up_ms = now.as_micros().saturating_sub(self.started_us) / 1000;
+        agent.node = uplink.node.clone().or(agent.node);
+        let engine_part = EnginePart::new(&engine);
+        let engine = engine.unwrap_or_default();
+        Document {
+            agent,
+            engine: engine_part,
+            instances: engine.instances.iter().map(|one| InstancePart::new(one, now, wall_us)).collect(),
+            heard: HeardPart::all(&engine, now),
+            uplink: uplink.into(),
+            journal: journal.into(),
+            log: LogPart { lines_dropped: (self.log_dropped)() },
+        }
+    }
+
+    /// SIGUSR1.
+    async fn dump(&self) {
+        match serde_json::to_string(&self.clone().document().await) {
+            Ok(state) => tracing::info!("state: {state}"),
+            Err(error) => tracing::warn!(%error, "the state cannot be written as JSON"),
+        }
+    }
+}
+
+/// Waits for a thread, but not for ever: it may sit in a disk that does not answer.
+fn join_within(thread: std::thread::JoinHandle<()>, at_most: Duration) {
+    let (done, ended) = std::sync::mpsc::channel();
+    let waiter = std::thread::Builder::new().name("join".to_owned()).spawn(move || {
+        let _ = thread.join();
+        let _ = done.send(());
+    });
+    if waiter.is_ok() && ended.recv_timeout(at_most).is_err() {
+        tracing::warn!("the journal's disk does not answer; the last events may be missing from it");
+    }
+}
