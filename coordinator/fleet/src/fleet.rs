@@ -1,8 +1,27 @@
 //! The fleet: one door in, one door out.
 
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec::Vec,
+};
 use core::time::Duration;
 
-use crate::{effect::Effect, input::Input, time::Instant, view};
+use crate::{
+    bounds::{self, Counters},
+    detect::{config, lost, no_master, orphan, sooner, split_brain},
+    effect::{Effect, ProbeId},
+    index::{self, Index, MemberKey, Place, Shape},
+    input::{ArpAnswer, Input, Snapshot},
+    ledger::{Ledger, Subject},
+    model::{GroupKey, NodeName, Site},
+    node::{Node, Taken},
+    probe::{POSTPONED, Probes},
+    scene::{ArpRound, Member, Scene, Story},
+    time::Instant,
+    timers::{Timers, Work},
+    view,
+};
 
 /// Every window, in one place. The defaults are the design's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,43 +60,447 @@ impl Default for Windows {
 }
 
 /// The whole fleet.
+///
+/// What a node's input costs is bounded by that node's own groups and heard table; no input looks at the whole fleet but
+/// the end of the grace.
 #[derive(Debug)]
 pub struct Fleet {
-    windows: Windows,
+    pub(crate) windows: Windows,
+    /// The latest instant seen: time does not go back.
+    latest: Instant,
+    grace_until: Option<Instant>,
+    pub(crate) nodes: BTreeMap<NodeName, Node>,
+    places: BTreeMap<NodeName, BTreeMap<MemberKey, Place>>,
+    pub(crate) index: Index,
+    pub(crate) units: BTreeMap<GroupKey, Unit>,
+    units_of: BTreeMap<NodeName, BTreeSet<GroupKey>>,
+    pub(crate) ledger: Ledger,
+    probes: Probes,
+    timers: Timers,
+    counters: Counters,
+}
+
+/// The addresses that move together, and what is remembered of them.
+#[derive(Debug)]
+pub(crate) struct Unit {
+    pub(crate) subject: Subject,
+    pub(crate) shape: Shape,
+    story: Story,
 }
 
 impl Fleet {
     /// A fleet without nodes.
     pub fn new(windows: Windows) -> Self {
-        Self { windows }
+        Self {
+            windows,
+            latest: Instant::default(),
+            grace_until: None,
+            nodes: BTreeMap::new(),
+            places: BTreeMap::new(),
+            index: Index::default(),
+            units: BTreeMap::new(),
+            units_of: BTreeMap::new(),
+            ledger: Ledger::new(windows.resolve),
+            probes: Probes::default(),
+            timers: Timers::default(),
+            counters: Counters::default(),
+        }
     }
 
     /// Takes one input in. What follows from it is waiting in [`Fleet::next_output`].
-    pub fn handle(&mut self, _input: Input, _now: Instant) {
-        let _ = self.windows;
+    pub fn handle(&mut self, input: Input, now: Instant) {
+        let now = now.max(self.latest);
+        self.latest = now;
+        self.run_due(now);
+        match input {
+            Input::Started => self.started(now),
+            Input::NodeKnown { node, site, last } => self.known(node, site, last, now),
+            Input::FindingRestored(restored) => {
+                self.ledger.restore(restored.finding, now);
+                let until = self.grace_until.unwrap_or(now + self.grace());
+                self.timers.arm(Work::Grace, until, now);
+            }
+            Input::FindingNumbered { kind, subject, last } => self.ledger.numbered(kind, subject, last),
+            Input::NodeConnected { node, site } => self.connected(node, site, now),
+            Input::NodeDisconnected { node } => {
+                if self.with_node(&node, |known, _| known.disconnect(now)).is_some() {
+                    self.judge_node(&node, now);
+                }
+            }
+            Input::NodeRemoved { node } => self.removed(&node, now),
+            Input::Snapshot { node, snapshot } => {
+                self.heard(&node, snapshot, now);
+            }
+            Input::Transition { node, change } => {
+                if self.with_node(&node, |known, _| known.change(change)).is_some() {
+                    self.judge_units_of(&node, now);
+                }
+            }
+            Input::Probed { probe, node, snapshot, arp } => self.probed(probe, &node, snapshot, arp, now),
+            Input::Deadline => {}
+        }
     }
 
-    /// The next thing to do, in order.
+    /// The next thing to do, in order. To be drained after every [`Fleet::handle`].
     pub fn next_output(&mut self) -> Option<Effect> {
-        None
+        self.ledger.next_output()
     }
 
     /// When to call with [`Input::Deadline`].
     pub fn deadline(&self) -> Option<Instant> {
-        None
+        self.timers.first()
     }
 
     /// Everything as it is now, for people.
-    pub fn view(&self, _now: Instant) -> view::FleetView {
-        view::FleetView::default()
+    pub fn view(&self, now: Instant) -> view::FleetView {
+        crate::describe::fleet(self, now.max(self.latest))
     }
 
-    /// Why a group is where it is, one sentence each; `None` for an unknown group.
-    pub fn explain(
-        &self,
-        _group: &crate::GroupKey,
-        _now: Instant,
-    ) -> Option<alloc::vec::Vec<alloc::string::String>> {
-        None
+    /// Why a group is where it is, one sentence each; `None` for an unknown group. Any address of the group names it.
+    pub fn explain(&self, group: &GroupKey, now: Instant) -> Option<Vec<String>> {
+        crate::explain::group(self, group, now.max(self.latest))
     }
+
+    /// What was done, and what was left out at a bound.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    pub(crate) fn scene<'a>(&'a self, key: &'a GroupKey, now: Instant) -> Option<Scene<'a>> {
+        let unit = self.units.get(key)?;
+        let in_grace = self.grace_until.is_some_and(|until| now < until);
+        Some(stage(key, &unit.subject, &unit.shape, &self.nodes, &self.index, &self.windows, in_grace, now))
+    }
+
+    fn grace(&self) -> Duration {
+        self.windows.grace.max(lost::GRACE_LEAST)
+    }
+
+    fn started(&mut self, now: Instant) {
+        let until = now + self.grace();
+        self.grace_until = Some(until);
+        self.probes.begin(now);
+        self.timers.disarm(&Work::Grace);
+        self.timers.arm(Work::Grace, until, now);
+        for node in
+            self.nodes.values_mut().filter(|node| node.heard_at.is_none() && node.silent_from.is_some())
+        {
+            node.silent_from = Some(now);
+        }
+        self.judge_all(now);
+    }
+
+    fn known(&mut self, name: NodeName, site: Site, last: Option<Snapshot>, now: Instant) {
+        if !self.admit(&name, &site, now) {
+            return;
+        }
+        if let Some(last) = last {
+            self.with_node(&name, |node, counters| node.remember(last, now, counters));
+            self.settle(&name, now);
+        }
+        self.judge_node(&name, now);
+    }
+
+    fn connected(&mut self, name: NodeName, site: Site, now: Instant) {
+        if !self.admit(&name, &site, now) {
+            return;
+        }
+        self.with_node(&name, |node, _| node.connect(site, now));
+        self.settle(&name, now);
+        self.judge_node(&name, now);
+    }
+
+    fn removed(&mut self, name: &NodeName, now: Instant) {
+        if self.nodes.remove(name).is_none() {
+            self.counters.inputs_unexpected += 1;
+            return;
+        }
+        self.timers.disarm(&Work::Node(name.clone()));
+        self.ledger.close(&Subject::Node(name.clone()), now, "the node was removed");
+        self.settle(name, now);
+        self.units_of.remove(name);
+    }
+
+    /// Takes a snapshot in and judges what it touches. True when it is the present now.
+    fn heard(&mut self, name: &NodeName, snapshot: Snapshot, now: Instant) -> bool {
+        let fresh = self.windows.fresh;
+        let taken = self.with_node(name, |node, counters| {
+            if !node.connected {
+                counters.inputs_unexpected += 1;
+                return Taken::OutOfOrder;
+            }
+            node.hear(snapshot, now, fresh, counters)
+        });
+        match taken {
+            None | Some(Taken::OutOfOrder) => return false,
+            Some(Taken::ConfigChanged) => self.settle(name, now),
+            Some(Taken::Same) => {}
+        }
+        self.judge_node(name, now);
+        true
+    }
+
+    fn probed(
+        &mut self,
+        probe: ProbeId,
+        name: &NodeName,
+        snapshot: Snapshot,
+        arp: Vec<ArpAnswer>,
+        now: Instant,
+    ) {
+        let unit = self.probes.answered(probe, name);
+        let fresh = self.windows.fresh;
+        // The contest must know of the answer when the groups are judged by it.
+        let current = self.with_node(name, |node, counters| {
+            if node.connected { node.hear(snapshot, now, fresh, counters) } else { Taken::OutOfOrder }
+        });
+        let Some(taken) = current.filter(|taken| *taken != Taken::OutOfOrder) else { return };
+        if let Some(key) = unit
+            && let Some(contest) = self.units.get_mut(&key).and_then(|unit| unit.story.contest.as_mut())
+            && let Some(node) = self.nodes.get(name)
+        {
+            let masters =
+                node.instances.iter().filter(|(_, known)| known.report.state == crate::VrrpState::Master);
+            for (instance, _) in masters {
+                contest.reasserted.insert(MemberKey { node: name.clone(), instance: instance.clone() }, now);
+            }
+            let answers = arp.into_iter().take(bounds::ARP_ANSWERS).collect();
+            contest.arp.insert(name.clone(), ArpRound { at: now, answers });
+        }
+        if taken == Taken::ConfigChanged {
+            self.settle(name, now);
+        }
+        self.judge_node(name, now);
+    }
+
+    fn admit(&mut self, name: &NodeName, site: &Site, now: Instant) -> bool {
+        if !self.nodes.contains_key(name) {
+            if self.nodes.len() >= bounds::NODES {
+                self.counters.nodes_refused += 1;
+                return false;
+            }
+            self.nodes.insert(name.clone(), Node::new(site.clone(), now));
+        }
+        true
+    }
+
+    fn with_node<T>(
+        &mut self,
+        name: &NodeName,
+        act: impl FnOnce(&mut Node, &mut Counters) -> T,
+    ) -> Option<T> {
+        match self.nodes.get_mut(name) {
+            Some(node) => Some(act(node, &mut self.counters)),
+            None => {
+                self.counters.inputs_unexpected += 1;
+                None
+            }
+        }
+    }
+
+    /// Puts a node's instances where its config says, and judges every group that this changed.
+    fn settle(&mut self, name: &NodeName, now: Instant) {
+        let new = self.nodes.get(name).map(|node| index::places(name, node)).unwrap_or_default();
+        let old = self.places.remove(name).unwrap_or_default();
+        let touched = self.index.replace(&old, &new, &mut self.counters);
+        if !new.is_empty() {
+            self.places.insert(name.clone(), new);
+        }
+        for key in &touched {
+            let shape = self.index.shape(key);
+            let members = |shape: Option<&Shape>| -> BTreeSet<NodeName> {
+                shape
+                    .into_iter()
+                    .flat_map(|shape| shape.members.iter().map(|member| member.node.clone()))
+                    .collect()
+            };
+            let before = members(self.units.get(key).map(|unit| &unit.shape));
+            let after = members(shape.as_ref());
+            for node in before.difference(&after) {
+                if let Some(units) = self.units_of.get_mut(node) {
+                    units.remove(key);
+                }
+            }
+            for node in after.difference(&before) {
+                self.units_of.entry(node.clone()).or_default().insert(key.clone());
+            }
+            match (shape, self.units.get_mut(key)) {
+                (Some(shape), Some(unit)) => unit.shape = shape,
+                (Some(shape), None) => {
+                    let subject = Subject::Group(key.clone());
+                    self.units.insert(key.clone(), Unit { subject, shape, story: Story::default() });
+                }
+                (None, _) => {
+                    self.units.remove(key);
+                    self.timers.disarm(&Work::Unit(key.clone()));
+                    self.ledger.close(
+                        &Subject::Group(key.clone()),
+                        now,
+                        "the group is no longer configured like this",
+                    );
+                }
+            }
+        }
+        for key in touched {
+            self.judge_unit(&key, now);
+        }
+    }
+
+    fn run_due(&mut self, now: Instant) {
+        while let Some(work) = self.timers.due(now) {
+            match work {
+                Work::Node(name) => self.judge_node_if_changed(&name, now),
+                Work::Unit(key) => self.judge_unit(&key, now),
+                Work::Probe(id) => self.probe_due(id, now),
+                Work::Grace => self.judge_all(now),
+            }
+        }
+    }
+
+    fn probe_due(&mut self, id: ProbeId, now: Instant) {
+        let Some(silence) = self.probes.due(id, now) else { return };
+        for name in &silence.nodes {
+            self.with_node(name, |node, _| node.missed_probe(silence.sent_at));
+        }
+        if let Some(again) = silence.again {
+            self.timers.arm(Work::Probe(id), again, now);
+        }
+        self.judge_unit(&silence.unit, now);
+    }
+
+    /// Judges a node and all its groups.
+    fn judge_node(&mut self, name: &NodeName, now: Instant) {
+        self.judge_lost(name, now);
+        self.judge_units_of(name, now);
+    }
+
+    /// Time alone has passed for a node: its groups care only if it became stale.
+    fn judge_node_if_changed(&mut self, name: &NodeName, now: Instant) {
+        let fresh = self.windows.fresh;
+        let changed = self.nodes.get(name).is_some_and(|node| node.judged_fresh != node.is_fresh(now, fresh));
+        self.judge_lost(name, now);
+        if changed {
+            self.judge_units_of(name, now);
+        }
+    }
+
+    fn judge_lost(&mut self, name: &NodeName, now: Instant) {
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        let fresh = node.is_fresh(now, self.windows.fresh);
+        let stale_at = node.heard_at.filter(|_| fresh).map(|at| at + self.windows.fresh);
+        let wake = lost::judge(name, node, &self.windows, self.grace_until, &mut self.ledger, now);
+        if let Some(wake) = sooner(stale_at, wake) {
+            self.timers.arm(Work::Node(name.clone()), wake, now);
+        }
+    }
+
+    fn judge_units_of(&mut self, name: &NodeName, now: Instant) {
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.judged_fresh = node.is_fresh(now, self.windows.fresh);
+        }
+        // Judging changes no membership, so the list can be lent out.
+        let Some(units) = self.units_of.get_mut(name).map(core::mem::take) else { return };
+        for key in &units {
+            self.judge_unit(key, now);
+        }
+        self.units_of.insert(name.clone(), units);
+    }
+
+    /// The end of the grace, or its beginning: everything may be judged otherwise, and what is open about subjects that
+    /// nobody knows any more is closed.
+    fn judge_all(&mut self, now: Instant) {
+        let keys: Vec<GroupKey> = self.units.keys().cloned().collect();
+        for key in keys {
+            self.judge_unit(&key, now);
+        }
+        let names: Vec<NodeName> = self.nodes.keys().cloned().collect();
+        for name in names {
+            self.judge_lost(&name, now);
+        }
+        if self.grace_until.is_some_and(|until| now < until) {
+            return;
+        }
+        for subject in self.ledger.subjects() {
+            let known = match &subject {
+                Subject::Group(key) => self.units.contains_key(key),
+                Subject::Node(name) => self.nodes.contains_key(name),
+            };
+            if !known {
+                self.ledger.close(&subject, now, "nobody reports it any more");
+            }
+        }
+    }
+
+    fn judge_unit(&mut self, key: &GroupKey, now: Instant) {
+        let in_grace = self.grace_until.is_some_and(|until| now < until);
+        let Self { units, nodes, index, windows, ledger, probes, timers, counters, .. } = self;
+        let Some(Unit { subject, shape, story }) = units.get_mut(key) else { return };
+        let scene = stage(key, subject, shape, nodes, index, windows, in_grace, now);
+        counters.groups_judged += 1;
+        counters.members_visited += scene.members.len() as u64;
+        let next = split_brain::judge(&scene, story, ledger);
+        let mut wake = next.wake;
+        wake = sooner(wake, no_master::judge(&scene, story, ledger));
+        wake = sooner(wake, orphan::judge(&scene, story, ledger));
+        wake = sooner(wake, config::judge(&scene, story, ledger));
+        if next.ask
+            && let Some(contest) = &mut story.contest
+        {
+            let (asked, targets) = to_ask(&scene);
+            match probes.send(key, asked, targets, windows.probe, now, counters) {
+                Some((probe, due)) => {
+                    contest.asked(now);
+                    timers.arm(Work::Probe(probe.id), due, now);
+                    timers.arm(Work::Unit(key.clone()), due, now);
+                    ledger.ask(Effect::Probe(probe));
+                }
+                None => timers.arm(Work::Unit(key.clone()), now + POSTPONED, now),
+            }
+        }
+        if let Some(wake) = wake.filter(|wake| *wake > now) {
+            timers.arm(Work::Unit(key.clone()), wake, now);
+        }
+    }
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a scene is made in two places, from parts that are borrowed apart"
+)]
+fn stage<'a>(
+    key: &'a GroupKey,
+    subject: &'a Subject,
+    shape: &'a Shape,
+    nodes: &'a BTreeMap<NodeName, Node>,
+    index: &'a Index,
+    windows: &'a Windows,
+    in_grace: bool,
+    now: Instant,
+) -> Scene<'a> {
+    let members = shape.members.iter().filter_map(|member| {
+        let node = nodes.get(&member.node)?;
+        let instance = node.instances.get(&member.instance)?;
+        Some(Member { key: member, node, instance, fresh: node.is_fresh(now, windows.fresh) })
+    });
+    Scene { subject, key, shape, members: members.collect(), nodes, index, windows, in_grace, now }
+}
+
+/// Whom a probe asks, claimants first, and for whose addresses.
+fn to_ask(scene: &Scene<'_>) -> (Vec<NodeName>, Vec<core::net::IpAddr>) {
+    let mut members: Vec<&Member<'_>> = scene.members.iter().collect();
+    members.sort_by_key(|member| !member.is_master());
+    let mut nodes: Vec<NodeName> = Vec::new();
+    let mut targets = Vec::from([scene.key.address]);
+    for member in members {
+        if member.node.connected && nodes.len() < bounds::PROBE_NODES && !nodes.contains(member.name()) {
+            nodes.push(member.name().clone());
+        }
+        if let Some(source) = member.report().source
+            && targets.len() <= bounds::PROBE_NODES
+            && !targets.contains(&source)
+        {
+            targets.push(source);
+        }
+    }
+    (nodes, targets)
 }

@@ -12,14 +12,27 @@
 #![no_std]
 extern crate alloc;
 
+mod bounds;
+mod cause;
 mod codes;
+mod describe;
+mod detect;
 mod effect;
+mod explain;
 mod fleet;
+mod index;
 mod input;
+mod ledger;
 mod model;
+mod node;
+mod probe;
+mod scene;
 mod time;
+mod timers;
 pub mod view;
+mod words;
 
+pub use bounds::Counters;
 pub use codes::UnknownCode;
 pub use effect::{
     CauseCode, Effect, Evidence, Finding, FindingId, FindingKind, FindingStatus, Probe, ProbeId, Severity,

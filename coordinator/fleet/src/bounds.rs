@@ -1,0 +1,45 @@
+//! Every bound of the core, and the counters that show when one was reached.
+
+/// Nodes; further ones are refused and counted in [`Counters::nodes_refused`].
+pub(crate) const NODES: usize = 16_384;
+/// Instances of one node; the rest of a snapshot is left out and counted in [`Counters::items_cut`].
+pub(crate) const INSTANCES: usize = 4_096;
+/// Lines of one node's heard table; likewise.
+pub(crate) const HEARD: usize = 16_384;
+/// Addresses of one instance, or of one heard advert; likewise.
+pub(crate) const ADDRESSES: usize = 1_024;
+/// Addresses that are tracked as groups; likewise.
+pub(crate) const GROUPS: usize = 262_144;
+/// Probes waiting for answers at once; further ones wait and are counted in [`Counters::probes_postponed`].
+pub(crate) const PROBES: usize = 256;
+/// Nodes asked by one probe, claimants first.
+pub(crate) const PROBE_NODES: usize = 16;
+/// ARP answers kept of one node and probe.
+pub(crate) const ARP_ANSWERS: usize = 64;
+/// Sources tracked as rivals of one group's holder.
+pub(crate) const RIVALS: usize = 8;
+/// Facts of one finding; a last one says how many were left out.
+pub(crate) const EVIDENCE: usize = 32;
+/// Pairs of claimants that one finding explains.
+pub(crate) const PAIRS: usize = 6;
+
+/// What the core has done and what it had to leave out since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Groups judged.
+    pub groups_judged: u64,
+    /// Members looked at while judging: the measure of work.
+    pub members_visited: u64,
+    /// Probes asked for.
+    pub probes_sent: u64,
+    /// Times a probe had to wait because too many were open.
+    pub probes_postponed: u64,
+    /// Snapshots older than the one already known, ignored.
+    pub snapshots_out_of_order: u64,
+    /// Inputs about a node that is unknown or not connected, ignored.
+    pub inputs_unexpected: u64,
+    /// Nodes refused because there were too many.
+    pub nodes_refused: u64,
+    /// Instances, heard lines or addresses left out because there were too many, or named twice.
+    pub items_cut: u64,
+}

@@ -1,0 +1,276 @@
+//! Members of one group that are configured differently.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::{net::IpAddr, time::Duration};
+
+use crate::{
+    bounds,
+    effect::{CauseCode, Evidence, FindingKind, Severity},
+    index::MemberKey,
+    ledger::{Judgement, Ledger, Report},
+    model::GroupKey,
+    scene::{INTERVALS, Member, Scene, Story},
+    time::Instant,
+    words::{in_brackets, list, span},
+};
+
+use super::fact;
+
+/// A change reaches one member after the other.
+const WINDOW: Duration = Duration::from_secs(5);
+
+/// Fires when fresh members have differed for 5 s in address set, VRID, interval, version or authentication, have equal
+/// priorities, or hear their VRID used for other addresses. A group with one member has nothing to differ from. A
+/// difference between members of several groups is told of one: that of the lowest address they all have.
+pub(crate) fn judge(scene: &Scene<'_>, story: &mut Story, ledger: &mut Ledger) -> Option<Instant> {
+    let fresh: Vec<&Member<'_>> = scene.members.iter().filter(|member| member.fresh).collect();
+    let differs = differs(scene, &fresh) || foreign_use(scene, &fresh).next().is_some();
+    story.differ_since = if differs { Some(story.differ_since.unwrap_or(scene.now)) } else { None };
+    let judgement = match story.differ_since {
+        Some(since) => Judgement::Present { since, ready: Some(since + WINDOW), severity: Severity::Warning },
+        None if fresh.len() < scene.members.len() => Judgement::Unknown,
+        None => Judgement::Absent,
+    };
+    let report = || (scene.key.site.clone(), report(scene, &fresh));
+    ledger.judge(
+        scene.subject,
+        FindingKind::ConfigMismatch,
+        judgement,
+        scene.may_resolve(),
+        scene.now,
+        report,
+    )
+}
+
+/// The settings that must agree.
+const SETTINGS: [Setting; 5] =
+    [Setting::Addresses, Setting::Vrid, Setting::Interval, Setting::Version, Setting::Auth];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Setting {
+    Addresses,
+    Vrid,
+    Interval,
+    Version,
+    Auth,
+}
+
+impl Setting {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Addresses => "addresses_differ",
+            Self::Vrid => "vrid_differs",
+            Self::Interval => "interval_differs",
+            Self::Version => "version_differs",
+            Self::Auth => "auth_differs",
+        }
+    }
+
+    const fn shown(self) -> &'static str {
+        match self {
+            Self::Addresses => "addresses",
+            Self::Vrid => "VRID",
+            Self::Interval => "advertisement interval",
+            Self::Version => "VRRP version",
+            Self::Auth => "authentication",
+        }
+    }
+
+    fn of(self, member: &Member<'_>) -> String {
+        let report = member.report();
+        match self {
+            Self::Addresses => list(addresses(member)),
+            Self::Vrid => report.vrid.to_string(),
+            Self::Interval => span(report.interval),
+            Self::Version => report.version.to_string(),
+            Self::Auth => report.auth.clone(),
+        }
+    }
+
+    fn same(self, a: &Member<'_>, b: &Member<'_>) -> bool {
+        let (x, y) = (a.report(), b.report());
+        match self {
+            // As sets: order and prefix length are not on the wire. Most members write the same list.
+            Self::Addresses => x.addresses == y.addresses || addresses(a) == addresses(b),
+            Self::Vrid => x.vrid == y.vrid,
+            Self::Interval => x.interval == y.interval,
+            Self::Version => x.version == y.version,
+            Self::Auth => x.auth == y.auth,
+        }
+    }
+}
+
+fn differs(scene: &Scene<'_>, fresh: &[&Member<'_>]) -> bool {
+    let Some((first, rest)) = fresh.split_first() else { return false };
+    let unequal = rest.iter().any(|member| SETTINGS.iter().any(|setting| !setting.same(first, member)));
+    (unequal || any_equal_priority(fresh)) && tells(scene, fresh)
+}
+
+fn any_equal_priority(fresh: &[&Member<'_>]) -> bool {
+    let mut seen = [0_u128; 2];
+    fresh.iter().any(|member| {
+        let priority = member.report().priority;
+        let half = if priority < 128 { &mut seen[0] } else { &mut seen[1] };
+        let bit = 1 << (priority % 128);
+        let again = *half & bit != 0;
+        *half |= bit;
+        again
+    })
+}
+
+/// Whether this group is the one that tells of a difference between these members.
+fn tells(scene: &Scene<'_>, fresh: &[&Member<'_>]) -> bool {
+    let mut common: Option<BTreeSet<IpAddr>> = None;
+    for member in fresh {
+        let own = addresses(member);
+        common =
+            Some(common.map_or_else(|| own.clone(), |common| common.intersection(&own).copied().collect()));
+    }
+    common.is_none_or(|common| common.first().is_none_or(|lowest| *lowest == scene.key.address))
+}
+
+fn equal_priorities<'a>(fresh: &[&Member<'a>]) -> impl Iterator<Item = (u8, Vec<Member<'a>>)> {
+    let mut by_priority: BTreeMap<u8, Vec<Member<'a>>> = BTreeMap::new();
+    for member in fresh {
+        by_priority.entry(member.report().priority).or_default().push(**member);
+    }
+    by_priority.into_iter().filter(|(_, members)| members.len() > 1)
+}
+
+/// Instances outside this group that use a member's VRID for other addresses where that member hears them. When both
+/// groups hear each other, the one with the lower address tells.
+fn foreign_use<'a>(
+    scene: &'a Scene<'_>,
+    fresh: &'a [&'a Member<'a>],
+) -> impl Iterator<Item = (&'a Member<'a>, &'a MemberKey)> {
+    fresh.iter().flat_map(move |member| {
+        let report = member.report();
+        let lines = member.node.heard_with(report.vrid).filter(move |heard| {
+            let window = heard.interval.max(member.interval()) * INTERVALS;
+            heard.interface == report.interface && heard.age <= window && Some(heard.source) != report.source
+        });
+        let users = lines.flat_map(move |heard| {
+            let source = GroupKey { site: scene.key.site.clone(), address: heard.source };
+            let in_group = |key: &&MemberKey| scene.shape.members.binary_search(*key).is_err();
+            scene.index.sent_by(&source).filter(in_group)
+        });
+        users.filter(move |user| conflicts(scene, member, user)).map(move |user| (*member, user))
+    })
+}
+
+fn conflicts(scene: &Scene<'_>, member: &Member<'_>, user: &MemberKey) -> bool {
+    let Some(node) = scene.nodes.get(&user.node) else { return false };
+    let Some(instance) = node.instances.get(&user.instance) else { return false };
+    let other = Member { key: user, node, instance, fresh: node.is_fresh(scene.now, scene.windows.fresh) };
+    let theirs = addresses(&other);
+    let disjoint = theirs.is_disjoint(&addresses(member));
+    if !other.fresh || other.report().vrid != member.report().vrid || !disjoint {
+        return false;
+    }
+    let lowest = theirs.first().map(|address| GroupKey { site: scene.key.site.clone(), address: *address });
+    let unit = lowest.and_then(|lowest| scene.index.unit_of(&lowest));
+    let hears_us = member.report().source.is_some_and(|source| {
+        other.node.heard_with(other.report().vrid).any(|heard| {
+            let window = heard.interval.max(other.interval()) * INTERVALS;
+            heard.source == source && heard.interface == other.report().interface && heard.age <= window
+        })
+    });
+    unit.is_none_or(|unit| *scene.key < unit || !hears_us)
+}
+
+fn report(scene: &Scene<'_>, fresh: &[&Member<'_>]) -> Report {
+    let mut what: Vec<String> = Vec::new();
+    let mut evidence: Vec<Evidence> = Vec::new();
+    let mut code = CauseCode::ConfigDiffers;
+    let told = tells(scene, fresh);
+    for setting in SETTINGS.iter().filter(|_| told) {
+        let Some(first) = fresh.first() else { continue };
+        if fresh.iter().all(|member| setting.same(first, member)) {
+            continue;
+        }
+        what.push(format!("{}: {}", setting.shown(), values(fresh, *setting)));
+        evidence.extend(fresh.iter().map(|member| {
+            let report = member.report();
+            let value = setting.of(member);
+            let place = in_brackets(&report.defined_at);
+            let summary = format!("{} has {} {value}{place}", member.name(), setting.shown());
+            let facts = [
+                ("setting", setting.shown().to_string()),
+                ("value", value),
+                ("defined_at", report.defined_at.clone()),
+            ];
+            fact(
+                setting.code(),
+                Some(member.name()),
+                member.node.heard_at.unwrap_or(scene.now),
+                summary,
+                facts,
+            )
+        }));
+        if *setting == Setting::Vrid {
+            code = CauseCode::VridMismatch;
+        }
+    }
+    for (priority, members) in equal_priorities(fresh).filter(|_| told) {
+        let names = list(members.iter().map(Member::name));
+        what.push(format!("priority: {priority} on {names} alike"));
+        let places =
+            list(members.iter().map(|member| format!("{} at {}", member.name(), member.report().defined_at)));
+        let facts = [("priority", priority.to_string()), ("nodes", names.clone()), ("defined_at", places)];
+        evidence.push(fact(
+            "equal_priorities",
+            None,
+            scene.now,
+            format!("{names} all have priority {priority}"),
+            facts,
+        ));
+    }
+    for (member, user) in foreign_use(scene, fresh).take(bounds::PAIRS) {
+        let vrid = member.report().vrid;
+        let theirs = scene.nodes.get(&user.node).and_then(|node| node.instances.get(&user.instance));
+        let theirs =
+            theirs.map(|instance| list(instance.report.addresses.iter().map(|(address, _)| *address)));
+        let theirs = theirs.unwrap_or_default();
+        let ours = list(addresses(member));
+        what.push(format!("VRID {vrid}: {ours} on {}, {theirs} on {}", member.name(), user.node));
+        let summary = format!("{} hears {} use VRID {vrid} for {theirs}", member.name(), user.node);
+        let facts = [
+            ("vrid", vrid.to_string()),
+            ("ours", ours),
+            ("theirs", theirs),
+            ("other", user.node.to_string()),
+        ];
+        evidence.push(fact("vrid_shared", Some(member.name()), scene.now, summary, facts));
+    }
+    Report {
+        summary: format!("the members of {} are configured differently: {}", scene.title(), what.join("; ")),
+        cause_code: code,
+        cause: what.join("; "),
+        action: format!(
+            "make the settings agree on {}, then: ha-agent check",
+            list(fresh.iter().map(|member| member.name()))
+        ),
+        evidence,
+    }
+}
+
+/// `51 on lb01 and lb03, 52 on lb02`.
+fn values(fresh: &[&Member<'_>], setting: Setting) -> String {
+    let mut by_value: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for member in fresh {
+        let place = in_brackets(&member.report().defined_at);
+        by_value.entry(setting.of(member)).or_default().push(format!("{}{place}", member.name()));
+    }
+    let said: Vec<String> =
+        by_value.into_iter().map(|(value, on)| format!("{value} on {}", list(on))).collect();
+    said.join(", ")
+}
+
+fn addresses(member: &Member<'_>) -> BTreeSet<IpAddr> {
+    member.report().addresses.iter().map(|(address, _)| *address).collect()
+}
