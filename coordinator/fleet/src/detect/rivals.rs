@@ -142,7 +142,9 @@ pub(crate) fn answering(
             known && !macs.is_empty()
         });
         if all_known {
-            for mac in holders.iter().filter(|mac| !claimants.contains(mac)).take(bounds::RIVALS) {
+            // In virtual-MAC mode the holder itself answers with the VRID's MAC.
+            let foreign = |mac: &&String| !claimants.contains(mac) && !is_virtual(mac);
+            for mac in holders.iter().filter(foreign).take(bounds::RIVALS) {
                 seen.entry(mac.clone()).or_default().push((witness.name().clone(), round.at));
             }
         }
@@ -172,7 +174,9 @@ pub(crate) fn clear(scene: &Scene<'_>, story: &mut Story) {
             let round = contest.arp.get(witness.name()).filter(|round| round.at >= since);
             let own = round.and_then(|round| round.macs(source, interface)).unwrap_or_default();
             let holders = round.and_then(|round| round.macs(scene.key.address, interface));
-            !own.is_empty() && holders.is_some_and(|holders| holders.iter().all(|mac| !own.contains(mac)))
+            !own.is_empty()
+                && holders
+                    .is_some_and(|holders| holders.iter().all(|mac| !own.contains(mac) && !is_virtual(mac)))
         };
         let others = scene.members.iter().filter(|other| other.fresh && other.key.node != member.key.node);
         let (mut asked, mut clear) = (0, 0);
@@ -188,6 +192,12 @@ pub(crate) fn clear(scene: &Scene<'_>, story: &mut Story) {
             story.cleared.insert(member.key.clone(), member.node.heard_at);
         }
     }
+}
+
+/// The MAC of a virtual router (RFC 9568 section 7.3): it says which VRID answers, not which host.
+fn is_virtual(mac: &str) -> bool {
+    let prefix = mac.get(..15).unwrap_or_default();
+    prefix.eq_ignore_ascii_case("00:00:5e:00:01:") || prefix.eq_ignore_ascii_case("00:00:5e:00:02:")
 }
 
 fn owner(scene: &Scene<'_>, is_it: impl Fn(&Member<'_>) -> bool) -> Option<MemberKey> {
