@@ -22,6 +22,7 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 pub const BUFFER_LEN: usize = 2048;
 
 const IP_HEADER_LEN: usize = 20;
+const RECEIVE_BUFFER_LEN: usize = 1024 * 1024;
 
 /// A raw socket for VRRP on one interface.
 #[derive(Debug)]
@@ -71,6 +72,8 @@ impl AdvertSocket {
     pub fn open(interface: &str, interface_index: u32) -> io::Result<Self> {
         let socket = raw_socket()?;
         socket.set_nonblocking(true)?;
+        // A burst of all 255 VRIDs while the host is busy; the kernel gives at most net.core.rmem_max.
+        socket.set_recv_buffer_size(RECEIVE_BUFFER_LEN)?;
         socket.bind_device(Some(interface.as_bytes()))?;
         socket.set_header_included_v4(true)?;
         socket.set_multicast_loop_v4(false)?;

@@ -67,3 +67,36 @@ fn a_frozen_engine_loses_its_address_and_takes_it_back_after_the_thaw() {
     until("the VIP is back", Duration::from_secs(1), || lb01.inet().iter().any(|line| line == VIP_LINE));
     engine.line("repair", |line| line.contains("repaired").then_some(()));
 }
+
+#[test]
+fn a_killed_master_and_its_successor_do_not_both_hold_the_address_for_long() {
+    let mut lab = Lab::new();
+    let (lb01, lb02) = (lab.host("lb01", "192.168.178.130/24"), lab.host("lb02", "192.168.178.131/24"));
+    let first = lb01.engine(&config(150));
+    let second = lb02.engine(&config(100));
+    first.state("MASTER");
+    second.state("BACKUP");
+    until("the VIP is on lb01", Duration::from_secs(1), || lb01.has(VIP));
+    first.kill();
+    second.state("MASTER");
+    // Both count three seconds from about the same advert and renewal; the kernel looks once a second.
+    let both = until("the VIP left lb01", Duration::from_secs(1), || !lb01.has(VIP));
+    eprintln!("killed: held by two for {both:?} after the takeover");
+    until("the VIP is on lb02", Duration::from_millis(500), || lb02.has(VIP));
+}
+
+#[test]
+fn a_frozen_master_that_thaws_yields_or_wins_but_never_shares() {
+    let mut lab = Lab::new();
+    let (lb01, lb02) = (lab.host("lb01", "192.168.178.130/24"), lab.host("lb02", "192.168.178.131/24"));
+    let first = lb01.engine(&config(150));
+    let second = lb02.engine(&config(100));
+    first.state("MASTER");
+    second.state("BACKUP");
+    first.signal(Signal::STOP);
+    second.state("MASTER");
+    until("the VIP left lb01", Duration::from_secs(1), || !lb01.has(VIP));
+    first.signal(Signal::CONT);
+    assert_eq!(second.state("BACKUP").reason, "higher_priority_heard");
+    until("only lb01 has the VIP", Duration::from_secs(1), || lb01.has(VIP) && !lb02.has(VIP));
+}
