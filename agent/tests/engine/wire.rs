@@ -54,7 +54,8 @@ fn a_probe_finds_everybody_who_answers_but_ourselves() {
             .line("probe", |line| Some(line.strip_prefix("probe ens33 192.168.178.3 ")?.trim().to_owned()));
         let mut macs: Vec<&str> = answer.split(',').filter(|mac| !mac.is_empty()).collect();
         let mut expected: Vec<&str> = expected.iter().map(String::as_str).collect();
-        (macs.sort_unstable(), expected.sort_unstable());
+        macs.sort_unstable();
+        expected.sort_unstable();
         assert_eq!(macs, expected);
     };
     probe(&[]);
