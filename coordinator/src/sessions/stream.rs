@@ -326,7 +326,9 @@ impl Session {
                 if let Some(asked_us) = self.welcomed_us.take() {
                     self.hear_answer(snapshot.at_us, asked_us);
                 }
-                self.snapshot(snapshot, "snapshot").await
+                let at = self.snapshot(&snapshot, "snapshot").await?;
+                self.keep(snapshot, at).await;
+                Ok(())
             }
             FromAgent::Heartbeat(heartbeat) => self.heartbeat(heartbeat).await,
             FromAgent::ProbeReport(report) => self.probe_report(report).await,
@@ -357,8 +359,9 @@ impl Session {
                 entry.pending_events = counters.journal_events_pending;
             }
         });
-        self.snapshot(snapshot, "heartbeat.snapshot").await?;
+        let at = self.snapshot(&snapshot, "heartbeat.snapshot").await?;
         self.stream.send(ToAgent::HeartbeatAck(v1::HeartbeatAck { agent_at_us, coordinator_at_us })).await;
+        self.keep(snapshot, at).await;
         Ok(())
     }
 
@@ -380,14 +383,13 @@ impl Session {
         Ok(self.shared().fleet.tell(input, at).await?)
     }
 
-    async fn snapshot(&mut self, snapshot: v1::Snapshot, field: &str) -> Result<(), Ended> {
+    /// Tells the core; says when the snapshot came.
+    async fn snapshot(&self, snapshot: &v1::Snapshot, field: &str) -> Result<Instant, Ended> {
         let at = self.shared().clock.now();
-        let read = border::snapshot(&snapshot, &self.journal_id).map_err(|error| error.within(field))?;
+        let read = border::snapshot(snapshot, &self.journal_id).map_err(|error| error.within(field))?;
         let input = Input::Snapshot { node: self.stream.node.clone(), snapshot: read };
         self.shared().fleet.tell(input, at).await?;
-        self.keep(&snapshot, at).await;
-        self.remember(snapshot, at);
-        Ok(())
+        Ok(at)
     }
 
     fn remember(&self, snapshot: v1::Snapshot, at: Instant) {
@@ -395,18 +397,17 @@ impl Session {
         self.shared().roster.with(&self.stream.node, |entry| entry.last = Some(last));
     }
 
-    /// Stores a snapshot that has news, or the first after a while: the picture that a restart begins with.
-    async fn keep(&mut self, snapshot: &v1::Snapshot, at: Instant) {
+    /// Remembers a snapshot, and stores one that has news or the first after a while: the picture that a restart
+    /// begins with.
+    async fn keep(&mut self, snapshot: v1::Snapshot, at: Instant) {
         let due = self
             .stored_snapshot
             .is_none_or(|(seq, stored)| seq != snapshot.seq || at.since(stored) >= STORE_SNAPSHOT_EVERY);
-        if !due {
-            return;
-        }
-        let stored = StoredSnapshot {
-            journal_id: self.journal_id.clone(),
-            message: STANDARD.encode(snapshot.encode_to_vec()),
-        };
+        let seq = snapshot.seq;
+        let message = due.then(|| STANDARD.encode(snapshot.encode_to_vec()));
+        self.remember(snapshot, at);
+        let Some(message) = message else { return };
+        let stored = StoredSnapshot { journal_id: self.journal_id.clone(), message };
         let node = self.stream.node.0.as_str();
         let saved: Result<(), StoreError> = match serde_json::to_string(&stored) {
             Ok(body) => self.shared().store.save_snapshot(node, self.shared().clock.now_us(), &body).await,
@@ -416,7 +417,7 @@ impl Session {
             }
         };
         match saved {
-            Ok(()) => self.stored_snapshot = Some((snapshot.seq, at)),
+            Ok(()) => self.stored_snapshot = Some((seq, at)),
             // The next heartbeat tries again; nothing is decided by it.
             Err(error) => tracing::warn!(node, "{:#}", anyhow::Error::new(error)),
         }

@@ -1,0 +1,8 @@
+//! The coordinator as agents and operators meet it: over real mTLS on loopback, with fake agents.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod enrolment;
+mod journal;
+mod operators;
+mod refusals;
+mod rig;
