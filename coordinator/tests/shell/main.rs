@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod enrolment;
+mod findings;
 mod journal;
+mod notification;
 mod operators;
 mod refusals;
 mod rig;
+mod sinks;

@@ -415,3 +415,110 @@ impl Stream {
         }
     }
 }
+
+/// A fake agent that lives: it beats, journals what it is told to become, and answers probes.
+pub struct Living {
+    orders: mpsc::Sender<Order>,
+    task: tokio::task::JoinHandle<FakeAgent>,
+}
+
+enum Order {
+    Become(v1::VrrpState),
+    Hear(Vec<v1::HeardAdvert>),
+    Leave,
+}
+
+const BEAT: Duration = Duration::from_millis(100);
+
+impl Living {
+    pub async fn start(rig: &Rig, agent: FakeAgent) -> Self {
+        let (orders, obeyed) = mpsc::channel(8);
+        let mut stream = agent.connect(rig).await;
+        agent.send_after(&stream, stream.welcome.acked_seq, 256).await;
+        stream.send(FromAgent::Snapshot(agent.snapshot())).await;
+        let task = tokio::spawn(async move { live(agent, &mut stream, obeyed).await });
+        Self { orders, task }
+    }
+
+    pub async fn becomes(&self, state: v1::VrrpState) {
+        assert!(self.orders.send(Order::Become(state)).await.is_ok());
+    }
+
+    /// What its heard-adverts table says from now on.
+    pub async fn hears(&self, heard: Vec<v1::HeardAdvert>) {
+        assert!(self.orders.send(Order::Hear(heard)).await.is_ok());
+    }
+
+    /// Ends its stream, or finds it ended.
+    pub async fn leave(self) -> FakeAgent {
+        let _ = self.orders.send(Order::Leave).await;
+        self.task.await.unwrap()
+    }
+}
+
+async fn live(mut agent: FakeAgent, stream: &mut Stream, mut orders: mpsc::Receiver<Order>) -> FakeAgent {
+    let mut beat = tokio::time::interval(BEAT);
+    loop {
+        tokio::select! {
+            _ = beat.tick() => agent.beat(stream).await,
+            order = orders.recv() => match order {
+                Some(Order::Become(state)) => {
+                    let sent = agent.events.len() as u64;
+                    agent.becomes(state);
+                    agent.send_after(stream, sent, 256).await;
+                    stream.send(FromAgent::Snapshot(agent.snapshot())).await;
+                }
+                Some(Order::Hear(heard)) => agent.heard = heard,
+                Some(Order::Leave) | None => return agent,
+            },
+            message = stream.rx.message() => match message {
+                Ok(Some(v1::CoordinatorMessage { message: Some(ToAgent::Probe(probe)) })) => {
+                    let report = agent.answer(&probe);
+                    stream.send(FromAgent::ProbeReport(report)).await;
+                }
+                Ok(Some(v1::CoordinatorMessage { message: Some(ToAgent::Refusal(refusal)) })) => {
+                    panic!("refused: {refusal:?}")
+                }
+                Ok(Some(_)) => {}
+                // The coordinator has gone.
+                Ok(None) | Err(_) => return agent,
+            },
+        }
+    }
+}
+
+impl FakeAgent {
+    /// Everybody answers ARP but this host itself.
+    fn answer(&self, probe: &v1::ProbeRequest) -> v1::ProbeReport {
+        let own = self.address();
+        let holds_vip = self.state == v1::VrrpState::Master;
+        let arp = probe.arp_targets.iter().map(|target| {
+            let silent = *target == own || (holds_vip && *target == probe.address);
+            v1::ArpObservation {
+                interface: "ens33".into(),
+                target: target.clone(),
+                macs: if silent { Vec::new() } else { vec!["02:00:00:00:00:01".into()] },
+                error: String::new(),
+            }
+        });
+        v1::ProbeReport { id: probe.id, snapshot: Some(self.snapshot()), arp: arp.collect() }
+    }
+
+    /// The line that a neighbour's heard-adverts table has for this agent.
+    pub fn as_heard(&self) -> v1::HeardAdvert {
+        v1::HeardAdvert {
+            interface: "ens33".into(),
+            vrid: 51,
+            source: self.address(),
+            version: 3,
+            priority: self.priority,
+            advert_interval_cs: 10,
+            addresses: vec!["192.168.178.3".into()],
+            auth: "none".into(),
+            last_heard_age_us: 50_000,
+            accepted: 100,
+            vrid_configured: true,
+            ..Default::default()
+        }
+    }
+}
