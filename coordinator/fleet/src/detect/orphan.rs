@@ -5,8 +5,8 @@ use core::{net::IpAddr, time::Duration};
 
 use crate::{
     effect::{CauseCode, FindingKind, Severity},
-    index::MemberKey,
     ledger::{Judgement, Ledger, Report},
+    model::VrrpState,
     scene::{Member, Scene, Story},
     time::Instant,
     words::list,
@@ -21,20 +21,14 @@ const WINDOW: Duration = Duration::from_secs(2);
 /// instance of that node is MASTER of it; critical when somebody else has it too.
 pub(crate) fn judge(scene: &Scene<'_>, story: &mut Story, ledger: &mut Ledger) -> Option<Instant> {
     let orphans: Vec<&Member<'_>> = scene.members.iter().filter(|member| is_orphan(scene, member)).collect();
-    let said = |key: &MemberKey| scene.members.iter().find(|member| member.key == key);
-    let mut silent = false;
-    story.orphans.retain(|key, _| {
-        let member = said(key);
-        // What a stale member had it may still have.
-        let unknown = member.is_some_and(|member| !member.fresh);
-        silent |= unknown;
-        unknown || orphans.iter().any(|orphan| orphan.key == key)
-    });
+    // What a stale member had it may still have.
+    let silent: Vec<&Member<'_>> = scene.members.iter().filter(|member| was_orphan(scene, member)).collect();
+    story.orphans.retain(|key, _| orphans.iter().chain(&silent).any(|member| member.key == key));
     for orphan in &orphans {
         story.orphans.entry(orphan.key.clone()).or_insert(scene.now);
     }
     let since = orphans.iter().filter_map(|orphan| story.orphans.get(orphan.key)).min().copied();
-    let unheard = silent || (scene.in_grace && !scene.all_fresh());
+    let unheard = !silent.is_empty();
     let judgement = match since {
         Some(since) => {
             let window = WINDOW.max(orphans.iter().map(|orphan| orphan.interval()).max().unwrap_or_default());
@@ -52,6 +46,10 @@ pub(crate) fn judge(scene: &Scene<'_>, story: &mut Story, ledger: &mut Ledger) -
 fn is_orphan(scene: &Scene<'_>, member: &Member<'_>) -> bool {
     let holds = |other: &Member<'_>| other.key.node == member.key.node && other.is_master();
     member.fresh && present(scene, member).next().is_some() && !scene.members.iter().any(holds)
+}
+
+fn was_orphan(scene: &Scene<'_>, member: &Member<'_>) -> bool {
+    !member.fresh && member.report().state != VrrpState::Master && present(scene, member).next().is_some()
 }
 
 fn held_elsewhere(scene: &Scene<'_>, orphans: &[&Member<'_>]) -> bool {

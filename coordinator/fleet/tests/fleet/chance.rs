@@ -20,8 +20,4 @@ impl Chance {
     pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound.max(1)
     }
-
-    pub fn one_in(&mut self, bound: u64) -> bool {
-        self.below(bound) == 0
-    }
 }
