@@ -128,7 +128,7 @@ impl VirtualRouter {
             }
             (Role::Master(_), AddressFault::Removed) => self.repair(vip, now),
             (Role::Backup(_) | Role::Fault(_), AddressFault::Foreign) => {
-                if self.fights.allow(vip.address, now) {
+                if self.taken_off.allow(vip.address, now) {
                     self.counters.foreign_released = self.counters.foreign_released.saturating_add(1);
                     self.outputs.push_back(Output::ReleaseAddresses(vec![vip]));
                 }
@@ -317,7 +317,7 @@ impl VirtualRouter {
 
     /// Puts one removed address back alone; its siblings do not notice.
     fn repair(&mut self, vip: Vip, now: Instant) {
-        if !self.fights.allow(vip.address, now) {
+        if !self.put_back.allow(vip.address, now) {
             let repairs = timers::Limiter::MOST;
             return self.give_up(Reason::AddressContested { address: vip.address, repairs }, now);
         }

@@ -98,6 +98,14 @@ fn a_removed_address_is_put_back_alone_and_a_fight_ends() {
     assert_eq!(rig.give(removed(101)), ["advert 0", "release 2", "MASTER>FAULT address_contested"]);
     assert_eq!(rig.left(), SECOND);
 
+    // What was taken off before does not count.
+    let mut rig = Rig::started(config());
+    for _ in 0..3 {
+        rig.give(Input::AddressFault { vip: vip(101), fault: AddressFault::Foreign });
+    }
+    rig.run_to_deadline();
+    assert_eq!(rig.give(removed(101)), ["hold 1", "announce 1x5"]);
+
     // Now and then is no fight.
     let mut rig = Rig::master(config());
     for _ in 0..50 {
