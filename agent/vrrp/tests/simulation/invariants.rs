@@ -14,9 +14,13 @@
 //!
 //! **Nobody else holds.** A running process that is not MASTER has no address in its kernel longer than the kernel's work.
 //!
+//! **No link, no MASTER.** A running process whose service link is down is not MASTER, whatever its other paths hear.
+//!
 //! **Liveness.** When everything works again, exactly one host has each address from 3 intervals + skew + slack on (the
 //! longest of the group; for version 3 the interval a follower learned), apart from handovers no longer than a packet's
 //! way and the kernel's work.
+//!
+//! **Resignation.** A follower that hears priority 0, and nothing to follow after it, is MASTER a skew later.
 //!
 //! **Cause.** Every transition's reason is true in the world, not only in the router: MasterDown only when nothing that
 //! must be followed was delivered for the whole Master_Down, and so on.
@@ -80,6 +84,23 @@ impl World {
             self.check_overlap(vip.address, &holders)?;
             self.check_holders(vip.address, &holders)?;
             self.check_service(vip.address, &holders)?;
+        }
+        self.hosts.iter().enumerate().try_for_each(|(index, host)| self.check_state(index, host))
+    }
+
+    fn check_state(&self, index: usize, host: &Host) -> Step {
+        if host.is_awake() && host.link.is_err() && host.state() == State::Master {
+            return Err(format!("host {index} is MASTER without a link"));
+        }
+        let (Some(at), true, State::Backup) = (host.witness.resigned_at, host.is_well(), host.state()) else {
+            return Ok(());
+        };
+        let bound = skew(host, host.witness.followed.1) + self.slack();
+        let waits = self.now.since(at.max(host.well_since));
+        if host.witness.lower_cs.is_none() && at >= host.well_since && waits > bound {
+            return Err(format!(
+                "host {index} is BACKUP {waits:?} after a resignation, the bound is {bound:?}"
+            ));
         }
         Ok(())
     }

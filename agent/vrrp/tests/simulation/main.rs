@@ -10,6 +10,8 @@
 //! HAFLEET_SEED=1234 cargo test …  -- --nocapture            one, with everything that happened
 //! ```
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a simulator that cannot go on must fail the test")]
+
 mod chance;
 mod faults;
 mod host;
