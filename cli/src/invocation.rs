@@ -67,7 +67,7 @@ impl Invocation {
             colour: self.colour(),
             titles: !self.globals.quiet,
             zone: TimeZone::system(),
-            now: instant(now_us).unwrap_or_else(Timestamp::now),
+            now: instant(now_us).unwrap_or_else(our_clock),
         }
     }
 
@@ -132,6 +132,12 @@ impl Invocation {
             }
         }
     }
+}
+
+/// This host's clock: only where no coordinator has said what time it is.
+#[expect(clippy::disallowed_methods, reason = "contexts have dates, and no coordinator is asked about them")]
+fn our_clock() -> Timestamp {
+    Timestamp::now()
 }
 
 /// Columns to fill: `$COLUMNS`, else the terminal's, else 100.

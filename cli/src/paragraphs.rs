@@ -1,6 +1,7 @@
 //! What `status`, `describe`, `explain` and `watch` show of findings and groups.
 
-use hafleet_proto::v1::{Finding, Group, Member};
+use comfy_table::Cell;
+use hafleet_proto::v1::{Finding, Group, Member, VrrpState};
 
 use crate::{
     grid::{Column, fields, grid},
@@ -59,13 +60,37 @@ pub fn groups(look: &Look, groups: &[&Group]) -> String {
             look.text(&group.site),
             look.text(&group.group),
             look.group_state(&group.state),
-            look.text(&group.holder),
+            holder(look, group),
             look.text(&held_since(look, group)),
             look.text(&group.addresses.join("\n")),
             look.text(&members.join(", ")),
         ]
     });
     grid(look, &columns, rows.collect())
+}
+
+/// Who holds it; without a holder, who claims it or was last heard to.
+fn holder(look: &Look, group: &Group) -> Cell {
+    let masters = |fresh: bool| {
+        let masters = group
+            .members
+            .iter()
+            .filter(|member| member.state() == VrrpState::Master && member.fresh == fresh);
+        masters.map(|member| member.node.as_str()).collect::<Vec<_>>()
+    };
+    if !group.holder.is_empty() {
+        return look.text(&group.holder);
+    }
+    match (masters(true), masters(false)) {
+        (fresh, stale) if fresh.is_empty() && stale.is_empty() => look.text(NOTHING),
+        (fresh, stale) if fresh.is_empty() => {
+            look.cell(Tone::Doubtful, &format!("stale (was {})", stale.join(", ")))
+        }
+        (fresh, _) if fresh.len() == 1 => {
+            look.cell(Tone::Doubtful, &format!("{} claims it", fresh.join(", ")))
+        }
+        (fresh, _) => look.cell(Tone::Bad, &format!("{} claim it", fresh.join(", "))),
+    }
 }
 
 /// Since when the holder holds it; nothing without a holder.

@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use rustls_pki_types::{
+    CertificateDer, PrivateKeyDer,
+    pem::{self, PemObject as _},
+};
 use serde::Deserialize;
 
 pub use self::{
@@ -184,11 +187,11 @@ impl Context {
             match found {
                 Ok(found) if found.is_empty() => Err(bad(field, "it holds no certificate in PEM".to_owned())),
                 Ok(found) => Ok(found),
-                Err(error) => Err(bad(field, format!("it is not PEM: {error}"))),
+                Err(error) => Err(bad(field, format!("it is not PEM: {}", pem_words(&error)))),
             }
         };
         let key = PrivateKeyDer::from_pem_slice(file.key.as_bytes())
-            .map_err(|error| bad("key", format!("it holds no private key in PEM: {error}")))?;
+            .map_err(|error| bad("key", format!("it holds no private key in PEM: {}", pem_words(&error))))?;
         Ok(Self {
             ca: certificates("ca", &file.ca)?,
             chain: certificates("cert", &file.cert)?,
@@ -212,6 +215,17 @@ impl Context {
         let path = self.path.display();
         (mode & 0o077 != 0)
             .then(|| format!("others can read the private key in {path}; run: chmod 600 {path}"))
+    }
+}
+
+/// In words; never the text itself, which may be of the key.
+fn pem_words(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a section has no matching END line",
+        pem::Error::IllegalSectionStart { .. } => "a BEGIN line is not well-formed",
+        pem::Error::Base64Decode(_) => "what is between BEGIN and END is not base64",
+        pem::Error::NoItemsFound => "there is no section of this kind",
+        _ => "it cannot be read",
     }
 }
 

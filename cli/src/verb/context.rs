@@ -20,9 +20,9 @@ use crate::{
 #[command(
     arg_required_else_help = true,
     after_help = "\
-A context says which coordinators to ask, which CA to trust and who you are. `ha-coordinator init` writes
-the first one to admin.toml in its data directory. Contexts are kept in $HACTL_CONFIG_DIR, else in
-~/.config/hafleet, readable by you alone.
+A context says which coordinators to ask, which CA to trust and who you are. `ha-coordinator init` \
+writes the first one to admin.toml in its data directory. Contexts are kept in $HACTL_CONFIG_DIR, \
+else in ~/.config/hafleet, readable by you alone.
 
 A verb uses the context that --context or HACTL_CONTEXT says, else the current one."
 )]
@@ -203,9 +203,9 @@ impl Shape {
 
 fn until(look: &Look, shape: &Shape) -> comfy_table::Cell {
     let us = shape.not_after.map_or(0, Timestamp::as_microsecond);
+    let clock = look.clock(us).unwrap_or_default();
     let over = us != 0 && us <= look.now.as_microsecond();
-    let text = if over { format!("EXPIRED {}", look.time(us)) } else { look.time(us) };
-    look.cell(if over { Tone::Bad } else { Tone::Plain }, &text)
+    if over { look.cell(Tone::Bad, &format!("EXPIRED {clock}")) } else { look.text(&clock) }
 }
 
 fn absolute(path: &Path) -> PathBuf {

@@ -33,8 +33,9 @@ enum Verb {
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-A token is good for one join and then used up. It is shown once; the coordinator keeps only its hash.
-It also carries the fingerprint of the fleet's CA, so that the new node cannot be lured elsewhere.
+A token is good for one join and then used up. It is shown once; the coordinator keeps only its \
+hash. It also carries the fingerprint of the fleet's CA, so that the new node cannot be lured \
+elsewhere.
 
 Examples:
   hactl node token --node lb03
@@ -52,9 +53,9 @@ struct TokenArgs {
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-The stream of a revoked node ends at once and its certificate is refused. Its VRRP goes on: what it holds
-it still holds, and the coordinator no longer hears of it. Stop ha-agent on it first.
-It comes back by a new token and `ha-agent join`.
+The stream of a revoked node ends at once and its certificate is refused. Its VRRP goes on: what \
+it holds it still holds, and the coordinator no longer hears of it. Stop ha-agent on it first. It \
+comes back by a new token and `ha-agent join`.
 
 Examples:
   hactl node revoke lb03

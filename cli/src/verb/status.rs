@@ -17,11 +17,12 @@ use crate::{
 /// One screen: is the fleet well, what is wrong, who holds what since when.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-The first line is the verdict. Then come the findings with their cause and what to do, the groups with
-their holders, and the nodes that are not being heard.
+The first line is the verdict. Then come the findings with their cause and what to do, the groups \
+with their holders, and the nodes that are not being heard.
 
-Exit code 1 means that a warning or critical finding is firing. Findings that are still pending and
-findings for information do not count; a node that is not heard becomes a finding after a while.
+Exit code 1 means that a warning or critical finding is firing. Findings that are still pending \
+and findings for information do not count; a node that is not heard becomes a finding after a \
+while.
 
 Examples:
   hactl status

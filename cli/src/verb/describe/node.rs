@@ -93,7 +93,7 @@ fn addresses(look: &Look, node: &Node) -> String {
         Column::Free("INSTANCE"),
         Column::Free("ADDRESS"),
         Column::Free("INTERFACE"),
-        Column::Free("IN THE KERNEL"),
+        Column::Free("IN KERNEL"),
     ];
     let rows = node.instances.iter().flat_map(|instance| {
         instance.addresses.iter().map(|address| {
@@ -116,15 +116,14 @@ fn addresses(look: &Look, node: &Node) -> String {
 
 fn adverts(look: &Look, node: &Node) -> String {
     let columns = [
-        Column::Free("INTERFACE"),
-        Column::Fixed("VRID"),
         Column::Free("SOURCE"),
+        Column::Free("INTERFACE"),
+        Column::Free("VRID"),
         Column::Free("PRIORITY"),
         Column::Free("INTERVAL"),
         Column::Fixed("HEARD"),
-        Column::Free("ACCEPTED"),
-        Column::Free("REJECTED"),
-        Column::Free("ADDRESSES"),
+        Column::Free("ACCEPTED / REJECTED"),
+        Column::Wide("ADDRESSES"),
         Column::Wide("VERSION"),
         Column::Wide("AUTH"),
         Column::Wide("CHECKSUM"),
@@ -132,20 +131,17 @@ fn adverts(look: &Look, node: &Node) -> String {
     let rows = node.heard.iter().map(|heard| {
         let rejected: u64 =
             heard.rejections.iter().map(|rejection| rejection.count).fold(0, u64::saturating_add);
+        let vrid = heard.vrid.to_string();
+        let counts = format!("{} / {rejected}", heard.accepted);
         vec![
-            look.text(&heard.interface),
-            look.text(&if heard.vrid_configured {
-                heard.vrid.to_string()
-            } else {
-                format!("{} (foreign)", heard.vrid)
-            }),
             look.text(&heard.source),
+            look.text(&heard.interface),
+            look.text(&if heard.vrid_configured { vrid } else { format!("{vrid}, foreign") }),
             look.text(&heard.priority.to_string()),
             look.text(&format!("{} ms", u64::from(heard.advert_interval_cs).saturating_mul(10))),
             look.text(&heard_age(look, node, heard.last_heard_age_us)),
-            look.text(&heard.accepted.to_string()),
-            look.cell(if rejected > 0 { Tone::Doubtful } else { Tone::Plain }, &rejected.to_string()),
-            look.text(&heard.addresses.join("\n")),
+            look.cell(if rejected > 0 { Tone::Doubtful } else { Tone::Plain }, &counts),
+            look.text(&heard.addresses.join(",")),
             look.text(&heard.version.to_string()),
             look.text(&heard.auth),
             look.text(&heard.checksum_form),

@@ -57,23 +57,35 @@ pub async fn run(
 fn table(look: &Look, records: &[AuditRecord]) -> String {
     let columns = [
         Column::Fixed("AT"),
+        Column::Fixed("OUTCOME"),
         Column::Free("WHO"),
         Column::Free("WHAT"),
-        Column::Free("ABOUT"),
-        Column::Fixed("OUTCOME"),
-        Column::Free("DETAIL"),
+        Column::Wide("ABOUT"),
+        Column::Wide("DETAIL"),
     ];
     let rows = records.iter().map(|record| {
-        let at = look.time_in_table(record.at_us);
         let tone = if record.outcome == "refused" { Tone::Doubtful } else { Tone::Plain };
+        let what = if look.wide { record.action.clone() } else { in_one(record) };
         vec![
-            look.text(&at),
-            look.text(&record.actor),
-            look.text(&record.action),
-            look.text(&record.subject),
+            look.text(&look.time_in_table(record.at_us)),
             look.cell(tone, &record.outcome),
+            look.text(&record.actor),
+            look.text(&what),
+            look.text(&record.subject),
             look.text(&record.detail),
         ]
     });
     grid(look, &columns, rows.collect())
+}
+
+/// `token.create t-0001: for lb01, 1 h`
+fn in_one(record: &AuditRecord) -> String {
+    let mut words = record.action.clone();
+    for (before, text) in [(" ", &record.subject), (": ", &record.detail)] {
+        if !text.is_empty() {
+            words.push_str(before);
+            words.push_str(text);
+        }
+    }
+    words
 }

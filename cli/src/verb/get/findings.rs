@@ -18,8 +18,8 @@ use crate::{
 /// What is wrong, with its probable cause.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-A finding is pending until it has lasted for its window, then firing, then resolved.
-`hactl describe finding ID` shows the evidence.
+A finding is pending until it has lasted for its window, then firing, then resolved. `hactl \
+describe finding ID` shows the evidence.
 
 Examples:
   hactl get findings

@@ -11,9 +11,9 @@ use crate::{
 /// The virtual IP groups: who holds them, since when.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-A group is a virtual address in a site and the nodes that could hold it. STATE is `ok` with exactly one node that
-is heard and says MASTER; else no_master, split_brain, changing (an election is under way) or unknown (a node that
-might hold it is not heard).
+A group is a virtual address in a site and the nodes that could hold it. STATE is `ok` with \
+exactly one node that is heard and says MASTER; else no_master, split_brain, changing (an election \
+is under way) or unknown (a node that might hold it is not heard).
 
 Examples:
   hactl get groups

@@ -85,7 +85,7 @@ pub fn table(look: &Look, found: &[(&Node, &InstanceState)]) -> String {
         Column::Free("INTERFACE"),
         Column::Fixed("VRID"),
         Column::Wide("ADDRESSES"),
-        Column::Wide("IN THE KERNEL"),
+        Column::Wide("IN KERNEL"),
         Column::Wide("VERSION"),
         Column::Wide("INTERVAL"),
         Column::Wide("MASTER DOWN"),

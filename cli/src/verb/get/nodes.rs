@@ -17,8 +17,8 @@ use crate::{
 /// The hosts that run ha-agent: heard or not, what they hold.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-HEARD says when the node was last heard from. A node that is stale still runs VRRP on its own, for all that is
-known; what is shown of it is old.
+HEARD says when the node was last heard from. A node that is stale still runs VRRP on its own, for \
+all that is known; what is shown of it is old.
 
 Examples:
   hactl get nodes

@@ -18,8 +18,8 @@ use crate::{
 /// Every change of state of every instance, oldest first.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-The newest are shown, oldest first; those of one node are in its own order. AT is the node's clock; a node that was
-cut off reports late, and `received_at` in JSON says when.
+The newest are shown, oldest first; those of one node are in its own order. AT is the node's \
+clock; a node that was cut off reports late, and `received_at` in JSON says when.
 
 Examples:
   hactl get transitions --since 24h

@@ -76,16 +76,18 @@ impl<'a> Lines<'a> {
                 }
                 Ok(())
             }
-            News::Event(Event::Transition(record)) => {
-                self.line(record.received_at_us, Tone::Plain, &transition_words(&record))
-            }
-            News::Event(Event::Finding(finding)) => {
-                self.line(self.picture.now_us(), finding_tone(&finding), &finding_words(&finding))
-            }
-            News::Event(Event::Missed(count)) => {
-                self.line(self.picture.now_us(), Tone::Doubtful, &missed_words(count))
-            }
-            News::Event(Event::Fleet(_) | Event::Tick(_)) => Ok(()),
+            News::Event(event) => match *event {
+                Event::Transition(record) => {
+                    self.line(record.received_at_us, Tone::Plain, &transition_words(&record))
+                }
+                Event::Finding(finding) => {
+                    self.line(self.picture.now_us(), finding_tone(&finding), &finding_words(&finding))
+                }
+                Event::Missed(count) => {
+                    self.line(self.picture.now_us(), Tone::Doubtful, &missed_words(count))
+                }
+                Event::Fleet(_) | Event::Tick(_) => Ok(()),
+            },
             News::Lost(why, wait) => {
                 let look = self.invocation.look(self.picture.now_us());
                 let words = lost_words(&look, &self.picture, &why, wait);
@@ -114,14 +116,16 @@ impl<'a> Lines<'a> {
                 }
                 Ok(())
             }
-            News::Event(Event::Transition(record)) => {
-                self.invocation.json_line(&Line::Transition(shape::Transition::from(&record)))
-            }
-            News::Event(Event::Finding(finding)) => {
-                self.invocation.json_line(&Line::Finding(shape::Finding::from(&finding)))
-            }
-            News::Event(Event::Missed(count)) => self.invocation.json_line(&Line::Missed { count }),
-            News::Event(Event::Fleet(_) | Event::Tick(_)) => Ok(()),
+            News::Event(event) => match *event {
+                Event::Transition(record) => {
+                    self.invocation.json_line(&Line::Transition(shape::Transition::from(&record)))
+                }
+                Event::Finding(finding) => {
+                    self.invocation.json_line(&Line::Finding(shape::Finding::from(&finding)))
+                }
+                Event::Missed(count) => self.invocation.json_line(&Line::Missed { count }),
+                Event::Fleet(_) | Event::Tick(_) => Ok(()),
+            },
             News::Lost(why, wait) => self.invocation.json_line(&Line::Disconnected {
                 why: &why,
                 stale_since: instant(self.picture.read_at_us()),

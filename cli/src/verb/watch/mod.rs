@@ -23,12 +23,13 @@ use crate::{cli::Format, connect::Coordinators, exit::Exit, failure::Failure, in
 /// Follow the fleet live.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-On a terminal the screen of `hactl status` is kept up to date, with the last events below. In a pipe, one line is
-written for each change; with -o jsonl, one JSON object, whose `event` says what it is: fleet, group, node,
-transition, finding, missed, disconnected or connected. Ctrl-C ends it (exit code 0).
+On a terminal the screen of `hactl status` is kept up to date, with the last events below. In a \
+pipe, one line is written for each change; with -o jsonl, one JSON object, whose `event` says what \
+it is: fleet, group, node, transition, finding, missed, disconnected or connected. Ctrl-C ends it \
+(exit code 0).
 
-When the coordinator is not heard, hactl says since when what it shows is stale, and tries again, at least every
-10 s.
+When the coordinator is not heard, hactl says since when what it shows is stale, and tries again, \
+at least every 10 s.
 
 Examples:
   hactl watch
@@ -59,7 +60,7 @@ enum News {
     /// The whole fleet.
     Fleet(Box<Fleet>),
     /// One event of the stream.
-    Event(Event),
+    Event(Box<Event>),
     /// The stream is lost: why, and how long until the next try.
     Lost(String, Duration),
 }
@@ -136,7 +137,7 @@ async fn follow_stream(
                 refreshed = Some(Instant::now());
                 view.show(News::Fleet(Box::new(fleet)))?;
             }
-            Ok(Ok(Some(WatchEvent { event: Some(event) }))) => view.show(News::Event(event))?,
+            Ok(Ok(Some(WatchEvent { event: Some(event) }))) => view.show(News::Event(Box::new(event)))?,
         }
         if refreshed.is_none_or(|at| at.elapsed() >= REFRESH) {
             refreshed = Some(Instant::now());

@@ -58,7 +58,8 @@ impl Picture {
         let (fleet, at) = self.known.as_ref()?;
         let mut fleet = fleet.clone();
         let aged_us = u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX);
-        fleet.at_us = self.now_us();
+        // Once for all: an instant before now, told as an age, must not wander by a rounding.
+        fleet.at_us = fleet.at_us.saturating_add_unsigned(aged_us);
         fleet.up_us = fleet.up_us.saturating_add(aged_us);
         for node in &mut fleet.nodes {
             node.age_us = node.age_us.saturating_add(aged_us);

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use hafleet_proto::v1::watch_event::Event;
+use hafleet_proto::v1::{Fleet, watch_event::Event};
 
 use super::{
     News,
@@ -58,12 +58,12 @@ impl<'a> Screen<'a> {
             News::Fleet(fleet) => {
                 self.picture.take(*fleet);
             }
-            News::Event(Event::Transition(record)) => {
-                self.note(record.received_at_us, transition_words(&record))
-            }
-            News::Event(Event::Finding(finding)) => self.note(self.picture.now_us(), finding_words(&finding)),
-            News::Event(Event::Missed(count)) => self.note(self.picture.now_us(), missed_words(count)),
-            News::Event(Event::Fleet(_) | Event::Tick(_)) => {}
+            News::Event(event) => match *event {
+                Event::Transition(record) => self.note(record.received_at_us, transition_words(&record)),
+                Event::Finding(finding) => self.note(self.picture.now_us(), finding_words(&finding)),
+                Event::Missed(count) => self.note(self.picture.now_us(), missed_words(count)),
+                Event::Fleet(_) | Event::Tick(_) => {}
+            },
             News::Lost(why, wait) => self.link = Link::Lost(why, wait),
         }
         self.draw()
@@ -77,8 +77,9 @@ impl<'a> Screen<'a> {
     }
 
     fn draw(&self) -> Result<(), Failure> {
-        let look = self.invocation.look(self.picture.now_us());
-        let text = self.text(&look);
+        let fleet = self.picture.shown(matches!(self.link, Link::Connected(_)));
+        let look = self.invocation.look(fleet.as_ref().map_or(0, |fleet| fleet.at_us));
+        let text = self.text(&look, fleet.as_ref());
         let lines: Vec<&str> = text.lines().collect();
         let rows = usize::from(height().unwrap_or(24)).max(2);
         let mut frame = HOME.to_owned();
@@ -95,8 +96,7 @@ impl<'a> Screen<'a> {
         self.invocation.write(&frame)
     }
 
-    fn text(&self, look: &Look) -> String {
-        let connected = matches!(self.link, Link::Connected(_));
+    fn text(&self, look: &Look, fleet: Option<&Fleet>) -> String {
         let mut text = match &self.link {
             Link::Connecting => "connecting …\n".to_owned(),
             Link::Connected(coordinator) => {
@@ -107,10 +107,10 @@ impl<'a> Screen<'a> {
                 look.paint(Tone::Bad, &lost_words(look, &self.picture, why, *wait)) + "\n"
             }
         };
-        if let Some(fleet) = self.picture.shown(connected) {
-            let verdict = Verdict::of(&fleet);
+        if let Some(fleet) = fleet {
+            let verdict = Verdict::of(fleet);
             text.push('\n');
-            text.push_str(&status::screen(look, &verdict, &fleet));
+            text.push_str(&status::screen(look, &verdict, fleet));
         }
         if !self.events.is_empty() {
             text.push_str("\nLAST EVENTS\n");

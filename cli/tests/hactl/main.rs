@@ -1,0 +1,18 @@
+//! The real `hactl` against a fake coordinator: a tonic server with mutual TLS on loopback, in this process.
+//!
+//! Times are fixed: the fake coordinator's clock stands still, and `TZ` says the zone. Output is compared with the
+//! golden files in `snapshots/`; after a change on purpose, look at `cargo insta review`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod contexts;
+mod document;
+mod exits;
+mod fake;
+mod golden;
+mod help;
+mod mutations;
+mod pki;
+mod run;
+mod sample;
+mod terminal;
+mod watch;
