@@ -70,7 +70,7 @@ pub fn groups(look: &Look, groups: &[&Group]) -> String {
 }
 
 /// Who holds it; without a holder, who claims it or was last heard to.
-fn holder(look: &Look, group: &Group) -> Cell {
+pub fn holder(look: &Look, group: &Group) -> Cell {
     let masters = |fresh: bool| {
         let masters = group
             .members

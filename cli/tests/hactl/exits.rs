@@ -7,7 +7,7 @@ use tonic::Code;
 use crate::{
     fake::{Coordinator, Script},
     pki::Ca,
-    run::{Desk, Ran},
+    run::{Desk, Ran, reserve},
     sample::{split, well},
 };
 
@@ -135,10 +135,8 @@ fn unreachable_is_7() {
     // Bound and never accepted: the port is surely nobody else's, and surely silent.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = silent.local_addr().unwrap().to_string();
-    let refused = {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().to_string()
-    };
+    let (_reserved, refused) = reserve();
+    let refused = refused.to_string();
     let ran = desk.run(&["status", "--coordinator", &refused]);
     failed(
         &ran,
@@ -199,19 +197,20 @@ fn what_does_not_speak_tls_is_told_apart() {
 #[test]
 fn the_next_coordinator_is_asked() {
     let desk = Desk::new(well());
-    let dead = {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().to_string()
-    };
+    let (_reserved, dead) = reserve();
     let hung = Coordinator::start(&desk.ca, &desk.server, Script { hangs: true, ..well() });
     let draining = Coordinator::start(
         &desk.ca,
         &desk.server,
         Script { refusal: Some((Code::Unavailable, "stopping")), ..well() },
     );
-    let list =
-        [dead, draining.address.to_string(), hung.address.to_string(), desk.coordinator.address.to_string()]
-            .join(",");
+    let list = [
+        dead.to_string(),
+        draining.address.to_string(),
+        hung.address.to_string(),
+        desk.coordinator.address.to_string(),
+    ]
+    .join(",");
     let ran = desk.run(&["status", "--coordinator", &list, "--timeout", "2s"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert!(hung.asked().contains("GetFleet") && draining.asked().contains("GetFleet"));

@@ -2,11 +2,13 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use crate::{
@@ -82,9 +84,19 @@ impl Desk {
 
     /// `text` without what differs from run to run.
     pub fn stable(&self, text: &str) -> String {
-        text.replace(&self.coordinator.address.to_string(), "127.0.0.1:7443")
+        text.replace(&self.coordinator.address.to_string(), "127.0.0.1:17443")
             .replace(&self.directory.path().display().to_string(), "/home/op")
     }
+}
+
+/// A port that is taken and on which nobody listens, for as long as the socket lives.
+pub fn reserve() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // So that a listener may join on it.
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
 }
 
 /// The binary in a fixed environment, without any context.

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     fake::{Coordinator, Script},
-    run::Desk,
+    run::{Desk, reserve},
     sample::{split, split_brain, transition, well},
 };
 
@@ -117,8 +117,8 @@ fn what_is_no_longer_heard_is_said_to_be_stale() {
 fn a_lost_coordinator_is_told_and_found_again() {
     let desk = Desk::new(well());
     let user = desk.ca.user("admin");
-    let first = Coordinator::start(&desk.ca, &desk.server, well());
-    let address = first.address;
+    let (_reserved, address) = reserve();
+    let first = Coordinator::start_at(address, &desk.ca, &desk.server, well());
     let path = desk.write_context("moving.toml", &desk.ca.pem(), &user, &[&address.to_string()]);
     let watch = Watch::start(&desk, &["--context", path.to_str().unwrap(), "-o", "jsonl"]);
     watch.until("\"event\":\"fleet\"");
@@ -153,5 +153,6 @@ fn silence_is_a_lost_coordinator() {
 fn a_first_try_that_fails_ends_it() {
     let desk = Desk::new(Script { refusal: Some((tonic::Code::PermissionDenied, "no")), ..well() });
     assert_eq!(desk.run(&["watch"]).code, Some(4));
-    assert_eq!(desk.run(&["watch", "--coordinator", "127.0.0.1:1"]).code, Some(7));
+    let (_reserved, nobody) = reserve();
+    assert_eq!(desk.run(&["watch", "--coordinator", &nobody.to_string()]).code, Some(7));
 }

@@ -9,7 +9,7 @@ use crate::{
     group_name::GroupName,
     invocation::Invocation,
     look::{Look, or_nothing},
-    paragraphs::{findings, priority, reason, section, yes_no},
+    paragraphs::{findings, held_since, holder, priority, reason, section, yes_no},
     shape,
     verb::{
         fleet,
@@ -46,18 +46,14 @@ pub async fn run(
 }
 
 fn text(look: &Look, group: &Group, about: &[Finding], transitions: &[TransitionRecord]) -> String {
-    let holder = if group.holder.is_empty() {
-        "nobody, for all that is known".to_owned()
-    } else {
-        format!("{} since {}", group.holder, look.time(group.since_us))
-    };
     let mut text = fields(
         look,
         vec![
             ("Group", look.text(&group.group)),
             ("Site", look.text(&group.site)),
             ("State", look.group_state(&group.state)),
-            ("Holder", look.text(&holder)),
+            ("Holder", holder(look, group)),
+            ("Since", look.text(&held_since(look, group))),
             ("Addresses", look.text(&group.addresses.join("\n"))),
         ],
     );
