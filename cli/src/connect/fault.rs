@@ -216,6 +216,9 @@ fn alert_words(alert: AlertDescription) -> String {
         (A::CertificateRevoked, "it was revoked"),
         (A::CertificateExpired, "it has expired"),
         (A::UnknownCA, "it is not from the coordinator's CA"),
+        (A::DecryptError, "it is not from the coordinator's CA"),
+        (A::BadCertificate, "it is not one that a hafleet coordinator issues"),
+        (A::CertificateUnknown, "it is not one that a hafleet coordinator issues"),
         (A::AccessDenied, "access denied"),
         (A::CertificateRequired, "it has none"),
     ]

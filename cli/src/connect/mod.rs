@@ -158,9 +158,14 @@ async fn open(address: &Address, tls: TlsConnector) -> Result<Connection, Fault>
     let connector = {
         let faults = faults.clone();
         let address = address.clone();
+        // One handshake per attempt: a channel that connects again by itself would be refused, and audited, twice.
+        let mut once = Some(tls);
         tower::service_fn(move |_| {
-            let (address, tls, faults) = (address.clone(), tls.clone(), faults.clone());
+            let (address, tls, faults) = (address.clone(), once.take(), faults.clone());
             async move {
+                let Some(tls) = tls else {
+                    return Err(std::io::Error::from(std::io::ErrorKind::NotConnected));
+                };
                 let stream = handshake(&address, tls).await;
                 stream.map(|stream| TokioIo::new(Watched::new(stream, faults.clone()))).map_err(|fault| {
                     faults.put(fault);

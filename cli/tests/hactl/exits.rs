@@ -106,7 +106,16 @@ fn denied_is_4() {
     let stranger = Ca::new("another CA").user("eve");
     let path = desk.write_context("eve.toml", &desk.ca.pem(), &stranger, &[&address]);
     let ran = desk.run(&["status", "--context", path.to_str().unwrap()]);
-    failed(&ran, 4, &["cannot read the fleet", &address, "it refuses the certificate of this context"]);
+    failed(
+        &ran,
+        4,
+        &[
+            "cannot read the fleet",
+            &address,
+            "it refuses the certificate of this context: it is not from the coordinator's CA",
+        ],
+    );
+    assert_eq!(desk.coordinator.refused(), 1, "one attempt is one handshake");
 
     let old = desk.ca.expired_user("admin");
     let path = desk.write_context("old.toml", &desk.ca.pem(), &old, &[&address]);

@@ -48,6 +48,8 @@ pub struct Script {
     pub ticks: bool,
     /// What was asked, in the order asked.
     pub asked: Vec<String>,
+    /// Handshakes that failed.
+    pub refused: usize,
     pub watchers: Vec<mpsc::Sender<Result<WatchEvent, Status>>>,
 }
 
@@ -72,6 +74,7 @@ impl Coordinator {
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
         let service = OperatorServiceServer::new(Service(script.clone()));
+        let refused = script.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
@@ -80,11 +83,13 @@ impl Coordinator {
                 let (streams, incoming) = mpsc::channel::<Result<_, std::io::Error>>(16);
                 tokio::spawn(async move {
                     while let Ok((stream, _)) = listener.accept().await {
-                        let (acceptor, streams) = (acceptor.clone(), streams.clone());
+                        let (acceptor, streams, refused) =
+                            (acceptor.clone(), streams.clone(), refused.clone());
                         tokio::spawn(async move {
                             // A refused handshake is what some tests are about; the client says why.
-                            if let Ok(stream) = acceptor.accept(stream).await {
-                                let _ = streams.send(Ok(stream)).await;
+                            match acceptor.accept(stream).await {
+                                Ok(stream) => drop(streams.send(Ok(stream)).await),
+                                Err(_) => refused.lock().unwrap().refused += 1,
                             }
                         });
                     }
@@ -108,6 +113,11 @@ impl Coordinator {
         for watcher in &script.watchers {
             watcher.try_send(Ok(WatchEvent { event: Some(event.clone()) })).unwrap();
         }
+    }
+
+    /// How many handshakes failed.
+    pub fn refused(&self) -> usize {
+        self.script.lock().unwrap().refused
     }
 
     /// What was asked, as debug text.
