@@ -143,7 +143,7 @@ fn a_node_that_speaks_for_another_is_refused() {
     fs::write(&identity, text.replace("lb02", "lb01")).unwrap();
     let toml = configuration(&host, 50).replace("node = \"lb02\"", "node = \"lb01\"");
     let mut agent = start_agent(&host, AgentConfiguration::Native(&toml), &[]).unwrap();
-    agent.wait_for_log("lb02", SOON).unwrap();
+    agent.wait_for_log("identity_mismatch", SOON).unwrap();
     wait_for("the refusal in the audit log", SOON, || {
         let audit = lab_fleet.coordinator.json(&["get", "audit", "--limit", "100"])?;
         let told = |row: &serde_json::Value| row["outcome"] == "refused" && row.to_string().contains("lb02");
@@ -151,7 +151,7 @@ fn a_node_that_speaks_for_another_is_refused() {
     })
     .unwrap();
     let nodes = lab_fleet.coordinator.json(&["get", "nodes"]).unwrap();
-    let lb01 = nodes.as_array().unwrap().iter().find(|node| node["name"] == "lb01").unwrap();
+    let lb01 = nodes.as_array().unwrap().iter().find(|node| node["node"] == "lb01").unwrap();
     assert_eq!(lb01["fresh"], true, "the true lb01 is not thrown out by the false one: {nodes:#}");
 }
 
