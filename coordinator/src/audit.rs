@@ -11,9 +11,10 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use hafleet_fleet::Instant;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -102,7 +103,7 @@ impl AuditLog {
     /// Logs and notes a refusal, within the bounds. True when it was noted.
     pub fn note_refusal(&self, refusal: Refusal<'_>) -> bool {
         let Refusal { actor, action, reason, subject, detail } = refusal;
-        let Some(suppressed) = self.admit(action, reason, Instant::now()) else { return false };
+        let Some(suppressed) = self.admit(action, reason, self.clock.now()) else { return false };
         let mut text = format!("{reason}: {detail}");
         if suppressed > 0 {
             text.push_str(&format!(" ({suppressed} more of this kind were not written down one by one)"));
@@ -133,7 +134,7 @@ impl AuditLog {
         // Keys are constants of this program, so that the map is bounded by it.
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let window = windows.entry((action, reason)).or_default();
-        if window.began.is_none_or(|began| now.duration_since(began) >= WINDOW) {
+        if window.began.is_none_or(|began| now.since(began) >= WINDOW) {
             window.began = Some(now);
             window.written = 0;
         }
@@ -167,7 +168,7 @@ mod tests {
     #[test]
     fn a_flood_is_counted_whole_and_written_down_in_part() {
         let audit = AuditLog::discarding();
-        let start = Instant::now();
+        let start = Instant::from_micros(1);
         assert_eq!((0..100).filter(|_| audit.admit("tls", "no_tls", start).is_some()).count(), 10);
         assert_eq!(audit.admit("tls", "expired", start), Some(0), "another reason has its own bound");
         assert_eq!(audit.admit("tls", "no_tls", start + WINDOW), Some(90));

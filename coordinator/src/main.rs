@@ -8,7 +8,7 @@ use ha_coordinator::{
     cli::{Backup, Cli, Init, Inputs, LogFormat, Serve, Verb},
     config::{Config, DEFAULT_PATH},
     data_dir::DataDir,
-    init, serve,
+    init, notify, serve,
     store::Store,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -104,6 +104,7 @@ fn tell_systemd(state: &[sd_notify::NotifyState]) {
 
 fn run_check(inputs: &Inputs) -> Result<()> {
     let config = configuration(inputs)?;
+    notify::check(&config.receivers)?;
     let file = inputs.config.as_ref().map_or(DEFAULT_PATH.into(), |file| file.display().to_string());
     println!("{file}: fine ({} receivers, data in {})", config.receivers.len(), config.data_dir.display());
     Ok(())

@@ -111,6 +111,10 @@ impl Fleet {
     pub fn handle(&mut self, input: Input, now: Instant) {
         let now = now.max(self.latest);
         self.latest = now;
+        if input == Input::Started {
+            // Before anything that is due: a coordinator that was deaf for a while must not call anybody silent.
+            self.grace_until = Some(now + self.grace());
+        }
         self.run_due(now);
         match input {
             Input::Started => self.started(now),

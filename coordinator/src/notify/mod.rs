@@ -125,6 +125,11 @@ pub fn receivers(configured: &[Receiver]) -> Vec<Receiver> {
     }
 }
 
+/// Says whether every receiver's settings can be used; nothing is sent.
+pub fn check(receivers: &[Receiver]) -> Result<(), ReceiverError> {
+    receivers.iter().try_for_each(|receiver| Channel::open(receiver).map(drop))
+}
+
 /// Starts a worker per receiver. Messages for receivers that are configured no more are given up first.
 pub async fn start(parts: Parts, receivers: &[Receiver]) -> Result<JoinSet<()>, NotifyError> {
     let channels: Vec<(String, Channel)> = receivers

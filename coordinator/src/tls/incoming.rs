@@ -17,7 +17,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::timeout,
+    time::{Sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_stream::wrappers::ReceiverStream;
@@ -28,8 +28,14 @@ use crate::{
     tls::{Reason, RefusedHandshakes},
 };
 
-/// Connections alive at once, handshakes included.
-const CONNECTIONS_MAX: usize = 4096;
+/// Connections with a client certificate at once.
+const CERTIFIED_MAX: usize = 4096;
+/// Connections without one at once: strangers and joining agents cannot keep the fleet out.
+const ANONYMOUS_MAX: usize = 128;
+/// Handshakes at once.
+const HANDSHAKES_MAX: usize = 512;
+/// How long a connection without a certificate may last; to enrol takes a second.
+const ANONYMOUS_LIFETIME: Duration = Duration::from_secs(60);
 /// Connections that the gRPC server has not taken yet.
 const READY_MAX: usize = 64;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,8 +58,18 @@ pub struct Peer {
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
+    /// When a connection without a certificate is cut.
+    cut: Option<Pin<Box<Sleep>>>,
     /// Held while the connection lives.
     _permit: OwnedSemaphorePermit,
+}
+
+/// How many of each kind there may be.
+#[derive(Clone)]
+struct Bounds {
+    handshakes: Arc<Semaphore>,
+    certified: Arc<Semaphore>,
+    anonymous: Arc<Semaphore>,
 }
 
 /// Starts accepting. It ends when the returned stream is dropped.
@@ -69,7 +85,11 @@ async fn accept_loop(
     refused: Arc<RefusedHandshakes>,
     ready: mpsc::Sender<Result<Connection, io::Error>>,
 ) {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let bounds = Bounds {
+        handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+        certified: Arc::new(Semaphore::new(CERTIFIED_MAX)),
+        anonymous: Arc::new(Semaphore::new(ANONYMOUS_MAX)),
+    };
     loop {
         let accepted = tokio::select! {
             () = ready.closed() => return,
@@ -83,13 +103,15 @@ async fn accept_loop(
                 continue;
             }
         };
-        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
-            refused.record(address, Reason::TooMany, &format!("the bound is {CONNECTIONS_MAX}"));
+        let Ok(under_way) = Arc::clone(&bounds.handshakes).try_acquire_owned() else {
+            refused.record(address, Reason::TooMany, &format!("{HANDSHAKES_MAX} handshakes are under way"));
             continue;
         };
         let (acceptor, refused, ready) = (acceptor.clone(), Arc::clone(&refused), ready.clone());
+        let bounds = bounds.clone();
         tokio::spawn(async move {
-            if let Some(connection) = handshake(stream, address, acceptor, &refused, permit).await {
+            if let Some(connection) = handshake(stream, address, acceptor, &refused, &bounds).await {
+                drop(under_way);
                 // An error means that the server is shutting down; the connection closes.
                 let _ = ready.send(Ok(connection)).await;
             }
@@ -102,7 +124,7 @@ async fn handshake(
     address: SocketAddr,
     acceptor: TlsAcceptor,
     refused: &RefusedHandshakes,
-    permit: OwnedSemaphorePermit,
+    bounds: &Bounds,
 ) -> Option<Connection> {
     // Probes and heartbeats are small and must not wait for each other.
     let _ = stream.set_nodelay(true);
@@ -125,7 +147,15 @@ async fn handshake(
             return None;
         }
     };
-    Some(Connection { stream, peer: Peer { address, certificate }, _permit: permit })
+    let (kind, most, cut) = match certificate {
+        Some(_) => (&bounds.certified, CERTIFIED_MAX, None),
+        None => (&bounds.anonymous, ANONYMOUS_MAX, Some(Box::pin(tokio::time::sleep(ANONYMOUS_LIFETIME)))),
+    };
+    let Ok(permit) = Arc::clone(kind).try_acquire_owned() else {
+        refused.record(address, Reason::TooMany, &format!("the bound for its kind is {most}"));
+        return None;
+    };
+    Some(Connection { stream, peer: Peer { address, certificate }, cut, _permit: permit })
 }
 
 impl Connected for Connection {
@@ -142,6 +172,11 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(cut) = &mut self.cut
+            && cut.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }

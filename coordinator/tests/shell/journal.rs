@@ -2,7 +2,7 @@
 
 use hafleet_proto::v1::{self, VrrpState, agent_message::Message as FromAgent};
 
-use crate::rig::{FakeAgent, Rig, eventually};
+use crate::rig::{Blocker, FakeAgent, Rig, eventually};
 
 fn flaps(agent: &mut FakeAgent, times: usize) {
     for _ in 0..times {
@@ -109,18 +109,14 @@ async fn a_database_that_does_not_answer_is_waited_for_and_seen() {
     let mut agent = rig.enrol("lb01").await;
     flaps(&mut agent, 1);
     let mut stream = agent.connect(&rig).await;
-    // Another program holds the database for longer than SQLite waits.
-    let path = rig.config.data_dir.join("coordinator.db");
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
-    let mut other = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let blocker = Blocker::start(&rig).await;
     agent.send_after(&stream, 0, 256).await;
     eventually("a coordinator that knows it is not well", async || {
         (!rig.running().shared().health.is_well()).then_some(())
     })
     .await;
     assert!(rig.transitions().await.is_empty());
-    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    blocker.stop().await;
     stream.acked(2).await;
     eventually("a coordinator that is well again", async || {
         rig.running().shared().health.is_well().then_some(())

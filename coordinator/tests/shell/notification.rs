@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 
 use crate::{
-    rig::{Living, Rig, SOON, eventually},
+    rig::{Blocker, Living, Rig, SOON, eventually},
     sinks,
 };
 
@@ -139,4 +139,29 @@ async fn messages_for_a_receiver_that_is_gone_are_given_up_at_start() {
     rig.serve().await;
     let summary = rig.store().outbox_summary().await.unwrap();
     assert_eq!((summary.pending, summary.given_up), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_told_what_is_not_written_down() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let rig =
+        Rig::start_with(&(WINDOWS.to_owned() + &webhook("bridge", listener.local_addr().unwrap()))).await;
+    let mut bodies = sinks::webhook(listener, &[200]);
+    let living = Living::start(&rig, rig.enrol("lb01").await).await;
+    eventually("lb01 to be fresh", async || rig.fleet().await.nodes[0].fresh.then_some(())).await;
+    let blocker = Blocker::start(&rig).await;
+    living.leave().await;
+    // The core knows, operators can still ask, and health says that something is wrong.
+    eventually("the finding in the picture", async || rig.fleet().await.findings.pop()).await;
+    let unwell = async || (!rig.running().shared().health.is_well()).then_some(());
+    eventually("a coordinator that knows it is not well", unwell).await;
+    assert!(bodies.try_recv().is_err());
+    assert!(rig.store().open_findings().await.unwrap().is_empty());
+    blocker.stop().await;
+    assert!(is_about(&next(&mut bodies).await, "firing"));
+    assert_eq!(rig.store().open_findings().await.unwrap().len(), 1);
+    eventually("a coordinator that is well again", async || {
+        rig.running().shared().health.is_well().then_some(())
+    })
+    .await;
 }

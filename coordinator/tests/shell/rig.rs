@@ -183,6 +183,24 @@ impl Rig {
     }
 }
 
+/// Another program that holds the database against every writer, for longer than SQLite waits by itself.
+pub struct Blocker(sqlx::SqliteConnection);
+
+impl Blocker {
+    pub async fn start(rig: &Rig) -> Self {
+        use sqlx::Connection as _;
+        let options =
+            sqlx::sqlite::SqliteConnectOptions::new().filename(rig.config.data_dir.join("coordinator.db"));
+        let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
+        Self(connection)
+    }
+
+    pub async fn stop(mut self) {
+        sqlx::query("ROLLBACK").execute(&mut self.0).await.unwrap();
+    }
+}
+
 /// Asks again until there is an answer.
 pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let asked = async {
