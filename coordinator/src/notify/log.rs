@@ -8,6 +8,7 @@ pub fn deliver(letter: &Letter<'_>) {
     let headline = message::headline(record);
     let (cause, action) = (&record.cause, &record.action);
     match record.severity.as_str() {
+        _ if record.status == "resolved" => tracing::info!(finding = record.id, "{headline}"),
         "critical" => tracing::error!(finding = record.id, cause, action, "{headline}"),
         "warning" => tracing::warn!(finding = record.id, cause, action, "{headline}"),
         _ => tracing::info!(finding = record.id, cause, action, "{headline}"),
