@@ -24,10 +24,14 @@ const CONFIG: &str = "/etc/hafleet/agent.toml";
     max_term_width = 100,
     after_help = "\
 Examples:
-  ha-agent check --keepalived-conf /etc/keepalived/keepalived.conf   is my keepalived.conf fine?
-  ha-agent run --keepalived-conf /etc/keepalived/keepalived.conf     run it instead of keepalived
-  ha-agent status                                                    who is MASTER, since when and why
-  ha-agent join --coordinator coord1:7443 --token hat1.…             report to a coordinator from now on
+  is my keepalived.conf fine?
+      ha-agent check --keepalived-conf /etc/keepalived/keepalived.conf
+  run it instead of keepalived
+      ha-agent run --keepalived-conf /etc/keepalived/keepalived.conf
+  who is MASTER, since when and why
+      ha-agent status
+  report to a coordinator from now on
+      ha-agent join --coordinator coord1:7443 --token hat1.…
 
 Exit codes: 0 fine, 1 it did not work (the message says why and what to do), 2 wrong use of the command line."
 )]
@@ -41,14 +45,18 @@ enum Command {
     /// Run the agent in the foreground until SIGTERM
     #[command(after_help = "\
 Examples:
-  ha-agent run                                                        with /etc/hafleet/agent.toml
-  ha-agent run --keepalived-conf /etc/keepalived/keepalived.conf      keepalived's own file, nothing else needed
-  ha-agent run --keepalived-conf keepalived.conf --lease off          addresses without a lifetime, as keepalived leaves them
+  with /etc/hafleet/agent.toml
+      ha-agent run
+  with keepalived's own file, and nothing else
+      ha-agent run --keepalived-conf /etc/keepalived/keepalived.conf
+  with addresses that stay when the agent is killed, as keepalived leaves them
+      ha-agent run --keepalived-conf keepalived.conf --lease off
 
-It needs CAP_NET_ADMIN and CAP_NET_RAW (or root). Stop keepalived first: two daemons on one host would both hold the address.
+It needs CAP_NET_ADMIN and CAP_NET_RAW, or root. Stop keepalived first: two daemons on one host would \
+both hold the address.
 
-Signals: SIGTERM and SIGINT say priority 0, release the addresses and end with exit code 0. SIGUSR1 writes the whole state to
-the log. SIGHUP does nothing in this version but say so.")]
+SIGTERM and SIGINT say priority 0, release the addresses and end with exit code 0. SIGUSR1 writes the \
+whole state to the log. SIGHUP changes nothing in this version, and says so.")]
     Run(Run),
     /// Read the configuration and say everything that is wrong or remarkable with it, with file, line and column
     #[command(after_help = "\
@@ -61,12 +69,16 @@ Nothing is changed. Exit code 0: the agent would run with it (there may be warni
     /// Join a fleet: trade a one-use token for this node's identity
     #[command(after_help = "\
 Examples:
-  hactl node token --node lb01                                        on an administrator's machine: prints the token
-  ha-agent join --coordinator coord1:7443 --token hat1.… --name lb01
-  ha-agent join --coordinator coord1:7443,coord2:7443 --token hat1.… --site dc2
+  an administrator makes a token
+      hactl node token --node lb01
+  and this node joins with it
+      ha-agent join --coordinator coord1:7443 --token hat1.… --name lb01
+  with two coordinators
+      ha-agent join --coordinator coord1:7443,coord2:7443 --token hat1.… --site dc2
 
-The key is made on this host and never leaves it. The token names the CA to trust, so nobody in between can pass for the
-coordinator. A running agent takes the identity up within seconds; it needs no restart. Joining again replaces the identity.")]
+The key is made on this host and never leaves it. The token names the CA to trust, so nobody in \
+between can pass for the coordinator. A running agent takes the identity up within seconds, without a \
+restart. Joining again replaces the identity.")]
     Join(Join),
     /// Show what the running agent does: instances, why they are what they are, addresses, uplink, journal
     #[command(after_help = "\
@@ -80,8 +92,8 @@ Examples:
   ha-agent release
   ha-agent release --keepalived-conf /etc/keepalived/keepalived.conf
 
-systemd runs it after the agent has ended, however it ended. It does nothing while an agent runs with the same state
-directory, and nothing when nothing was left behind.")]
+systemd runs it after the agent has ended, however it ended. It does nothing while an agent runs with \
+the same state directory, and nothing when nothing was left behind.")]
     Release(Release),
 }
 

@@ -95,4 +95,4 @@ async fn answer(mut stream: UnixStream, document: Document) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -343,3 +343,6 @@ fn join_within(thread: std::thread::JoinHandle<()>, at_most: Duration) {
         tracing::warn!("the journal's disk does not answer; the last events may be missing from it");
     }
 }
+
+#[cfg(test)]
+mod tests;

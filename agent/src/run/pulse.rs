@@ -5,7 +5,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::EngineClient;
+use super::{EngineClient, EngineSilent};
 use crate::journal::{Happening, Journal};
 
 /// How often the engine is looked at without a watchdog.
@@ -36,7 +36,9 @@ pub(super) async fn run(engine: EngineClient, journal: Journal) {
                 }
                 reports_dropped = snapshot.reports_dropped;
             }
-            Err(error) => {
+            // Whoever waits for its reports knows already.
+            Err(EngineSilent::Ended) => return,
+            Err(error @ EngineSilent::Stuck) => {
                 if !silent {
                     tracing::error!("{error}");
                 }

@@ -289,4 +289,4 @@ fn chance() -> u32 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

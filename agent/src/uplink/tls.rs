@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore, crypto::CryptoProvider};
 use rustls_pki_types::ServerName;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncBufReadExt, AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     time::timeout,
 };
@@ -25,6 +25,8 @@ use crate::join::{CoordinatorAddress, Identity};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A server may also wait for us to speak first.
+const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -156,12 +158,19 @@ pub async fn connect(
         source: io::Error::from(io::ErrorKind::InvalidInput),
     })?;
     let handshake = timeout(HANDSHAKE_TIMEOUT, TlsConnector::from(config).connect(name, stream)).await;
-    let stream = handshake.map_err(|_| timed_out(address, "the TLS handshake", HANDSHAKE_TIMEOUT))?.map_err(
-        |source| match tls_error(&source) {
-            Some(error) => ConnectError::Tls { address: address.clone(), source: error.clone() },
-            None => ConnectError::HungUp { address: address.clone(), source },
-        },
-    )?;
+    let broken = |source: io::Error| match tls_error(&source) {
+        Some(error) => ConnectError::Tls { address: address.clone(), source: error.clone() },
+        None => ConnectError::HungUp { address: address.clone(), source },
+    };
+    let mut stream =
+        handshake.map_err(|_| timed_out(address, "the TLS handshake", HANDSHAKE_TIMEOUT))?.map_err(broken)?;
+    // A coordinator speaks first in HTTP/2 (its settings) unless it refuses our certificate, which in TLS 1.3 it can only
+    // say now. Whoever sends before listening may lose that word to the reset that follows it.
+    match timeout(FIRST_WORD_TIMEOUT, stream.fill_buf()).await {
+        Ok(Ok([])) => return Err(broken(io::ErrorKind::UnexpectedEof.into())),
+        Ok(Ok(_)) | Err(_) => {}
+        Ok(Err(source)) => return Err(broken(source)),
+    }
     let failure = Failure::default();
     let mut stream = Some(TokioIo::new(Watched { stream, failure: failure.clone() }));
     // gRPC may ask for a second connection when the first breaks; whoever uses this one wants to know instead.
