@@ -51,7 +51,7 @@ async fn a_token_becomes_an_identity_that_only_root_can_read() {
     join.run(&state_dir).await.unwrap();
     let first = Identity::load(&state_dir).unwrap();
     assert_eq!((first.node.as_str(), first.site.as_str()), ("lb01", "dc1"));
-    assert_eq!(first.coordinators, [coordinator.address.clone()]);
+    assert_eq!(first.coordinators, std::slice::from_ref(&coordinator.address));
     assert_eq!(first.ca, authority.der);
     let mode = |name: &str| fs::metadata(state_dir.join(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("identity"), mode("identity/key.pem")), (0o700, 0o600));

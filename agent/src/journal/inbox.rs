@@ -94,10 +94,8 @@ impl Inbox {
     /// Waits for something to do, but not longer than `at_most`. With `disk_works` waiting events are something to do.
     pub fn wait(&self, disk_works: bool, at_most: Option<Duration>) -> Work {
         let idle = |content: &mut Content| {
-            !(disk_works && !content.events.is_empty())
-                && content.acked_seq.is_none()
-                && content.questions.is_empty()
-                && !content.closed
+            let nothing_to_write = !disk_works || content.events.is_empty();
+            nothing_to_write && content.acked_seq.is_none() && content.questions.is_empty() && !content.closed
         };
         let content = self.lock();
         let mut content = match at_most {

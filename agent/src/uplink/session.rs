@@ -284,7 +284,8 @@ impl<'a> Session<'a> {
                  a new journal begins"
             );
             if let Err(error) = self.uplink.journal.begin_anew().await {
-                tracing::warn!("no new journal can begin yet: {}", crate::log::chain(&error));
+                let error = log::chain(&error);
+                tracing::warn!("no new journal can begin yet: {error}");
             }
             return Err(SessionEnd::JournalMoved);
         }
@@ -385,7 +386,8 @@ impl<'a> Session<'a> {
             Err(error) => {
                 // The turn of a later heartbeat tries again.
                 self.read_not_before = Instant::now() + HEARTBEAT_EVERY;
-                tracing::debug!("the journal cannot be read: {}", crate::log::chain(&error));
+                let error = log::chain(&error);
+                tracing::debug!("the journal cannot be read: {error}");
                 return Ok(());
             }
         };
