@@ -1,6 +1,7 @@
 //! What hafleet's tests stand on: the lab of network namespaces, and the simulations.
 //!
 //! The tests themselves are in `tests/tests/`, the programs that run inside the lab in `src/bin/`.
+#![allow(clippy::disallowed_methods, reason = "the lab measures real time on real hosts")]
 
 pub mod lab;
 pub mod postgres;

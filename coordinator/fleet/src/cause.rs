@@ -55,7 +55,7 @@ pub(crate) fn report(scene: &Scene<'_>, parties: &Parties<'_>, contest: &Contest
 
 fn summary(scene: &Scene<'_>, parties: &Parties<'_>, proven: bool) -> String {
     let names = parties.claims.iter().map(|claim| claim.name().to_string());
-    let rivals = parties.heard.iter().chain(&parties.answering).map(|sighting| named(sighting));
+    let rivals = parties.heard.iter().chain(&parties.answering).map(named);
     if proven {
         let mut all: Vec<String> = names.chain(rivals).collect();
         all.dedup();
