@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use hafleet_fleet::{FindingKind, Input, NodeName, RestoredFinding, Site};
+use hafleet_fleet::{Input, NodeName, RestoredFinding, Site};
 use hafleet_proto::v1::{
     FILE_DESCRIPTOR_SET, agent_service_server::AgentServiceServer,
     operator_service_server::OperatorServiceServer,
@@ -37,7 +37,7 @@ use crate::{
         roster::{LastWords, Roster},
     },
     shared::{CHANGES_MAX, Shared},
-    store::{FindingFilter, MAX_ROWS, Store, StoreError},
+    store::{Store, StoreError},
     tls::{self, RefusedHandshakes, TlsError},
 };
 
@@ -269,19 +269,10 @@ async fn replay(store: &Store, roster: &Roster, revoked: &RevokedNodes) -> Resul
 
 /// The highest number of each kind and subject, so that none is given twice.
 async fn numbers(store: &Store) -> Result<Vec<Input>, StoreError> {
-    let filter = FindingFilter { include_resolved: true, since_us: 0, id: None, limit: MAX_ROWS };
-    let mut last: BTreeMap<(FindingKind, String), u64> = BTreeMap::new();
-    for row in store.findings(&filter).await?.rows {
-        let number = row.id.rsplit_once('#').and_then(|(_, number)| number.parse::<u64>().ok());
-        if let (Ok(kind), Some(number)) = (row.kind.parse(), number) {
-            let highest = last.entry((kind, row.subject)).or_default();
-            *highest = number.max(*highest);
-        }
-    }
-    Ok(last
-        .into_iter()
-        .map(|((kind, subject), last)| Input::FindingNumbered { kind, subject, last })
-        .collect())
+    let rows = store.finding_numbers().await?;
+    // A kind that this version does not know raises no finding here.
+    let numbered = rows.into_iter().filter_map(|row| Some((row.kind.parse().ok()?, row.subject, row.last)));
+    Ok(numbered.map(|(kind, subject, last)| Input::FindingNumbered { kind, subject, last }).collect())
 }
 
 fn said(error: &UnreadableFinding) -> String {

@@ -191,26 +191,6 @@ impl Store {
         });
         rows.map_err(|source| StoreError::Read { what: "the numbers of the findings".into(), source })
     }
-
-    /// The `n` that the next finding of this kind and subject gets.
-    ///
-    /// # Errors
-    /// The database refuses.
-    pub async fn next_finding_number(&self, kind: &str, subject: &str) -> Result<u64, StoreError> {
-        let row: sqlx::Result<(i64,)> = on_reader!(self, |db| sqlx::query_as(
-            "SELECT COALESCE(MAX(number), 0) FROM findings WHERE kind = $1 AND subject = $2"
-        )
-        .bind(kind)
-        .bind(subject)
-        .fetch_one(db)
-        .await);
-        match row {
-            Ok((last,)) => Ok(last.unsigned_abs() + 1),
-            Err(source) => {
-                Err(StoreError::Read { what: format!("the last number of {kind}@{subject}"), source })
-            }
-        }
-    }
 }
 
 /// The `n` of `<kind>@<subject>#<n>`.

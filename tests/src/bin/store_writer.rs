@@ -25,7 +25,7 @@ async fn main() -> Result<()> {
         acked = store.append_events(batch).await?.acked_seq;
         writeln!(std::io::stdout(), "{acked}")?;
 
-        let number = store.next_finding_number("no_master", "dc1/192.0.2.1").await?;
+        let number = store.finding_numbers().await?.first().map_or(1, |row| row.last + 1);
         let message =
             NewOutbox { receiver: "ops".into(), body: "{}".into(), created_us: 1, next_attempt_us: 1 };
         store.save_finding(&finding(number), &[message.clone(), message]).await?;
