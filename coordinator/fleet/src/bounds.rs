@@ -28,8 +28,8 @@ pub(crate) const PAIRS: usize = 6;
 pub struct Counters {
     /// Groups judged.
     pub groups_judged: u64,
-    /// Members looked at while judging: the measure of work.
-    pub members_visited: u64,
+    /// Members and heard lines looked at while judging: the measure of work.
+    pub visits: u64,
     /// Probes asked for.
     pub probes_sent: u64,
     /// Times a probe had to wait because too many were open.

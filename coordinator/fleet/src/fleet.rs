@@ -5,7 +5,7 @@ use alloc::{
     string::String,
     vec::Vec,
 };
-use core::time::Duration;
+use core::{cell::Cell, time::Duration};
 
 use crate::{
     bounds::{self, Counters},
@@ -136,7 +136,13 @@ impl Fleet {
                 self.heard(&node, snapshot, now);
             }
             Input::Transition { node, change } => {
-                if self.with_node(&node, |known, _| known.change(change)).is_some() {
+                // The snapshot that follows is the present; only of a silent node is this all that is known.
+                let fresh = self.windows.fresh;
+                let silent = self.with_node(&node, |known, _| {
+                    known.change(change);
+                    !known.is_fresh(now, fresh)
+                });
+                if silent == Some(true) {
                     self.judge_units_of(&node, now);
                 }
             }
@@ -441,12 +447,12 @@ impl Fleet {
         let Some(Unit { subject, shape, story }) = units.get_mut(key) else { return };
         let scene = stage(key, subject, shape, nodes, index, windows, in_grace, now);
         counters.groups_judged += 1;
-        counters.members_visited += scene.members.len() as u64;
         let next = split_brain::judge(&scene, story, ledger);
         let mut wake = next.wake;
         wake = sooner(wake, no_master::judge(&scene, story, ledger));
         wake = sooner(wake, orphan::judge(&scene, story, ledger));
         wake = sooner(wake, config::judge(&scene, story, ledger));
+        counters.visits += scene.visits.get();
         if next.ask
             && let Some(contest) = &mut story.contest
         {
@@ -486,7 +492,9 @@ fn stage<'a>(
         let instance = node.instances.get(&member.instance)?;
         Some(Member { key: member, node, instance, fresh: node.is_fresh(now, windows.fresh) })
     });
-    Scene { subject, key, shape, members: members.collect(), nodes, index, windows, in_grace, now }
+    let members: Vec<Member<'a>> = members.collect();
+    let visits = Cell::new(members.len() as u64);
+    Scene { subject, key, shape, members, nodes, index, windows, in_grace, now, visits }
 }
 
 /// Whom a probe asks, claimants first, and for whose addresses.

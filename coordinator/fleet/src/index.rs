@@ -39,6 +39,7 @@ pub(crate) struct Place {
     site: Site,
     addresses: BTreeSet<IpAddr>,
     source: Option<IpAddr>,
+    vrid: u8,
 }
 
 type Members = Vec<MemberKey>;
@@ -48,7 +49,8 @@ type Members = Vec<MemberKey>;
 pub(crate) struct Index {
     slots: BTreeMap<GroupKey, Members>,
     by_members: BTreeMap<(Site, Members), BTreeSet<IpAddr>>,
-    sources: BTreeMap<GroupKey, BTreeSet<MemberKey>>,
+    /// By source address and VRID: a host with many instances sends for all of them from one address.
+    sources: BTreeMap<(GroupKey, u8), BTreeSet<MemberKey>>,
 }
 
 impl Index {
@@ -112,9 +114,9 @@ impl Index {
         Some(GroupKey { site: key.site.clone(), address: *addresses.first()? })
     }
 
-    /// Whose adverts come from this address.
-    pub(crate) fn sent_by(&self, source: &GroupKey) -> impl Iterator<Item = &MemberKey> + use<'_> {
-        self.sources.get(source).into_iter().flatten()
+    /// Whose adverts for this VRID come from this address.
+    pub(crate) fn sent_by(&self, source: GroupKey, vrid: u8) -> impl Iterator<Item = &MemberKey> {
+        self.sources.get(&(source, vrid)).into_iter().flatten()
     }
 
     fn set(
@@ -168,8 +170,8 @@ impl Place {
         self.site == key.site && self.addresses.contains(&key.address)
     }
 
-    fn source_key(&self) -> Option<GroupKey> {
-        self.source.map(|address| GroupKey { site: self.site.clone(), address })
+    fn source_key(&self) -> Option<(GroupKey, u8)> {
+        self.source.map(|address| (GroupKey { site: self.site.clone(), address }, self.vrid))
     }
 }
 
@@ -178,7 +180,15 @@ pub(crate) fn places(name: &NodeName, node: &Node) -> BTreeMap<MemberKey, Place>
     let place = |(instance, known): (&String, &crate::node::Instance)| {
         let addresses = known.report.addresses.iter().map(|(address, _)| *address).collect();
         let key = MemberKey { node: name.clone(), instance: instance.clone() };
-        (key, Place { site: node.site.clone(), addresses, source: known.report.source })
+        (
+            key,
+            Place {
+                site: node.site.clone(),
+                addresses,
+                source: known.report.source,
+                vrid: known.report.vrid,
+            },
+        )
     };
     node.instances.iter().map(place).collect()
 }

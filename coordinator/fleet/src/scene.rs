@@ -1,7 +1,7 @@
 //! One group with everything its judges look at.
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
-use core::{net::IpAddr, time::Duration};
+use core::{cell::Cell, net::IpAddr, time::Duration};
 
 use crate::{
     fleet::Windows,
@@ -90,6 +90,8 @@ pub(crate) struct Scene<'a> {
     /// The coordinator has only just started.
     pub(crate) in_grace: bool,
     pub(crate) now: Instant,
+    /// Members and heard lines looked at: the measure of work.
+    pub(crate) visits: Cell<u64>,
 }
 
 /// One member of a group.
@@ -119,6 +121,10 @@ impl<'a> Scene<'a> {
 
     pub(crate) fn all_fresh(&self) -> bool {
         self.members.iter().all(|member| member.fresh)
+    }
+
+    pub(crate) fn visit(&self) {
+        self.visits.set(self.visits.get() + 1);
     }
 
     /// Everybody has been heard in this life of the coordinator, or its grace is over.

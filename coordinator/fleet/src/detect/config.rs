@@ -151,25 +151,26 @@ fn foreign_use<'a>(
     fresh.iter().flat_map(move |member| {
         let report = member.report();
         let lines = member.node.heard_with(report.vrid).filter(move |heard| {
+            scene.visit();
             let window = heard.interval.max(member.interval()) * INTERVALS;
             heard.interface == report.interface && heard.age <= window && Some(heard.source) != report.source
         });
         let users = lines.flat_map(move |heard| {
             let source = GroupKey { site: scene.key.site.clone(), address: heard.source };
             let in_group = |key: &&MemberKey| scene.shape.members.binary_search(*key).is_err();
-            scene.index.sent_by(&source).filter(in_group)
+            scene.index.sent_by(source, report.vrid).filter(in_group)
         });
         users.filter(move |user| conflicts(scene, member, user)).map(move |user| (*member, user))
     })
 }
 
 fn conflicts(scene: &Scene<'_>, member: &Member<'_>, user: &MemberKey) -> bool {
+    scene.visit();
     let Some(node) = scene.nodes.get(&user.node) else { return false };
     let Some(instance) = node.instances.get(&user.instance) else { return false };
     let other = Member { key: user, node, instance, fresh: node.is_fresh(scene.now, scene.windows.fresh) };
     let theirs = addresses(&other);
-    let disjoint = theirs.is_disjoint(&addresses(member));
-    if !other.fresh || other.report().vrid != member.report().vrid || !disjoint {
+    if !other.fresh || !theirs.is_disjoint(&addresses(member)) {
         return false;
     }
     let lowest = theirs.first().map(|address| GroupKey { site: scene.key.site.clone(), address: *address });

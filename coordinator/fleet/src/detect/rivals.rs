@@ -48,6 +48,7 @@ pub(crate) fn update(scene: &Scene<'_>, claims: &[Member<'_>], story: &mut Story
     for witness in scene.members.iter().filter(|member| member.fresh) {
         let Some(received_at) = witness.node.heard_at else { continue };
         for heard in witness.node.heard_for(scene.key.address) {
+            scene.visit();
             let heard_at = received_at - heard.age;
             let window = heard.interval.max(witness.interval()) * INTERVALS;
             let relevant = heard.interface == witness.report().interface

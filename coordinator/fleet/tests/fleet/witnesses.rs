@@ -152,6 +152,17 @@ fn a_foreign_router_that_two_hear_is_confirmed() {
 }
 
 #[test]
+fn one_advert_of_a_stranger_is_nothing_and_asks_nothing() {
+    let mut world = World::new(&[150, 100]);
+    world.segment.foreign_adverts.push((ip(77), 51, vec![vip()]));
+    world.run(1_000);
+    world.segment.foreign_adverts.clear();
+    world.run(20_000);
+    world.silence("one advert");
+    assert!(world.probes.is_empty(), "{:?}", world.probes);
+}
+
+#[test]
 fn a_foreign_router_under_another_vrid_is_seen_too() {
     let mut world = World::new(&[150, 100]);
     world.segment.foreign_adverts.push((ip(77), 99, vec![vip()]));
