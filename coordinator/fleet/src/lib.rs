@@ -9,6 +9,21 @@
 //! while let Some(effect) = fleet.next_output() { … } one door out
 //! fleet.deadline()                                   one thing to wait for
 //! ```
+//!
+//! What the caller owes the core:
+//! - [`Input::NodeConnected`] before the first snapshot of a stream, [`Input::NodeDisconnected`] after its last; what a
+//!   node says while it is not connected is ignored and counted in [`Counters`].
+//! - The inputs of one stream in their order. Those of different nodes may come in any order.
+//! - After a start: [`Input::Started`], every known node, every open finding and the numbers of the resolved ones, before
+//!   any stream; among these in any order.
+//! - Draining [`Fleet::next_output`] after every [`Fleet::handle`], and an `Input::Deadline` when its time has come.
+//! - Probes that are answered well within [`Windows::probe`]: a node that misses one and says nothing else meanwhile is
+//!   taken for frozen, and its claim counts anew from its next word.
+//!
+//! How it is made: [`Fleet`] keeps nodes and an index from addresses to the instances that could hold them. Addresses
+//! with exactly the same members are one group, keyed by the lowest. An input judges the groups it touches, one file of
+//! `detect/` for each kind of finding; the ledger gives findings their number, their hysteresis and their one telling.
+//! Bounds stand in `bounds.rs`; [`Fleet::counters`] shows when one was reached.
 #![no_std]
 extern crate alloc;
 
