@@ -264,7 +264,9 @@ impl Uplink {
 fn refusal_advice(reason: &str) -> &'static str {
     match reason {
         "identity_mismatch" => " (correct `node` in agent.toml, or join again under the right name)",
-        "revoked" => " (an administrator has to let it in again: `hactl node token`, then `ha-agent join`)",
+        "revoked" => {
+            " (ask an administrator for a token, and join under another name: `ha-agent join --name NODE`)"
+        }
         "expired" => " (join again: `hactl node token`, then `ha-agent join`)",
         "duplicate_session" => {
             " (another host uses this node's identity, or two agents run: `hactl get nodes` names its peer)"
