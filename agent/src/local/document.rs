@@ -181,6 +181,8 @@ pub struct UplinkPart {
     pub acked_seq: u64,
     /// Probes refused because too many came at once.
     pub probes_dropped: u64,
+    /// Sources heard that the last snapshot left out, because there were too many.
+    pub heard_left_out: u64,
     /// The certificate's end.
     pub certificate_not_after: Option<String>,
     /// Why it could not be renewed.
@@ -336,6 +338,7 @@ impl From<uplink::Status> for UplinkPart {
             sessions: status.sessions,
             acked_seq: status.acked_seq,
             probes_dropped: status.probes_dropped,
+            heard_left_out: status.heard_left_out,
             certificate_not_after: status.certificate_not_after_us.map(uplink::rfc3339),
             renewal_error: status.renewal_error,
         }

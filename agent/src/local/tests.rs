@@ -82,6 +82,7 @@ pub(crate) fn document() -> Document {
             sessions: 2,
             acked_seq: 40,
             probes_dropped: 0,
+            heard_left_out: 0,
             certificate_not_after: Some("2026-12-23T15:00:00Z".to_owned()),
             renewal_error: None,
         },

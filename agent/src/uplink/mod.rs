@@ -9,6 +9,7 @@
 //! One task. Everything it holds has a bound, it never makes the engine wait, and losing every coordinator moves nothing.
 
 mod backoff;
+mod heard;
 mod probe;
 mod renew;
 mod session;

@@ -448,6 +448,18 @@ impl<'a> Session<'a> {
         let seq = self.journal.borrow().last_seq;
         let engine = self.uplink.engine.snapshot().await.ok()?;
         let snapshot = wire::snapshot(&engine, seq, clock::now(), clock::wall_us());
+        let left_out = engine.heard.len().saturating_sub(snapshot.heard.len()) as u64;
+        self.uplink.status.send_if_modified(|status| {
+            let before = std::mem::replace(&mut status.heard_left_out, left_out);
+            if left_out > 0 && before == 0 {
+                tracing::warn!(
+                    left_out,
+                    "more VRRP sources are heard than a coordinator is told; those of VRIDs not configured here are left \
+                     out first. `ha-agent status -o json` shows them all"
+                );
+            }
+            before != left_out
+        });
         Some((snapshot, engine.packets_rejected, engine.reports_dropped))
     }
 

@@ -61,6 +61,8 @@ pub struct Status {
     pub acked_seq: u64,
     /// Probes refused because too many came at once.
     pub probes_dropped: u64,
+    /// Sources heard that the last snapshot left out, because there were too many.
+    pub heard_left_out: u64,
     /// When the node's certificate ends, wall clock.
     pub certificate_not_after_us: Option<i64>,
     /// Why the certificate could not be renewed; `None` when there was no need or it worked.
@@ -78,6 +80,7 @@ impl Default for Status {
             sessions: 0,
             acked_seq: 0,
             probes_dropped: 0,
+            heard_left_out: 0,
             certificate_not_after_us: None,
             renewal_error: None,
         }

@@ -5,19 +5,23 @@ use std::net::IpAddr;
 use hafleet_proto::v1;
 use hafleet_vrrp::{Authentication, Instant, Version, heard::HeardAdvert};
 
+use super::heard::worth_telling;
 use crate::{
     config::Instance,
     driver::{ArpObservation, EngineSnapshot, InstanceSnapshot},
     journal::wire_state,
 };
 
-/// The present, whole, taken at `now`. `seq` is the last journalled event that it is sure to include.
+/// The present, whole but for sources heard beyond a bound, taken at `now`. `seq` is the last journalled event that it is sure to include.
 pub fn snapshot(engine: &EngineSnapshot, seq: u64, now: Instant, at_us: i64) -> v1::Snapshot {
     v1::Snapshot {
         seq,
         at_us,
         instances: engine.instances.iter().map(|one| instance(one, now)).collect(),
-        heard: engine.heard.iter().map(|(interface, one)| heard(interface, one, now)).collect(),
+        heard: worth_telling(&engine.heard)
+            .into_iter()
+            .map(|(interface, one)| heard(interface, one, now))
+            .collect(),
     }
 }
 

@@ -5,7 +5,7 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-use core::{fmt::Write, net::IpAddr};
+use core::{fmt::Write, net::IpAddr, time::Duration};
 
 use crate::{
     ChecksumForm, Instant,
@@ -14,6 +14,18 @@ use crate::{
 
 /// How many sources one table remembers unless told otherwise.
 pub const CAPACITY: usize = 1024;
+
+/// A source is forgotten when nothing came from it for so long.
+pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
+
+/// How many addresses of one advert are remembered when a router with its VRID runs here. An advert has up to 255.
+pub const ADDRESSES_MAX: usize = 64;
+
+/// How many are remembered of an advert that concerns no router here: enough to tell whose it is.
+pub const FOREIGN_ADDRESSES_MAX: usize = 8;
+
+/// How many bytes of a detail are remembered.
+pub const DETAIL_LEN_MAX: usize = 256;
 
 /// One source heard for one VRID on one interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +40,11 @@ pub struct HeardAdvert {
     pub priority: u8,
     /// Its interval.
     pub interval_cs: u16,
-    /// Its address list, in the order sent.
+    /// Its address list, in the order sent: the first [`ADDRESSES_MAX`], or [`FOREIGN_ADDRESSES_MAX`] when no router
+    /// with this VRID runs here.
     pub addresses: Vec<IpAddr>,
+    /// How many more it had.
+    pub addresses_left_out: u8,
     /// `none`, `pass`, `ah` or a number.
     pub auth: String,
     /// `with_pseudo_header`, `without_pseudo_header`, or empty for version 2.
@@ -55,7 +70,7 @@ pub struct Rejected {
     pub count: u64,
     /// When the last came.
     pub last: Instant,
-    /// Both values of the last.
+    /// Both values of the last, cut at [`DETAIL_LEN_MAX`] bytes.
     pub detail: String,
 }
 
@@ -63,11 +78,27 @@ pub struct Rejected {
 #[derive(Clone, Debug)]
 pub struct HeardTable {
     entries: BTreeMap<(u8, IpAddr), HeardAdvert>,
-    /// The same keys by age, so that a flood of forged sources costs no scan.
-    by_age: BTreeSet<(Instant, u8, IpAddr)>,
+    /// The same keys in the order in which they make room, so that a flood of forged sources costs no scan.
+    by_worth: BTreeSet<(Worth, Instant, u8, IpAddr)>,
     capacity: usize,
     evicted: u64,
+    aged_out: u64,
     unreadable: u64,
+}
+
+/// How much a source matters here; what matters least makes room first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Worth {
+    /// No router with its VRID runs here.
+    Foreign,
+    /// One does, and rejected every packet so far.
+    Rejected,
+    /// One does, and accepted a packet.
+    Accepted,
+}
+
+impl Worth {
+    const ALL: [Self; 3] = [Self::Foreign, Self::Rejected, Self::Accepted];
 }
 
 impl Default for HeardTable {
@@ -80,7 +111,14 @@ impl HeardTable {
     /// A table that remembers this many sources, at least one.
     pub const fn with_capacity(capacity: usize) -> Self {
         let capacity = if capacity == 0 { 1 } else { capacity };
-        Self { entries: BTreeMap::new(), by_age: BTreeSet::new(), capacity, evicted: 0, unreadable: 0 }
+        Self {
+            entries: BTreeMap::new(),
+            by_worth: BTreeSet::new(),
+            capacity,
+            evicted: 0,
+            aged_out: 0,
+            unreadable: 0,
+        }
     }
 
     /// Notes one VRRP packet. `verdict` is what the router with its VRID made of it
@@ -90,14 +128,15 @@ impl HeardTable {
             self.unreadable = self.unreadable.saturating_add(1);
             return;
         };
-        let key = (vrid, datagram.source);
+        self.forget_silent(now);
+        let source = datagram.source;
+        let key = (vrid, source);
         if let Some(known) = self.entries.get(&key) {
-            self.by_age.remove(&(known.last_heard, vrid, datagram.source));
+            self.by_worth.remove(&(known.worth(), known.last_heard, vrid, source));
         } else {
             self.make_room();
         }
-        self.by_age.insert((now, vrid, datagram.source));
-        let entry = self.entries.entry(key).or_insert_with(|| HeardAdvert::new(vrid, datagram.source, now));
+        let entry = self.entries.entry(key).or_insert_with(|| HeardAdvert::new(vrid, source, now));
         entry.last_heard = now;
         entry.vrid_configured = verdict.is_some();
         entry.read(datagram, verdict);
@@ -113,6 +152,22 @@ impl HeardTable {
                 count(&mut entry.rejected, rejection.code(), rejection, now);
             }
         }
+        self.by_worth.insert((entry.worth(), now, vrid, source));
+    }
+
+    /// Forgets every source from which nothing came for [`FORGOTTEN_AFTER`]. Every [`Self::record`] does it too.
+    pub fn forget_silent(&mut self, now: Instant) {
+        for worth in Worth::ALL {
+            let first = (worth, Instant::from_micros(0), 0, IpAddr::from([0; 4]));
+            while let Some(&oldest) = self.by_worth.range(first..).next()
+                && oldest.0 == worth
+                && now.since(oldest.1) >= FORGOTTEN_AFTER
+            {
+                self.by_worth.remove(&oldest);
+                self.entries.remove(&(oldest.2, oldest.3));
+                self.aged_out = self.aged_out.saturating_add(1);
+            }
+        }
     }
 
     /// Every source, by VRID and address.
@@ -120,9 +175,15 @@ impl HeardTable {
         self.entries.values()
     }
 
-    /// How many sources were forgotten, the longest unheard first, to make room for new ones.
+    /// How many sources were forgotten to make room for new ones: those of no VRID configured here first, then those
+    /// never accepted, the longest unheard first.
     pub const fn evicted(&self) -> u64 {
         self.evicted
+    }
+
+    /// How many sources were forgotten because nothing came from them any more.
+    pub const fn aged_out(&self) -> u64 {
+        self.aged_out
     }
 
     /// How many packets named no VRID: too short, or VRID 0.
@@ -132,7 +193,7 @@ impl HeardTable {
 
     fn make_room(&mut self) {
         while self.entries.len() >= self.capacity {
-            let Some((_, vrid, source)) = self.by_age.pop_first() else { return };
+            let Some((_, _, vrid, source)) = self.by_worth.pop_first() else { return };
             if self.entries.remove(&(vrid, source)).is_some() {
                 self.evicted = self.evicted.saturating_add(1);
             }
@@ -149,6 +210,7 @@ impl HeardAdvert {
             priority: 0,
             interval_cs: 0,
             addresses: Vec::new(),
+            addresses_left_out: 0,
             auth: String::from("none"),
             checksum_form: "",
             last_heard: now,
@@ -159,13 +221,27 @@ impl HeardAdvert {
         }
     }
 
+    /// How much it matters here.
+    pub const fn worth(&self) -> Worth {
+        match (self.vrid_configured, self.accepted) {
+            (false, _) => Worth::Foreign,
+            (true, 0) => Worth::Rejected,
+            (true, 1..) => Worth::Accepted,
+        }
+    }
+
     /// Takes over what can be read of the packet; a truncated one leaves what was known.
     fn read(&mut self, datagram: &Datagram<'_>, verdict: Option<&Verdict>) {
         let Some(header) = Header::peek(datagram.payload) else { return };
         self.version = header.version;
         self.priority = header.priority;
         self.interval_cs = header.interval_cs;
+        let most = if verdict.is_some() { ADDRESSES_MAX } else { FOREIGN_ADDRESSES_MAX };
         self.addresses = header.addresses(datagram.payload, datagram.source);
+        // An advert counts its addresses in one byte.
+        self.addresses_left_out = u8::try_from(self.addresses.len().saturating_sub(most)).unwrap_or(u8::MAX);
+        self.addresses.truncate(most);
+        self.addresses.shrink_to_fit();
         self.auth = header.auth.unwrap_or(packet::AuthType::NONE).to_string();
         let form = match verdict {
             Some(Verdict::Accepted(received)) => received.checksum_form,
@@ -185,8 +261,29 @@ fn count(list: &mut Vec<Rejected>, reason: &'static str, detail: &impl core::fmt
         known.count = known.count.saturating_add(1);
         known.last = now;
         known.detail.clear();
-        // Writing to a String cannot fail.
-        let _ = write!(known.detail, "{detail}");
+        // It fails only at its bound.
+        let _ = write!(Bounded(&mut known.detail), "{detail}");
+    }
+}
+
+/// A text that ends at [`DETAIL_LEN_MAX`] bytes, with an ellipsis.
+struct Bounded<'a>(&'a mut String);
+
+impl Write for Bounded<'_> {
+    fn write_str(&mut self, more: &str) -> core::fmt::Result {
+        const ELLIPSIS: &str = "…";
+        if self.0.len() + more.len() <= DETAIL_LEN_MAX {
+            self.0.push_str(more);
+            return Ok(());
+        }
+        let most = DETAIL_LEN_MAX - ELLIPSIS.len();
+        let room = most.saturating_sub(self.0.len());
+        self.0.push_str(more.get(..more.floor_char_boundary(room)).unwrap_or_default());
+        while self.0.len() > most {
+            self.0.pop();
+        }
+        self.0.push_str(ELLIPSIS);
+        Err(core::fmt::Error)
     }
 }
 

@@ -53,5 +53,74 @@ fn the_longest_unheard_makes_room() {
     for host in 0..100_000 {
         table.record(&datagram(host, &KEEPALIVED), None, at(20));
     }
-    assert_eq!((table.entries().len(), table.by_age.len()), (3, 3));
+    assert_eq!((table.entries().len(), table.by_worth.len()), (3, 3));
+}
+
+fn advert_of(count: u8) -> Vec<u8> {
+    let mut payload = vec![0x21, 51, 150, count, 0, 1, 0, 0];
+    for number in 0..count {
+        payload.extend([10, 77, 1, number]);
+    }
+    payload.extend([0; 8]);
+    payload
+}
+
+#[test]
+fn long_address_lists_and_details_are_cut_and_counted() {
+    let payload = advert_of(255);
+    let mut table = HeardTable::default();
+    table.record(&datagram(2, &payload), None, at(1));
+    let lengths = |table: &HeardTable| {
+        let entry = table.entries().next().unwrap();
+        (entry.addresses.len(), entry.addresses_left_out)
+    };
+    assert_eq!(lengths(&table), (FOREIGN_ADDRESSES_MAX, 247));
+    assert_eq!(table.entries().next().unwrap().addresses[7], IpAddr::from([10, 77, 1, 7]));
+    let ttl = Verdict::Rejected(Rejection::Ttl { heard: 64 });
+    table.record(&datagram(2, &payload), Some(&ttl), at(2));
+    assert_eq!(lengths(&table), (ADDRESSES_MAX, 191));
+    table.record(&datagram(2, &advert_of(64)), Some(&ttl), at(3));
+    assert_eq!(lengths(&table), (ADDRESSES_MAX, 0));
+
+    let mut list = Vec::new();
+    count(&mut list, "long", &"ab".repeat(1000), at(1));
+    count(&mut list, "wide", &format_args!("{}{}", "é".repeat(100), "é".repeat(100)), at(1));
+    count(&mut list, "exact", &"x".repeat(DETAIL_LEN_MAX), at(1));
+    count(&mut list, "steps", &format_args!("{}{}", "x".repeat(DETAIL_LEN_MAX), "y"), at(1));
+    let lengths: Vec<_> = list.iter().map(|known| known.detail.len()).collect();
+    assert_eq!(lengths, [256, 255, 256, 256]);
+    let cut: Vec<_> = list.iter().map(|known| known.detail.ends_with('…')).collect();
+    assert_eq!(cut, [true, true, false, true]);
+}
+
+#[test]
+fn ten_minutes_of_silence_are_forgotten() {
+    let ttl = Verdict::Rejected(Rejection::Ttl { heard: 64 });
+    let minutes = |minutes: u64| at(minutes * 60_000_000);
+    let mut table = HeardTable::default();
+    table.record(&datagram(1, &KEEPALIVED), None, minutes(1));
+    table.record(&datagram(2, &KEEPALIVED), Some(&ttl), minutes(2));
+    table.record(&datagram(3, &KEEPALIVED), None, minutes(3));
+    let hosts = |table: &HeardTable| table.entries().map(|entry| entry.source).collect::<Vec<_>>();
+    let host = |host: u8| IpAddr::from([10, 77, 0, host]);
+    table.forget_silent(at(11 * 60_000_000 - 1));
+    assert_eq!(hosts(&table), [host(1), host(2), host(3)]);
+    table.forget_silent(minutes(11));
+    assert_eq!(hosts(&table), [host(2), host(3)]);
+    // A packet of anybody does it too.
+    table.record(&datagram(3, &KEEPALIVED), None, minutes(12));
+    assert_eq!((hosts(&table), table.aged_out(), table.evicted()), (vec![host(3)], 2, 0));
+    assert_eq!(table.by_worth.len(), 1);
+}
+
+#[test]
+fn a_flood_of_foreign_packets_displaces_no_source_that_concerns_a_router_here() {
+    let ttl = Verdict::Rejected(Rejection::Ttl { heard: 64 });
+    let mut table = HeardTable::with_capacity(3);
+    table.record(&datagram(1, &KEEPALIVED), Some(&ttl), at(1));
+    for host in 2..100 {
+        table.record(&datagram(host, &KEEPALIVED), None, at(u64::from(host)));
+    }
+    let sources: Vec<_> = table.entries().map(|entry| entry.source).collect();
+    assert_eq!(sources, [1, 98, 99].map(|host| IpAddr::from([10, 77, 0, host])));
 }
