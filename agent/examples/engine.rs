@@ -1,6 +1,7 @@
 //! The engine alone, without the agent around it: what `tests/engine` runs in network namespaces, and the shortest way
-//! to see it work. Reports go to standard output, one a line; `snapshot`, `probe ADDRESS` and `stop` are read from standard
-//! input. SIGTERM and the end of standard input stop it.
+//! to see it work. Reports go to standard output, one a line; `snapshot`, `probe ADDRESS`, `stall` and `resume` are read
+//! from standard input. A stall is a kernel that does not answer: netlink is cut off as by a lock that another program
+//! holds. SIGTERM and the end of standard input stop the engine.
 //!
 //! ```text
 //! engine FILE            agent.toml, or keepalived.conf if it ends in .conf
@@ -20,12 +21,16 @@ use anyhow::Context;
 use ha_agent::{
     config::{Inputs, Instance, load},
     driver::{self, ArpObservation, Command, EngineSnapshot, Report},
-    net::advert::AdvertSocket,
+    net::{
+        advert::AdvertSocket,
+        announce::AnnounceSocket,
+        netlink::{self, Netlink},
+    },
 };
 use hafleet_vrrp::packet::GROUP_V4;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
 };
 
 fn main() -> anyhow::Result<()> {
@@ -60,13 +65,18 @@ fn instances(file: PathBuf) -> anyhow::Result<Vec<Instance>> {
 }
 
 async fn run(instances: Vec<Instance>) -> anyhow::Result<()> {
-    let driver::Engine { commands, mut reports, thread } = driver::start(instances)?;
+    let (stall, is_stalled) = watch::channel(false);
+    let netlink = stallable(netlink::start(driver::interfaces(&instances))?, is_stalled);
+    let driver::Engine { commands, mut reports, thread } =
+        driver::start_with(instances, netlink, AnnounceSocket::open()?)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut lines = standard_input();
     loop {
         tokio::select! {
             Some(report) = reports.recv() => tell(&report),
             line = lines.recv() => match line {
+                Some(line) if line == "stall" => drop(stall.send_replace(true)),
+                Some(line) if line == "resume" => drop(stall.send_replace(false)),
                 Some(line) => obey(&line, &commands).await?,
                 None => break,
             },
@@ -80,6 +90,28 @@ async fn run(instances: Vec<Instance>) -> anyhow::Result<()> {
         tell(&report);
     }
     thread.join().ok().context("the engine thread panicked")
+}
+
+/// Passes everything on, in order, while nothing is stalled. What is under way when a stall begins waits for its end.
+fn stallable(mut kernel: Netlink, stalled: watch::Receiver<bool>) -> Netlink {
+    let (operations, asked) = mpsc::channel(netlink::OPERATION_QUEUE_LEN);
+    let (answers, events) = mpsc::channel(netlink::EVENT_QUEUE_LEN);
+    // What every interface is like is queued already, and the engine counts on it.
+    while let Ok(event) = kernel.events.try_recv() {
+        let _ = answers.try_send(event);
+    }
+    tokio::spawn(relay(asked, kernel.operations, stalled.clone()));
+    tokio::spawn(relay(kernel.events, answers, stalled));
+    Netlink { operations, events }
+}
+
+async fn relay<T>(mut from: mpsc::Receiver<T>, to: mpsc::Sender<T>, mut stalled: watch::Receiver<bool>) {
+    while let Some(item) = from.recv().await {
+        // Both end with the engine.
+        if stalled.wait_for(|stalled| !stalled).await.is_err() || to.send(item).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Every kind of packet that must not be believed, in turn: empty, short, wrong version, wrong password, random-looking,

@@ -1,6 +1,6 @@
 //! Outputs become packets, requests and reports; what the kernel says becomes inputs.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use hafleet_vrrp::{AddressFault, Announcement, Input, Instant, Output, PathId, Transition, Vip};
 use tokio::sync::mpsc::error::TrySendError;
@@ -14,6 +14,9 @@ use crate::{
     clock,
     net::{address::Action, announce::GratuitousArp, link::Interface, netlink::Operation},
 };
+
+/// An answer looked for so much too late was not looked for because this process did not run.
+const OVERSLEPT: Duration = Duration::from_millis(500);
 
 /// An operation that the netlink thread has.
 #[derive(Clone, Copy, Debug)]
@@ -116,19 +119,22 @@ impl Engine {
         let Some(served) = self.routers.get_mut(index) else { return };
         let interval = served.renewal_interval();
         let mut renewable = Vec::new();
+        let mut is_next = false;
         for (position, held) in
             served.addresses.iter_mut().enumerate().filter(|(_, held)| held.phase == Phase::Held)
         {
-            if held.lapsed(now) {
+            is_next |= held.awaits.is_some();
+            if held.lapsed(now) && held.awaits.is_none() {
                 held.phase = Phase::Lost;
                 held.repairing = Some(held.why_gone(now));
                 let fault = AddressFault::Removed;
                 self.feedback.push_back((index, Feedback::Fault { vip: held.vip, fault }));
-            } else {
+            } else if !held.lapsed(now) {
+                is_next = true;
                 renewable.push(position);
             }
         }
-        let next = interval.filter(|_| !renewable.is_empty()).map(|interval| now + interval);
+        let next = interval.filter(|_| is_next).map(|interval| now + interval);
         self.operate(index, Action::Renew, &renewable);
         self.set_timer(index, Timer::Renewal, next);
     }
@@ -138,6 +144,7 @@ impl Engine {
         let now = clock::now();
         let Some(served) = self.routers.get_mut(index) else { return };
         let mut batch = Vec::with_capacity(positions.len());
+        let mut due = served.answer;
         for &position in positions {
             let Some(held) = served.addresses.get_mut(position) else { continue };
             self.last_ticket += 1;
@@ -147,12 +154,18 @@ impl Engine {
                 Action::Delete => (held.ticket, held.phase) = (ticket, Phase::Removing),
                 Action::Renew => {}
             }
+            held.awaits = match action {
+                Action::Add | Action::Renew => Some((ticket, now)),
+                Action::Delete => None,
+            };
+            due = due.into_iter().chain(held.answer_due()).min();
             self.tickets.insert(ticket, Ticket { router: index, address: position, asked_at: now });
             batch.push(Operation { ticket, action, spec: held.spec.clone() });
         }
         if batch.is_empty() {
             return;
         }
+        self.set_timer(index, Timer::Answer, due);
         if let Err(TrySendError::Full(batch) | TrySendError::Closed(batch)) =
             self.netlink.operations.try_send(batch)
         {
@@ -171,7 +184,12 @@ impl Engine {
         let renewal_interval = served.renewal_interval();
         let Some(held) = served.addresses.get_mut(asked.address) else { return };
         let is_current = held.ticket == ticket;
+        if held.awaits.is_some_and(|(awaited, _)| awaited == ticket) {
+            held.awaits = None;
+        }
         match (action, result) {
+            // Of a time before the last addition or removal.
+            (Action::Renew, _) if ticket < held.ticket => {}
             (Action::Renew, Ok(())) => held.renewed_at = held.renewed_at.max(asked.asked_at),
             (Action::Renew, Err(error)) => {
                 tracing::warn!(address = held.text(), %error, "cannot renew the lease; trying again");
@@ -195,14 +213,7 @@ impl Engine {
                     self.announce(index, &Announcement { addresses: vec![vip.address], repeat: announce });
                 }
             }
-            (Action::Add, Err(error)) => {
-                held.phase = Phase::Absent;
-                (held.announce, held.repairing) = (0, None);
-                let (vip, address) = (held.vip, held.text());
-                self.report_address(index, address, "refused", error.clone());
-                let fault = AddressFault::Refused(error);
-                self.feedback.push_back((index, Feedback::Fault { vip, fault }));
-            }
+            (Action::Add, Err(error)) => self.refuse(index, asked.address, error),
             (Action::Delete, Ok(())) => held.phase = Phase::Absent,
             (Action::Delete, Err(error)) => {
                 // It is seen to be there within a second, and removed again.
@@ -210,6 +221,49 @@ impl Engine {
                 tracing::error!(address = held.text(), %error, "cannot remove the address; trying again");
             }
         }
+    }
+
+    /// Whether the kernel has answered in time: one that does not may have dropped the address or never put it there, and
+    /// to go on advertising would keep the peers from serving it.
+    pub(super) fn look_for_answers(&mut self, index: usize, due: Instant) {
+        let now = clock::now();
+        if now.since(due) > OVERSLEPT {
+            // We were asleep ourselves, and the netlink thread with us.
+            return self.set_timer(index, Timer::Answer, Some(now + OVERSLEPT));
+        }
+        let Some(served) = self.routers.get(index) else { return };
+        let mut next: Option<Instant> = None;
+        let mut silent = Vec::new();
+        for (position, held) in served.addresses.iter().enumerate() {
+            match (held.answer_due(), held.awaits) {
+                (Some(due), Some((_, asked_at))) if due <= now => {
+                    // Renewals are asked for again and again: what counts is the last one that was granted.
+                    let since = if held.phase == Phase::Held { held.renewed_at } else { asked_at };
+                    let waited = now.since(since).as_secs_f64();
+                    silent.push((position, format!("the kernel did not answer within {waited:.1} s")));
+                }
+                (due, _) => next = next.into_iter().chain(due).min(),
+            }
+        }
+        self.set_timer(index, Timer::Answer, next);
+        for (position, error) in silent {
+            self.refuse(index, position, error);
+        }
+    }
+
+    /// An address is not to be had. What the kernel may still answer means nothing any more.
+    fn refuse(&mut self, index: usize, position: usize, error: String) {
+        let Some(held) = self.routers.get_mut(index).and_then(|served| served.addresses.get_mut(position))
+        else {
+            return;
+        };
+        self.last_ticket += 1;
+        (held.ticket, held.phase, held.awaits) = (self.last_ticket, Phase::Absent, None);
+        (held.announce, held.repairing) = (0, None);
+        let (vip, address) = (held.vip, held.text());
+        self.report_address(index, address, "refused", error.clone());
+        let fault = AddressFault::Refused(error);
+        self.feedback.push_back((index, Feedback::Fault { vip, fault }));
     }
 
     /// Each address on the interface that it is on; one that the kernel does not have yet waits for it.

@@ -97,6 +97,8 @@ pub(super) enum Timer {
     Deadline,
     /// The leases of its addresses.
     Renewal,
+    /// The kernel's answers about them.
+    Answer,
 }
 
 impl Engine {
@@ -182,6 +184,7 @@ impl Engine {
         let set = match timer {
             Timer::Deadline => &mut served.deadline,
             Timer::Renewal => &mut served.renewal,
+            Timer::Answer => &mut served.answer,
         };
         if *set == at {
             return;
@@ -345,6 +348,7 @@ impl Engine {
                 match timer {
                     Timer::Deadline => self.input(index, Input::Deadline),
                     Timer::Renewal => self.renew(index),
+                    Timer::Answer => self.look_for_answers(index, at),
                 }
             }
         }
@@ -390,6 +394,7 @@ impl Engine {
     }
 
     fn snapshot(&self) -> EngineSnapshot {
+        let now = clock::now();
         let heard = self
             .lines
             .iter()
@@ -398,7 +403,7 @@ impl Engine {
         let by_routers: u64 = self.routers.iter().map(|served| served.router.packets_rejected()).sum();
         let unreadable: u64 = self.lines.iter().map(|line| line.heard.unreadable()).sum();
         EngineSnapshot {
-            instances: self.routers.iter().map(|served| served.snapshot(&self.lines)).collect(),
+            instances: self.routers.iter().map(|served| served.snapshot(&self.lines, now)).collect(),
             heard,
             packets_rejected: by_routers + unreadable + self.packets_malformed,
             reports_dropped: self.reports_dropped,

@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
+    time::Duration,
 };
 
 use hafleet_vrrp::{Instant, Vip};
@@ -11,6 +12,11 @@ use crate::{
     config::{Instance, Lease, VipConfig},
     net::{address::AddressSpec, link::Address},
 };
+
+/// How long the kernel may take to answer an addition.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// The same for an address with a lease, if that is not shorter.
+const LEASED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Where an address stands between the router's wish and the kernel's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +47,8 @@ pub(super) struct HeldAddress {
     pub(super) ticket: u64,
     /// When the last addition or renewal that the kernel granted was asked for.
     pub(super) renewed_at: Instant,
+    /// The last addition or renewal, and when it was asked for, until it is answered.
+    pub(super) awaits: Option<(u64, Instant)>,
     /// Why it has to be put back, until it is.
     pub(super) repairing: Option<String>,
     /// Announcements that wait for the kernel to have it.
@@ -69,6 +77,7 @@ impl HeldAddress {
             phase: Phase::Absent,
             ticket: 0,
             renewed_at: Instant::default(),
+            awaits: None,
             repairing: None,
             announce: 0,
         }
@@ -77,6 +86,19 @@ impl HeldAddress {
     /// Its lease ran out before a renewal was granted: the kernel has dropped it, or will any moment.
     pub(super) fn lapsed(&self, now: Instant) -> bool {
         self.spec.lease.is_some_and(|lease| now.since(self.renewed_at) >= lease)
+    }
+
+    /// When the kernel's silence means that this host does not have the address; `None` while nothing is awaited, and for
+    /// one that stays without being renewed.
+    pub(super) fn answer_due(&self) -> Option<Instant> {
+        let (_, asked_at) = self.awaits?;
+        match self.phase {
+            Phase::Adding => {
+                Some(asked_at + self.spec.lease.map_or(ANSWER_WITHIN, |lease| lease.min(LEASED_WITHIN)))
+            }
+            Phase::Held => self.spec.lease.map(|lease| self.renewed_at + lease),
+            Phase::Absent | Phase::Lost | Phase::Removing | Phase::Native => None,
+        }
     }
 
     /// Why it is gone, as far as can be known.
@@ -114,8 +136,6 @@ pub(super) fn interface_of<'a>(instance: &'a Instance, vip: &'a VipConfig) -> &'
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use hafleet_vrrp::{
         AdvertInterval, Announcing, Authentication, ChecksumForm, Priority, Version, VirtualRouterId,
     };
@@ -157,5 +177,20 @@ mod tests {
         address.renewed_at = Instant::from_micros(1_000_000);
         assert!(!address.lapsed(Instant::from_micros(3_999_999)));
         assert!(address.lapsed(Instant::from_micros(4_000_000)));
+    }
+
+    #[test]
+    fn an_answer_is_due_before_the_kernel_can_have_dropped_the_address() {
+        let at = Instant::from_micros;
+        let mut address = held();
+        assert_eq!(address.answer_due(), None);
+        (address.phase, address.awaits) = (Phase::Adding, Some((1, at(1_000_000))));
+        assert_eq!(address.answer_due(), Some(at(4_000_000)));
+        // A renewal: by the end of the lease that is in force, not of the one asked for.
+        (address.phase, address.renewed_at, address.awaits) =
+            (Phase::Held, at(1_000_000), Some((2, at(2_000_000))));
+        assert_eq!(address.answer_due(), Some(at(4_000_000)));
+        (address.phase, address.awaits) = (Phase::Held, None);
+        assert_eq!(address.answer_due(), None);
     }
 }

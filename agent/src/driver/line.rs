@@ -1,13 +1,19 @@
 //! One interface as the engine sees it: the kernel's truth, the socket on it, and who listens there.
 
-use std::{collections::BTreeMap, io, net::IpAddr};
+use std::{collections::BTreeMap, io, net::IpAddr, time::Duration};
 
-use hafleet_vrrp::{LinkFault, PathId, heard::HeardTable};
+use hafleet_vrrp::{Instant, LinkFault, PathId, heard::HeardTable};
 
-use crate::net::{
-    advert::AdvertSocket,
-    link::{Address, Interface},
+use crate::{
+    clock,
+    net::{
+        advert::AdvertSocket,
+        link::{Address, Interface},
+    },
 };
+
+/// Truth comes every second; what is older than this is not told as the present.
+const FRESH_FOR: Duration = Duration::from_secs(3);
 
 /// An interface that some instance names.
 #[derive(Debug)]
@@ -23,6 +29,8 @@ pub(super) struct Line {
     present: BTreeMap<(IpAddr, u8), Address>,
     /// Errors of the interface when it was first seen.
     errors_at_start: Option<u64>,
+    /// When the kernel last told what the interface is like.
+    seen_at: Option<Instant>,
 }
 
 impl Line {
@@ -35,11 +43,13 @@ impl Line {
             heard: HeardTable::default(),
             present: BTreeMap::new(),
             errors_at_start: None,
+            seen_at: None,
         }
     }
 
     /// Takes new truth over, and makes the socket fit it.
     pub(super) fn update(&mut self, interface: Option<Interface>) {
+        self.seen_at = Some(clock::now());
         self.interface = interface;
         self.present = self
             .interface
@@ -82,6 +92,11 @@ impl Line {
     /// This very address with this prefix length, if it is on the interface.
     pub(super) fn find(&self, address: IpAddr, prefix_len: u8) -> Option<&Address> {
         self.present.get(&(address, prefix_len))
+    }
+
+    /// Whether the kernel has spoken of it lately: a kernel that does not answer may have dropped every address since.
+    pub(super) fn is_fresh(&self, now: Instant) -> bool {
+        self.seen_at.is_some_and(|seen_at| now.since(seen_at) <= FRESH_FOR)
     }
 
     pub(super) fn carrier(&self) -> bool {

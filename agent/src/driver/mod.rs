@@ -181,6 +181,18 @@ pub fn start(instances: Vec<Instance>) -> anyhow::Result<Engine> {
     advert::may_open().context(privilege)?;
     let announce_socket = AnnounceSocket::open().context(privilege)?;
     let netlink = netlink::start(interfaces(&instances)).context("starting the netlink thread")?;
+    start_with(instances, netlink, announce_socket)
+}
+
+/// Starts the engine on a netlink thread that runs already, or on what stands between it and one.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_with(
+    instances: Vec<Instance>,
+    netlink: netlink::Netlink,
+    announce_socket: AnnounceSocket,
+) -> anyhow::Result<Engine> {
     let (commands, commands_end) = mpsc::channel(COMMAND_QUEUE_LEN);
     let (reports_end, reports) = mpsc::channel(REPORT_QUEUE_LEN);
     let mut engine = Loop::new(instances, netlink, announce_socket, commands_end, reports_end)
@@ -199,7 +211,7 @@ pub fn start(instances: Vec<Instance>) -> anyhow::Result<Engine> {
 }
 
 /// Every interface that an instance serves, sends on, or puts an address on.
-fn interfaces(instances: &[Instance]) -> BTreeSet<String> {
+pub fn interfaces(instances: &[Instance]) -> BTreeSet<String> {
     instances
         .iter()
         .flat_map(|instance| {

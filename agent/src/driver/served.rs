@@ -26,6 +26,8 @@ pub(super) struct Served {
     pub(super) deadline: Option<Instant>,
     /// When the leases are renewed next, as it stands in the engine's timers.
     pub(super) renewal: Option<Instant>,
+    /// When it is looked whether the kernel has answered, as it stands in the engine's timers.
+    pub(super) answer: Option<Instant>,
     since: Instant,
     reason: &'static str,
     reason_detail: String,
@@ -66,6 +68,7 @@ impl Served {
             paths,
             deadline: None,
             renewal: None,
+            answer: None,
             since: Instant::default(),
             reason: "never_started",
             reason_detail: String::new(),
@@ -95,12 +98,11 @@ impl Served {
             && self.addresses.iter().any(|held| held.names(present))
     }
 
-    pub(super) fn snapshot(&self, lines: &[Line]) -> InstanceSnapshot {
+    pub(super) fn snapshot(&self, lines: &[Line], now: Instant) -> InstanceSnapshot {
         let line = self.paths.first().and_then(|path| lines.get(path.line));
         let present = |held: &&HeldAddress| {
-            lines
-                .get(held.line)
-                .is_some_and(|line| line.find(held.vip.address, held.vip.prefix_len).is_some())
+            let line = lines.get(held.line).filter(|line| line.is_fresh(now));
+            line.is_some_and(|line| line.find(held.vip.address, held.vip.prefix_len).is_some())
         };
         InstanceSnapshot {
             config: self.instance.clone(),

@@ -6,6 +6,7 @@ mod election;
 mod faults;
 mod keepalived;
 mod lab;
+mod stall;
 mod wire;
 
 /// Two hosts of one virtual router, 192.168.178.130 and .131, with the tutorial's address.
