@@ -454,7 +454,7 @@ fn arp_between(
         ("arp_answered", format!("{to} ({source}) answers {from}'s ARP request"))
     };
     let facts = [("target", source.to_string()), ("of", to.to_string()), ("macs", macs.join(" "))];
-    evidence.push(fact(kind, Some(from), round.at, summary, facts));
+    evidence.push(fact(kind, Some(from), round.asked_at, summary, facts));
     Some(!macs.is_empty())
 }
 

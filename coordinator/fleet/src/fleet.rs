@@ -258,24 +258,28 @@ impl Fleet {
         arp: Vec<ArpAnswer>,
         now: Instant,
     ) {
-        let unit = self.probes.answered(probe, name);
+        let asked = self.probes.answered(probe, name);
         let fresh = self.windows.fresh;
         // The contest must know of the answer when the groups are judged by it.
         let current = self.with_node(name, |node, counters| {
             if node.connected { node.hear(snapshot, now, fresh, counters) } else { Taken::OutOfOrder }
         });
         let Some(taken) = current.filter(|taken| *taken != Taken::OutOfOrder) else { return };
-        if let Some(key) = unit
+        if let Some((key, sent_at)) = asked
             && let Some(contest) = self.units.get_mut(&key).and_then(|unit| unit.story.contest.as_mut())
             && let Some(node) = self.nodes.get(name)
         {
             let masters =
                 node.instances.iter().filter(|(_, known)| known.report.state == crate::VrrpState::Master);
             for (instance, _) in masters {
-                contest.reasserted.insert(MemberKey { node: name.clone(), instance: instance.clone() }, now);
+                let key = MemberKey { node: name.clone(), instance: instance.clone() };
+                let asked_at = contest.reasserted.entry(key).or_insert(sent_at);
+                *asked_at = sent_at.max(*asked_at);
             }
             let answers = arp.into_iter().take(bounds::ARP_ANSWERS).collect();
-            contest.arp.insert(name.clone(), ArpRound { at: now, answers });
+            if contest.arp.get(name).is_none_or(|round| round.asked_at <= sent_at) {
+                contest.arp.insert(name.clone(), ArpRound { asked_at: sent_at, answers });
+            }
         }
         if taken == Taken::ConfigChanged {
             self.settle(name, now);

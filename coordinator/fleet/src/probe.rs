@@ -76,11 +76,12 @@ impl Probes {
         Some((Probe { id, nodes, address: unit.address, arp_targets }, due))
     }
 
-    /// A node's answer: which unit it is for; `None` when nobody waits for it.
-    pub(crate) fn answered(&mut self, id: ProbeId, node: &NodeName) -> Option<GroupKey> {
+    /// A node's answer: which unit it is for, and when it was asked; `None` when nobody waits for it. What it says was so
+    /// at some time since it was asked, and not only when it came.
+    pub(crate) fn answered(&mut self, id: ProbeId, node: &NodeName) -> Option<(GroupKey, Instant)> {
         let open = self.open.get_mut(&id)?;
         let awaited = open.waiting.remove(node);
-        let unit = open.unit.clone();
+        let unit = (open.unit.clone(), open.sent_at);
         if open.waiting.is_empty() {
             self.open.remove(&id);
         }

@@ -44,7 +44,7 @@ pub(crate) struct Contest {
     pub(crate) newest_reason: String,
     /// The larger advertisement interval.
     pub(crate) interval: Duration,
-    /// Who asserted MASTER in an answer to a probe, and when last.
+    /// Who asserted MASTER in an answer to a probe, and when the last such probe was sent.
     pub(crate) reasserted: BTreeMap<MemberKey, Instant>,
     /// Each node's last ARP answers.
     pub(crate) arp: BTreeMap<NodeName, ArpRound>,
@@ -58,7 +58,8 @@ pub(crate) struct Contest {
 /// What one node's ARP requests gave.
 #[derive(Debug)]
 pub(crate) struct ArpRound {
-    pub(crate) at: Instant,
+    /// When the probe was sent: the answers are not older.
+    pub(crate) asked_at: Instant,
     pub(crate) answers: Vec<ArpAnswer>,
 }
 

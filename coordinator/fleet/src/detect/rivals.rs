@@ -118,7 +118,7 @@ pub(crate) fn heard(
         .collect()
 }
 
-/// Which MACs answer for the address beside the claimants', by answers that came at or after `after`.
+/// Which MACs answer for the address beside the claimants', by answers to probes sent at or after `after`.
 pub(crate) fn answering(
     scene: &Scene<'_>,
     claims: &[Member<'_>],
@@ -128,7 +128,7 @@ pub(crate) fn answering(
     let mut seen: BTreeMap<String, Vec<(NodeName, Instant)>> = BTreeMap::new();
     for witness in scene.members.iter().filter(|member| member.fresh) {
         let Some(round) = contest.arp.get(witness.name()) else { continue };
-        if round.at < after || scene.now.since(round.at) > ARP_SPEAKS {
+        if round.asked_at < after || scene.now.since(round.asked_at) > ARP_SPEAKS {
             continue;
         }
         let interface = &witness.report().interface;
@@ -146,7 +146,7 @@ pub(crate) fn answering(
             // In virtual-MAC mode the holder itself answers with the VRID's MAC.
             let foreign = |mac: &&String| !claimants.contains(mac) && !is_virtual(mac);
             for mac in holders.iter().filter(foreign).take(bounds::RIVALS) {
-                seen.entry(mac.clone()).or_default().push((witness.name().clone(), round.at));
+                seen.entry(mac.clone()).or_default().push((witness.name().clone(), round.asked_at));
             }
         }
     }
@@ -172,7 +172,7 @@ pub(crate) fn clear(scene: &Scene<'_>, story: &mut Story) {
         let advertises = story.rivals.contains_key(&source);
         let is_clear = |witness: &Member<'_>| {
             let interface = &witness.report().interface;
-            let round = contest.arp.get(witness.name()).filter(|round| round.at >= since);
+            let round = contest.arp.get(witness.name()).filter(|round| round.asked_at >= since);
             let own = round.and_then(|round| round.macs(source, interface)).unwrap_or_default();
             let holders = round.and_then(|round| round.macs(scene.key.address, interface));
             !own.is_empty()
@@ -182,7 +182,7 @@ pub(crate) fn clear(scene: &Scene<'_>, story: &mut Story) {
         let others = scene.members.iter().filter(|other| other.fresh && other.key.node != member.key.node);
         let (mut asked, mut clear) = (0, 0);
         for witness in others {
-            let round = contest.arp.get(witness.name()).filter(|round| round.at >= since);
+            let round = contest.arp.get(witness.name()).filter(|round| round.asked_at >= since);
             asked += usize::from(
                 round.is_some_and(|round| round.macs(source, &witness.report().interface).is_some()),
             );

@@ -269,3 +269,31 @@ fn two_instances_of_one_host_are_no_split_brain() {
         world.told()
     );
 }
+
+#[test]
+fn an_answer_to_a_probe_of_before_the_window_proves_nothing() {
+    for late_ms in [400, 800, 1_200, 1_600] {
+        let mut world = World::new(&[150, 100]);
+        world.uplinks.get_mut("lb01").expect("uplink").late_us = late_ms * MS;
+        world.run(5_000);
+        world.enter("lb02", VrrpState::Master, "master_down");
+        world.run(1_500);
+        world.enter("lb01", VrrpState::Backup, "higher_priority_heard");
+        world.run(10_000);
+        let confirmed = world.said.iter().find(|(_, finding, _)| finding.kind == CONFIRMED);
+        assert!(confirmed.is_none(), "{late_ms} ms late, 1.5 s of overlap: {confirmed:#?}");
+    }
+}
+
+#[test]
+fn a_slow_management_line_confirms_later() {
+    for (late_ms, within_ms) in [(100, 3_000), (300, 3_500), (1_200, 20_000)] {
+        let mut world = World::new(&[150, 100]);
+        world.filter("lb01", "lb02");
+        world.uplinks.get_mut("lb01").expect("uplink").late_us = late_ms * MS;
+        world.run(5_000);
+        world.enter("lb02", VrrpState::Master, "master_down");
+        let took = world.run_until(within_ms, "confirmed", |world| world.firing(CONFIRMED).is_some());
+        assert!(took >= 2_000, "{late_ms} ms late, and confirmed after {took} ms");
+    }
+}

@@ -41,6 +41,8 @@ pub struct Uplink {
     pub up: bool,
     /// The agent answers probes.
     pub answers: bool,
+    /// How much longer than that everything takes from the agent to the coordinator.
+    pub late_us: u64,
     queue: Vec<(u64, Input)>,
     last_us: u64,
     next_beat_us: u64,
@@ -265,6 +267,7 @@ impl World {
         let way = self.way();
         let now = self.now_us;
         let Some(uplink) = self.uplinks.get_mut(name).filter(|uplink| uplink.up) else { return };
+        let way = way + uplink.late_us;
         uplink.last_us = uplink.last_us.max(now + way);
         uplink.queue.push((uplink.last_us, input));
         if way == 0 {
