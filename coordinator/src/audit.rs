@@ -2,7 +2,7 @@
 //!
 //! What an identified caller asked for is written *before* it is done ([`AuditLog::record`]); if that fails, it is not
 //! done. What a stranger was refused is noted ([`AuditLog::note_refusal`]) without making anyone wait: through a
-//! bounded queue, and at most [`ROWS_PER_WINDOW`] times per kind and minute, so that a flood of strangers cannot fill
+//! bounded queue, and at most `ROWS_PER_WINDOW` times per kind and minute, so that a flood of strangers cannot fill
 //! the disk. What is left out is counted and said in the next row of its kind.
 
 use std::{

@@ -9,7 +9,7 @@
 //! One blocking thread owns the files, so that a slow disk delays nobody: not the engine, not the uplink's heartbeats.
 //! An event may be shown to a coordinator only after it is on the disk. The journal has a bound; at the bound the oldest
 //! segment goes, and its loss is counted and itself an event. While the disk refuses, events wait in memory, up to
-//! [`inbox::WAITING_MAX`], and `ha-agent status` says why.
+//! `inbox::WAITING_MAX`, and `ha-agent status` says why.
 
 mod event;
 mod inbox;

@@ -6,7 +6,7 @@
 //! question was sent at `q`, so the offset is *at most* `a - q`. The estimate is the middle of what both leave, and the
 //! uncertainty is half of it: a bound, not a guess. Until an answer has come there is no upper bound and no estimate.
 //!
-//! Both bounds age, because clocks drift: each is widened by [`DRIFT_PPM`]. A lower bound that crosses the upper one
+//! Both bounds age, because clocks drift: each is widened by `DRIFT_PPM`. A lower bound that crosses the upper one
 //! means that a clock was stepped; the old bounds are then dropped.
 
 use std::collections::VecDeque;
