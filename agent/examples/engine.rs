@@ -85,11 +85,16 @@ async fn run(instances: Vec<Instance>) -> anyhow::Result<()> {
     }
     let (reply, stopped) = oneshot::channel();
     commands.send(Command::Stop(reply)).await.ok().context("the engine is gone")?;
-    stopped.await.context("the engine is gone")?;
+    let left = stopped.await.context("the engine is gone")?;
     while let Some(report) = reports.recv().await {
         tell(&report);
     }
-    thread.join().ok().context("the engine thread panicked")
+    thread.join().ok().context("the engine thread panicked")?;
+    for address in &left {
+        println!("left {address}");
+    }
+    anyhow::ensure!(left.is_empty(), "{} addresses are left on this host", left.len());
+    Ok(())
 }
 
 /// Passes everything on, in order, while nothing is stalled. What is under way when a stall begins waits for its end.
@@ -206,6 +211,16 @@ fn show(snapshot: &EngineSnapshot) {
             instance.adverts_accepted,
             snapshot.packets_rejected,
         );
+        for path in &instance.paths {
+            println!(
+                "path {} {} failing={} failures={} {}",
+                instance.config.name,
+                path.interface,
+                path.is_failing,
+                path.send_failures,
+                path.last_send_error
+            );
+        }
     }
     for (interface, heard) in &snapshot.heard {
         println!("heard {interface} {} {} {} {:?}", heard.vrid, heard.source, heard.accepted, heard.rejected);

@@ -61,7 +61,7 @@ pub(super) fn status(command: &Status) -> anyhow::Result<ExitCode> {
 }
 
 pub(super) fn release(command: Release) -> anyhow::Result<ExitCode> {
-    let inputs = inputs(command.sources)?;
+    let inputs = Inputs { lease: command.lease, ..inputs(command.sources)? };
     let loaded = config::load(&inputs).map_err(|error| anyhow::anyhow!("{error}"))?;
     let _lock = run::StateLock::take(&command.state.state_dir)
         .context("nothing was released: an agent that runs holds its addresses rightly")?;

@@ -164,6 +164,10 @@ struct Release {
     sources: Sources,
     #[command(flatten)]
     state: StateDir,
+    /// As `ha-agent run` was told: with "off" an address of priority 255 counts as left behind, otherwise a permanent one
+    /// is the host's own and stays
+    #[arg(long, value_name = "off|DURATION")]
+    lease: Option<Lease>,
 }
 
 /// How a status is printed.

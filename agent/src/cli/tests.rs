@@ -44,6 +44,21 @@ fn wrong_use_is_told_apart() {
     }
 }
 
+/// The systemd unit gives both the same options.
+#[test]
+fn release_takes_the_lease_that_run_was_given() {
+    let options = "--keepalived-conf keepalived.conf --state-dir /x --lease off";
+    for command in ["run", "release"] {
+        let cli = Cli::try_parse_from(format!("ha-agent {command} {options}").split(' ')).unwrap();
+        let lease = match cli.command {
+            Command::Run(run) => run.lease,
+            Command::Release(release) => release.lease,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(lease, Some(Lease::Off), "{command}");
+    }
+}
+
 #[test]
 fn coordinators_are_a_list() {
     let arguments = "ha-agent join --coordinator coord1:7443,[2001:db8::1] --token hat1.x --name lb01";

@@ -58,12 +58,26 @@ impl Engine {
     }
 
     fn send(&mut self, index: usize, path: PathId, source: IpAddr, destination: IpAddr, payload: &[u8]) {
-        let line = self
-            .routers
-            .get(index)
-            .and_then(|served| served.paths.get(usize::from(path.0)))
-            .and_then(|served_path| self.lines.get_mut(served_path.line));
-        let result = line.map_or(Ok(()), |line| line.send(source, destination, payload));
+        let Some(served) = self.routers.get_mut(index) else { return };
+        let Some(served_path) = served.paths.get_mut(usize::from(path.0)) else { return };
+        let Some(line) = self.lines.get_mut(served_path.line) else { return };
+        let result = line.send(source, destination, payload);
+        let (instance, interface) = (&served.instance.name, &line.name);
+        match &result {
+            Ok(()) => {
+                if served_path.failing.remove(&destination) {
+                    tracing::warn!(instance, interface, %destination, "adverts are sent again");
+                }
+            }
+            Err(error) => {
+                if served_path.failing.insert(destination) {
+                    tracing::warn!(
+                        instance, interface, %destination, %error,
+                        "an advert could not be sent; the peers take over if this goes on. Trying again with each one"
+                    );
+                }
+            }
+        }
         if let Err(error) = result {
             self.feedback.push_back((index, Feedback::SendFailed { path, error: error.to_string() }));
         }
@@ -218,7 +232,13 @@ impl Engine {
             (Action::Delete, Err(error)) => {
                 // It is seen to be there within a second, and removed again.
                 held.phase = Phase::Absent;
-                tracing::error!(address = held.text(), %error, "cannot remove the address; trying again");
+                if let Some(stopping) = &mut self.stopping {
+                    let name = &served.instance.name;
+                    let text = served.addresses.get(asked.address).map(HeldAddress::text).unwrap_or_default();
+                    stopping.left.push(format!("{text} of {name}: {error}"));
+                } else {
+                    tracing::error!(address = held.text(), %error, "cannot remove the address; trying again");
+                }
             }
         }
     }

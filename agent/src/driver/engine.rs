@@ -87,7 +87,9 @@ pub(super) struct Engine {
 #[derive(Debug)]
 pub(super) struct Stopping {
     until: Instant,
-    replies: Vec<oneshot::Sender<()>>,
+    replies: Vec<oneshot::Sender<Vec<String>>>,
+    /// What the kernel would not take off.
+    pub(super) left: Vec<String>,
 }
 
 /// What a router waits for.
@@ -364,31 +366,30 @@ impl Engine {
         }
     }
 
-    fn stop(&mut self, reply: Option<oneshot::Sender<()>>) {
+    fn stop(&mut self, reply: Option<oneshot::Sender<Vec<String>>>) {
         if let Some(stopping) = &mut self.stopping {
             stopping.replies.extend(reply);
             return;
         }
-        self.stopping =
-            Some(Stopping { until: clock::now() + STOP_TIMEOUT, replies: reply.into_iter().collect() });
+        self.stopping = Some(Stopping {
+            until: clock::now() + STOP_TIMEOUT,
+            replies: reply.into_iter().collect(),
+            left: Vec::new(),
+        });
         self.resign();
     }
 
     fn is_stopped(&mut self) -> bool {
         let Some(stopping) = &mut self.stopping else { return false };
         let late = clock::now() >= stopping.until;
-        let left: Vec<&Served> = self.routers.iter().filter(|served| served.is_removing()).collect();
-        if !left.is_empty() && !late {
+        let unanswered: Vec<String> = self.routers.iter().flat_map(Served::unremoved).collect();
+        if !unanswered.is_empty() && !late {
             return false;
         }
-        for served in left {
-            tracing::error!(
-                instance = served.instance.name,
-                "the kernel has not taken the addresses off in time; run `ha-agent release`"
-            );
-        }
+        stopping.left.extend(unanswered);
         for reply in stopping.replies.drain(..) {
-            let _ = reply.send(());
+            // Whoever asked may have gone.
+            let _ = reply.send(stopping.left.clone());
         }
         true
     }
@@ -407,6 +408,8 @@ impl Engine {
             heard,
             packets_rejected: by_routers + unreadable + self.packets_malformed,
             reports_dropped: self.reports_dropped,
+            announcements_dropped: self.announcements.dropped(),
+            sources_evicted: self.lines.iter().map(|line| line.heard.evicted()).sum(),
         }
     }
 }

@@ -1,6 +1,11 @@
 //! One interface as the engine sees it: the kernel's truth, the socket on it, and who listens there.
 
-use std::{collections::BTreeMap, io, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::IpAddr,
+    time::Duration,
+};
 
 use hafleet_vrrp::{Instant, LinkFault, PathId, heard::HeardTable};
 
@@ -123,6 +128,8 @@ impl Line {
 pub(super) struct ServedPath {
     pub(super) line: usize,
     pub(super) told: Option<Result<IpAddr, LinkFault>>,
+    /// The destinations that the last advert could not be sent to.
+    pub(super) failing: BTreeSet<IpAddr>,
 }
 
 impl ServedPath {

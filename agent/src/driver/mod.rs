@@ -32,7 +32,7 @@ use std::{
 };
 
 use anyhow::Context;
-use hafleet_vrrp::{State, heard::HeardAdvert};
+use hafleet_vrrp::{Instant, LinkFault, State, heard::HeardAdvert};
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::release::{Released, release};
@@ -61,8 +61,9 @@ pub enum Command {
         /// The answers, one for each target and interface of an instance.
         reply: oneshot::Sender<Vec<ArpObservation>>,
     },
-    /// Priority 0 on every path, addresses released, then the thread ends.
-    Stop(oneshot::Sender<()>),
+    /// Priority 0 on every path, addresses released, then the thread ends. The answer names every address that may still be
+    /// on this host and why; it is empty when all went well.
+    Stop(oneshot::Sender<Vec<String>>),
 }
 
 /// What the engine tells, in order.
@@ -115,6 +116,27 @@ pub struct EngineSnapshot {
     pub packets_rejected: u64,
     /// Reports that did not fit the queue since the start.
     pub reports_dropped: u64,
+    /// Announcements (gratuitous ARP) that did not fit their queue since the start.
+    pub announcements_dropped: u64,
+    /// Sources forgotten since the start to make room for new ones in the heard-adverts tables.
+    pub sources_evicted: u64,
+}
+
+/// One heartbeat line of an instance as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathSnapshot {
+    /// Its interface.
+    pub interface: String,
+    /// The address adverts are sent from, or why none can be.
+    pub link: Result<IpAddr, LinkFault>,
+    /// When an advert was last accepted on it.
+    pub last_accepted: Option<Instant>,
+    /// The last advert could not be sent, to one destination at least.
+    pub is_failing: bool,
+    /// Adverts that could not be sent since the start.
+    pub send_failures: u64,
+    /// The kernel's words for the last of them, at most 200 bytes; empty when there was none.
+    pub last_send_error: String,
 }
 
 /// One instance as it is.
@@ -148,6 +170,18 @@ pub struct InstanceSnapshot {
     pub adverts_sent: u64,
     /// Adverts accepted since the start.
     pub adverts_accepted: u64,
+    /// Packets for it that were rejected since the start.
+    pub packets_rejected: u64,
+    /// Adverts with its own priority and source address heard while MASTER since the start.
+    pub duplicates: u64,
+    /// Times the kernel refused an address, or a fight over one was given up, since the start.
+    pub refusals: u64,
+    /// Addresses put back after somebody removed them since the start.
+    pub repairs: u64,
+    /// Addresses taken off because they were here while it was not MASTER, since the start.
+    pub foreign_released: u64,
+    /// Every heartbeat line, the service interface first.
+    pub paths: Vec<PathSnapshot>,
 }
 
 /// Who answered for one address on one interface.

@@ -1,11 +1,14 @@
 //! One instance as the engine serves it: the configuration, the router, its lines and its addresses.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
-use hafleet_vrrp::{Config, Instant, Path, Priority, Transition, VirtualRouter};
+use hafleet_vrrp::{Config, Instant, Path, PathHealth, Priority, Transition, VirtualRouter};
 
 use super::{
-    InstanceSnapshot,
+    InstanceSnapshot, PathSnapshot,
     held::{HeldAddress, Phase, interface_of},
     line::{Line, ServedPath},
 };
@@ -59,8 +62,10 @@ impl Served {
             .iter()
             .map(|vip| HeldAddress::new(&instance, vip, line_of(interface_of(&instance, vip))))
             .collect();
-        let paths =
-            paths.iter().map(|path| ServedPath { line: line_of(&path.interface), told: None }).collect();
+        let paths = paths
+            .iter()
+            .map(|path| ServedPath { line: line_of(&path.interface), told: None, failing: BTreeSet::new() })
+            .collect();
         Self {
             instance,
             router: VirtualRouter::new(config),
@@ -104,6 +109,14 @@ impl Served {
             let line = lines.get(held.line).filter(|line| line.is_fresh(now));
             line.is_some_and(|line| line.find(held.vip.address, held.vip.prefix_len).is_some())
         };
+        let path = |(served, health): (&ServedPath, &PathHealth)| PathSnapshot {
+            interface: lines.get(served.line).map_or_else(String::new, |line| line.name.clone()),
+            link: health.link,
+            last_accepted: health.last_accepted,
+            is_failing: !served.failing.is_empty(),
+            send_failures: health.send_failures,
+            last_send_error: health.last_send_error.clone(),
+        };
         InstanceSnapshot {
             config: self.instance.clone(),
             state: self.router.state(),
@@ -119,11 +132,21 @@ impl Served {
             master_source: self.router.master_source(),
             adverts_sent: self.router.adverts_sent(),
             adverts_accepted: self.router.adverts_accepted(),
+            packets_rejected: self.router.packets_rejected(),
+            duplicates: self.router.duplicates(),
+            refusals: self.router.refusals(),
+            repairs: self.router.repairs(),
+            foreign_released: self.router.foreign_released(),
+            paths: self.paths.iter().zip(self.router.paths()).map(path).collect(),
         }
     }
 
-    pub(super) fn is_removing(&self) -> bool {
-        self.addresses.iter().any(|held| held.phase == Phase::Removing)
+    /// Every address whose removal the kernel has not answered, in words.
+    pub(super) fn unremoved(&self) -> impl Iterator<Item = String> + '_ {
+        let unanswered = |held: &&HeldAddress| held.phase == Phase::Removing;
+        self.addresses.iter().filter(unanswered).map(|held| {
+            format!("{} of {}: the kernel did not answer in time", held.text(), self.instance.name)
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::VipConfig,
-    driver::{EngineSnapshot, InstanceSnapshot},
+    driver::{EngineSnapshot, InstanceSnapshot, PathSnapshot},
     journal, uplink,
 };
 
@@ -56,6 +56,10 @@ pub struct EnginePart {
     pub packets_rejected: u64,
     /// Reports that nobody took in time.
     pub reports_dropped: u64,
+    /// Gratuitous ARP packets that found no room in their queue.
+    pub announcements_dropped: u64,
+    /// Sources heard that were forgotten to make room for new ones.
+    pub sources_evicted: u64,
 }
 
 /// One virtual router.
@@ -99,14 +103,45 @@ pub struct InstancePart {
     pub source: Option<String>,
     /// The master it follows.
     pub master_source: Option<String>,
+    /// Every heartbeat line, the service interface first.
+    pub paths: Vec<PathPart>,
     /// Adverts sent since the start.
     pub adverts_sent: u64,
     /// Adverts accepted since the start.
     pub adverts_accepted: u64,
+    /// Packets for it that were rejected since the start.
+    pub packets_rejected: u64,
+    /// Adverts with its own priority and source address heard while MASTER: another host has its address.
+    pub duplicates: u64,
+    /// Times the kernel refused an address.
+    pub refusals: u64,
+    /// Addresses put back after somebody removed them.
+    pub repairs: u64,
+    /// Addresses taken off because they were here while it was not MASTER.
+    pub foreign_released: u64,
     /// Its addresses.
     pub vips: Vec<VipPart>,
     /// File and line.
     pub defined_at: String,
+}
+
+/// One heartbeat line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathPart {
+    /// Its interface.
+    pub interface: String,
+    /// The address adverts are sent from; absent while none can be sent.
+    pub source: Option<String>,
+    /// Why none can be sent, as a stable code.
+    pub fault: Option<String>,
+    /// How long ago an advert was last accepted on it.
+    pub last_accepted_age_ms: Option<u64>,
+    /// The last advert could not be sent.
+    pub failing: bool,
+    /// Adverts that could not be sent since the start.
+    pub send_failures: u64,
+    /// The kernel's words for the last of them.
+    pub last_send_error: Option<String>,
 }
 
 /// One virtual address.
@@ -141,6 +176,8 @@ pub struct HeardPart {
     pub accepted: u64,
     /// Packets rejected, by reason.
     pub rejected: Vec<RejectedPart>,
+    /// Packets accepted although something about them is odd, by remark.
+    pub remarked: Vec<RejectedPart>,
     /// An instance here has this VRID.
     pub vrid_configured: bool,
 }
@@ -235,6 +272,8 @@ impl EnginePart {
                 error: None,
                 packets_rejected: engine.packets_rejected,
                 reports_dropped: engine.reports_dropped,
+                announcements_dropped: engine.announcements_dropped,
+                sources_evicted: engine.sources_evicted,
             },
             Err(error) => Self { error: Some(error.to_string()), ..Self::default() },
         }
@@ -282,8 +321,29 @@ impl InstancePart {
             master_source: one.master_source.map(|source| source.to_string()),
             adverts_sent: one.adverts_sent,
             adverts_accepted: one.adverts_accepted,
+            packets_rejected: one.packets_rejected,
+            duplicates: one.duplicates,
+            refusals: one.refusals,
+            repairs: one.repairs,
+            foreign_released: one.foreign_released,
+            paths: one.paths.iter().map(|path| PathPart::new(path, now)).collect(),
             vips: config.vips.iter().map(vip).collect(),
             defined_at: config.defined_at.to_string(),
+        }
+    }
+}
+
+impl PathPart {
+    fn new(path: &PathSnapshot, now: Instant) -> Self {
+        let age_ms = |then: Instant| u64::try_from(now.since(then).as_millis()).unwrap_or(u64::MAX);
+        Self {
+            interface: path.interface.clone(),
+            source: path.link.ok().map(|source| source.to_string()),
+            fault: path.link.err().map(|fault| fault.code().to_owned()),
+            last_accepted_age_ms: path.last_accepted.map(age_ms),
+            failing: path.is_failing,
+            send_failures: path.send_failures,
+            last_send_error: Some(path.last_send_error.clone()).filter(|error| !error.is_empty()),
         }
     }
 }
@@ -292,6 +352,12 @@ impl HeardPart {
     /// Everything heard, as it is at `now`.
     pub fn all(engine: &EngineSnapshot, now: Instant) -> Vec<Self> {
         let age_ms = |then: Instant| u64::try_from(now.since(then).as_millis()).unwrap_or(u64::MAX);
+        let counted = |rejected: &hafleet_vrrp::heard::Rejected| RejectedPart {
+            reason: rejected.reason.to_owned(),
+            count: rejected.count,
+            age_ms: age_ms(rejected.last),
+            detail: rejected.detail.clone(),
+        };
         let part = |(interface, one): &(String, hafleet_vrrp::heard::HeardAdvert)| Self {
             interface: interface.clone(),
             vrid: one.vrid,
@@ -300,16 +366,8 @@ impl HeardPart {
             priority: one.priority,
             age_ms: age_ms(one.last_heard),
             accepted: one.accepted,
-            rejected: one
-                .rejected
-                .iter()
-                .map(|rejected| RejectedPart {
-                    reason: rejected.reason.to_owned(),
-                    count: rejected.count,
-                    age_ms: age_ms(rejected.last),
-                    detail: rejected.detail.clone(),
-                })
-                .collect(),
+            rejected: one.rejected.iter().map(counted).collect(),
+            remarked: one.remarked.iter().map(counted).collect(),
             vrid_configured: one.vrid_configured,
         };
         engine.heard.iter().map(part).collect()

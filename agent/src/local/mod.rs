@@ -21,8 +21,8 @@ use tokio::{
 };
 
 pub use document::{
-    AgentPart, Document, EnginePart, HeardPart, InstancePart, JournalPart, LogPart, RejectedPart, UplinkPart,
-    VipPart,
+    AgentPart, Document, EnginePart, HeardPart, InstancePart, JournalPart, LogPart, PathPart, RejectedPart,
+    UplinkPart, VipPart,
 };
 
 /// Clients served at once.

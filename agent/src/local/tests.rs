@@ -16,7 +16,7 @@ pub(crate) fn document() -> Document {
             up_ms: 3_723_000,
             configuration: vec!["/etc/keepalived/keepalived.conf".to_owned()],
         },
-        engine: EnginePart { error: None, packets_rejected: 3, reports_dropped: 0 },
+        engine: EnginePart { packets_rejected: 3, ..EnginePart::default() },
         instances: vec![InstancePart {
             name: "VI_1".to_owned(),
             interface: "ens33".to_owned(),
@@ -37,8 +37,22 @@ pub(crate) fn document() -> Document {
             carrier: true,
             source: Some("192.168.178.130".to_owned()),
             master_source: None,
+            paths: vec![PathPart {
+                interface: "ens33".to_owned(),
+                source: Some("192.168.178.130".to_owned()),
+                fault: None,
+                last_accepted_age_ms: Some(3_721_000),
+                failing: false,
+                send_failures: 0,
+                last_send_error: None,
+            }],
             adverts_sent: 3720,
             adverts_accepted: 0,
+            packets_rejected: 3,
+            duplicates: 0,
+            refusals: 0,
+            repairs: 1,
+            foreign_released: 0,
             vips: vec![
                 VipPart {
                     address: "192.168.178.3/24".to_owned(),
@@ -69,6 +83,7 @@ pub(crate) fn document() -> Document {
                 age_ms: 640,
                 detail: "another password".to_owned(),
             }],
+            remarked: Vec::new(),
             vrid_configured: true,
         }],
         uplink: UplinkPart {

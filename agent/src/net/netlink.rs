@@ -12,6 +12,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
+    net::IpAddr,
     sync::{Arc, mpsc as blocking},
     thread,
     time::Duration,
@@ -164,6 +165,9 @@ struct Kernel {
     socket: TokioSocket,
     watched: BTreeSet<String>,
     truth: BTreeMap<String, Interface>,
+    /// Where each address was last put, by its interface's name then, address and prefix length: an interface that was renamed
+    /// keeps its addresses. As many entries as addresses are configured.
+    put_on: BTreeMap<(String, IpAddr, u8), u32>,
     events: mpsc::Sender<Event>,
 }
 
@@ -172,7 +176,8 @@ impl Kernel {
         let socket = event_socket().map_err(NetlinkError::Socket)?;
         let handle = request_handle().map_err(NetlinkError::Socket)?;
         may_change_addresses(&handle).await?;
-        let mut kernel = Self { handle, socket, watched, truth: BTreeMap::new(), events };
+        let mut kernel =
+            Self { handle, socket, watched, truth: BTreeMap::new(), put_on: BTreeMap::new(), events };
         for interface in kernel.watched.clone() {
             kernel.look(&interface).await.map_err(|source| NetlinkError::Interface { interface, source })?;
         }
@@ -208,12 +213,27 @@ impl Kernel {
 
     async fn carry_out(&mut self, operations: Vec<Operation>) -> Result<(), EngineGone> {
         let mut lost = false;
-        let Self { handle, truth, events, .. } = self;
+        let Self { handle, truth, put_on, events, .. } = self;
         let mut answers = stream::iter(operations)
             .map(|Operation { ticket, action, spec }| {
                 let index = truth.get(&spec.interface).map(|interface| interface.index);
+                let place = (spec.interface.clone(), spec.address, spec.prefix_len);
+                let elsewhere = match action {
+                    Action::Add => {
+                        index.map(|index| put_on.insert(place, index));
+                        None
+                    }
+                    Action::Renew => None,
+                    // Also from where it was put if another interface, or none, has the name now.
+                    Action::Delete => put_on.get(&place).copied().filter(|put_on| Some(*put_on) != index),
+                };
+                let elsewhere = elsewhere.map(|index| ask(handle, index, action, &spec));
                 let answer = index.map(|index| ask(handle, index, action, &spec));
                 async move {
+                    let moved = match elsewhere {
+                        Some(elsewhere) => elsewhere.await,
+                        None => Ok(()),
+                    };
                     let result = match (answer, action) {
                         (Some(answer), _) => answer.await,
                         (None, Action::Delete) => Ok(()),
@@ -221,7 +241,7 @@ impl Kernel {
                             Err(io::Error::from_raw_os_error(libc::ENODEV))
                         }
                     };
-                    (ticket, action, result)
+                    (ticket, action, moved.and(result))
                 }
             })
             .buffered(PIPELINED);

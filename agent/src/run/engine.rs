@@ -56,11 +56,12 @@ impl EngineClient {
         self.ask(|reply| Command::Probe { targets, timeout, reply }, timeout + ANSWER_WITHIN).await
     }
 
-    /// Priority 0, addresses released, thread ended; waits at most `at_most`.
+    /// Priority 0, addresses released, thread ended; waits at most `at_most`. Names the addresses that may be left on this
+    /// host, and why.
     ///
     /// # Errors
     /// When it did not end in time.
-    pub async fn stop(&self, at_most: Duration) -> Result<(), EngineSilent> {
+    pub async fn stop(&self, at_most: Duration) -> Result<Vec<String>, EngineSilent> {
         self.ask(Command::Stop, at_most).await
     }
 

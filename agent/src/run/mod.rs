@@ -234,10 +234,18 @@ async fn stop(
     uplink: JoinHandle<()>,
 ) -> ExitCode {
     tracing::info!(reason, "stopping: priority 0, addresses released");
-    let stopped = engine.stop(ENGINE_STOP_WITHIN).await;
-    if let Err(error) = &stopped {
-        tracing::error!("{error}: addresses may be left on this host; run `ha-agent release`");
-    }
+    let is_clean = match engine.stop(ENGINE_STOP_WITHIN).await {
+        Ok(left) => {
+            for address in &left {
+                tracing::error!("{address}: it may be left on this host; run `ha-agent release`");
+            }
+            left.is_empty()
+        }
+        Err(error) => {
+            tracing::error!("{error}: addresses may be left on this host; run `ha-agent release`");
+            false
+        }
+    };
     // Each bound is hit only by a disk or a coordinator that does not answer, and then nothing more can be done.
     let _ = timeout(LAST_EVENTS_WITHIN, reports).await;
     journal.append(Happening::stopped(reason));
@@ -245,7 +253,7 @@ async fn stop(
     stop_uplink.send_replace(true);
     let _ = timeout(UPLINK_STOP_WITHIN, uplink).await;
     tracing::info!("stopped");
-    if stopped.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Ends when the engine does.

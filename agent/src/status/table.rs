@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-use crate::local::{Document, HeardPart, InstancePart, JournalPart, UplinkPart};
+use crate::local::{Document, HeardPart, InstancePart, JournalPart, PathPart, UplinkPart};
 
 /// The whole document as text, at most `width` columns wide if possible.
 pub fn table(document: &Document, width: u16) -> String {
@@ -31,11 +31,15 @@ pub fn table(document: &Document, width: u16) -> String {
     let _ = writeln!(text, "Journal  {}", journal_lines(journal));
     for (count, what) in [
         (engine.reports_dropped, "reports of the engine found no room and are missing from the journal"),
+        (engine.announcements_dropped, "gratuitous ARP packets found no room in their queue"),
         (log.lines_dropped, "log lines were dropped because nobody read them in time"),
     ] {
         if count > 0 {
             let _ = writeln!(text, "Warning  {count} {what}");
         }
+    }
+    for one in instances {
+        instance_warnings(one, &mut text);
     }
     text
 }
@@ -62,11 +66,9 @@ fn instance_table(instances: &[InstancePart], width: u16) -> String {
             .iter()
             .map(|vip| format!("{} {}", vip.address, if vip.present { "present" } else { "absent" }))
             .collect();
-        let interface =
-            if one.carrier { one.interface.clone() } else { format!("{} (no carrier)", one.interface) };
         table.add_row([
             one.name.clone(),
-            interface,
+            interfaces(one),
             one.vrid.to_string(),
             one.state.clone(),
             format!("{} ago ({})", duration(one.in_state_ms), one.since),
@@ -76,6 +78,46 @@ fn instance_table(instances: &[InstancePart], width: u16) -> String {
         ]);
     }
     trimmed(&table)
+}
+
+fn instance_warnings(one: &InstancePart, text: &mut String) {
+    let name = &one.name;
+    for PathPart { interface, failing, send_failures, last_send_error, .. } in
+        one.paths.iter().filter(|path| path.send_failures > 0)
+    {
+        let what = if *failing { "ADVERTS CANNOT BE SENT" } else { "adverts could not be sent" };
+        let error = last_send_error.as_deref().unwrap_or("unknown");
+        let _ = writeln!(
+            text,
+            "Warning  {name}: {what} on {interface} ({send_failures} since the start), the last: {error}"
+        );
+    }
+    for (count, what) in [
+        (
+            one.duplicates,
+            "another host has our address: adverts with our own priority and address were heard",
+        ),
+        (one.refusals, "the kernel refused an address"),
+        (one.repairs, "an address that somebody removed was put back"),
+        (one.foreign_released, "an address that was here while not MASTER was taken off"),
+    ] {
+        if count > 0 {
+            let _ = writeln!(text, "Note     {name}: {what} ({count} since the start)");
+        }
+    }
+}
+
+/// `ens33 (no carrier)`, and the other heartbeat lines below it.
+fn interfaces(one: &InstancePart) -> String {
+    let mut text = one.interface.clone();
+    if !one.carrier {
+        text.push_str(" (no carrier)");
+    }
+    for path in one.paths.iter().skip(1) {
+        let fault = path.fault.as_ref().map(|fault| format!(" ({fault})")).unwrap_or_default();
+        let _ = write!(text, "\n{}{fault}", path.interface);
+    }
+    text
 }
 
 fn heard_table(heard: &[HeardPart], width: u16) -> String {

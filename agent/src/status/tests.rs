@@ -1,5 +1,5 @@
 use super::*;
-use crate::local::{AgentPart, EnginePart, LogPart, UplinkPart, tests::document};
+use crate::local::{AgentPart, EnginePart, LogPart, PathPart, UplinkPart, tests::document};
 
 #[test]
 fn a_table_for_people() {
@@ -26,6 +26,23 @@ fn what_is_wrong_is_said() {
     };
     document.instances[0].effective_priority = 90;
     document.instances[0].carrier = false;
+    document.instances[0].refusals = 2;
+    document.instances[0].paths[0] = PathPart {
+        failing: true,
+        send_failures: 12,
+        last_send_error: Some("Operation not permitted (os error 1)".to_owned()),
+        ..document.instances[0].paths[0].clone()
+    };
+    let hb0 = PathPart {
+        interface: "hb0".to_owned(),
+        source: None,
+        fault: Some("link_no_carrier".to_owned()),
+        failing: false,
+        send_failures: 0,
+        last_send_error: None,
+        ..document.instances[0].paths[0].clone()
+    };
+    document.instances[0].paths.push(hb0);
     document.heard[0].vrid_configured = false;
     document.uplink = UplinkPart {
         summary: "not connected; the next attempt comes within 5000 ms".to_owned(),

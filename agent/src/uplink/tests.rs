@@ -105,7 +105,7 @@ async fn fake_engine(mut orders: mpsc::Receiver<Command>) {
                 let _ = reply.send(targets.into_iter().map(answer).collect());
             }
             Command::Stop(reply) => {
-                let _ = reply.send(());
+                let _ = reply.send(Vec::new());
                 return;
             }
         }

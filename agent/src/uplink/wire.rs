@@ -8,7 +8,7 @@ use hafleet_vrrp::{Authentication, Instant, Version, heard::HeardAdvert};
 use super::heard::worth_telling;
 use crate::{
     config::Instance,
-    driver::{ArpObservation, EngineSnapshot, InstanceSnapshot},
+    driver::{ArpObservation, EngineSnapshot, InstanceSnapshot, PathSnapshot},
     journal::wire_state,
 };
 
@@ -69,6 +69,20 @@ fn instance(one: &InstanceSnapshot, now: Instant) -> v1::InstanceState {
         adverts_sent: one.adverts_sent,
         adverts_accepted: one.adverts_accepted,
         defined_at: config.defined_at.to_string(),
+        paths: one.paths.iter().map(|one| path(one, now)).collect(),
+    }
+}
+
+fn path(one: &PathSnapshot, now: Instant) -> v1::PathState {
+    let age_us = |then: Instant| u64::try_from(now.since(then).as_micros()).unwrap_or(u64::MAX);
+    v1::PathState {
+        interface: one.interface.clone(),
+        source_address: optional(one.link.ok()),
+        fault: one.link.err().map(|fault| fault.code().to_owned()).unwrap_or_default(),
+        last_accepted_age_us: one.last_accepted.map(age_us),
+        failing: one.is_failing,
+        send_failures: one.send_failures,
+        last_send_error: one.last_send_error.clone(),
     }
 }
 

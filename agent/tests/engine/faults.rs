@@ -89,3 +89,20 @@ fn an_interface_that_does_not_exist_yet_is_waited_for() {
     engine.state("MASTER");
     until("the VIP is there", Duration::from_secs(1), || host.has(VIP));
 }
+
+#[test]
+fn an_address_without_a_lease_does_not_stay_on_an_interface_that_is_renamed() {
+    let mut lab = Lab::new();
+    let host = lab.host("lb01", "192.168.178.130/24");
+    let engine = host.engine(&format!("{}lease = \"off\"\n", config(150)));
+    let here = |interface: &str| host.ip(&["addr", "show", "dev", interface]).contains("192.168.178.3/24");
+    engine.state("MASTER");
+    until("the VIP is there", Duration::from_secs(1), || here("ens33"));
+    // Up as it is, which kernels since 6.2 allow.
+    host.ip(&["link", "set", "ens33", "name", "other0"]);
+    assert_eq!(engine.state("FAULT").reason, "link_missing");
+    until("it is gone", Duration::from_secs(1), || !here("other0"));
+    host.ip(&["link", "set", "other0", "name", "ens33"]);
+    engine.state("MASTER");
+    until("the VIP is back", Duration::from_secs(1), || here("ens33"));
+}

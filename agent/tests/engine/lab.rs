@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{
         atomic::{AtomicU32, Ordering},
         mpsc::{Receiver, channel},
@@ -278,11 +278,17 @@ impl Process {
     }
 
     /// SIGTERM, and everything said until the end. Fails unless it ends well.
-    pub fn stop(mut self) -> Vec<String> {
+    pub fn stop(self) -> Vec<String> {
+        let (status, said) = self.end();
+        assert!(status.success(), "{status}");
+        said
+    }
+
+    /// SIGTERM, how it ended, and everything said until then.
+    pub fn end(mut self) -> (ExitStatus, Vec<String>) {
         self.signal(Signal::TERM);
         let status = self.child.wait().unwrap();
-        assert!(status.success(), "{status}");
-        self.lines.iter().collect()
+        (status, self.lines.iter().collect())
     }
 
     pub fn kill(mut self) {

@@ -91,3 +91,19 @@ fn an_address_without_a_lease_survives_a_silent_kernel_but_is_not_called_present
         "{said:#?}"
     );
 }
+
+#[test]
+fn a_stop_that_the_kernel_does_not_answer_says_what_is_left() {
+    let mut lab = Lab::new();
+    let host = lab.host("lb01", "192.168.178.130/24");
+    let mut engine = host.engine(&format!("{}lease = \"off\"\n", config(150)));
+    engine.state("MASTER");
+    until("the VIP is there", Duration::from_secs(1), || host.has(VIP));
+    engine.say("stall");
+    until("the stall began", Duration::from_secs(5), || present(&mut engine) == "[]");
+    let (status, said) = engine.end();
+    assert_eq!(status.code(), Some(1), "{said:#?}");
+    let told = "left 192.168.178.3/24 of VI_1: the kernel did not answer in time";
+    assert!(said.iter().any(|line| line == told), "{said:#?}");
+    assert!(host.has(VIP));
+}

@@ -91,3 +91,39 @@ fn a_flood_of_junk_moves_nothing_and_is_counted() {
     assert!(rejected > 1_000, "{rejected} rejected");
     eprintln!("{rejected} packets of junk rejected");
 }
+
+#[test]
+fn adverts_that_cannot_be_sent_are_shown_and_not_counted_as_sent() {
+    let mut lab = Lab::new();
+    let host = lab.host("lb01", "192.168.178.130/24");
+    // 20 bytes of IP header and 8 + 20 * 4 + 8 of VRRP are more than the smallest MTU of IPv4.
+    let more: String = (10..29).map(|n| format!("{{ address = \"192.168.178.{n}/24\" }}, ")).collect();
+    let mut engine = host.engine(&config(150).replace("vips = [", &format!("vips = [{more}")));
+    engine.state("MASTER");
+    let mut path = || {
+        engine.say("snapshot");
+        let sent: u64 = engine.line("snapshot", |line| {
+            line.strip_prefix("snapshot VI_1 MASTER ")?
+                .split(" sent=")
+                .nth(1)?
+                .split(' ')
+                .next()?
+                .parse()
+                .ok()
+        });
+        (sent, engine.line("path", |line| Some(line.strip_prefix("path VI_1 ens33 ")?.to_owned())))
+    };
+    assert_eq!(path().1.trim(), "failing=false failures=0");
+    host.ip(&["link", "set", "ens33", "mtu", "68"]);
+    until("three failures", Duration::from_secs(5), || {
+        let (_, path) = path();
+        path.starts_with("failing=true failures=3 Message too long")
+    });
+    let (sent, _) = path();
+    assert!((1..=4).contains(&sent), "{sent} sent");
+    host.ip(&["link", "set", "ens33", "mtu", "1500"]);
+    until("they are sent again", Duration::from_secs(2), || {
+        let (sent_now, path) = path();
+        sent_now > sent && path.starts_with("failing=false failures=") && path.contains("Message too long")
+    });
+}

@@ -199,6 +199,7 @@ fn instance(state: VrrpState) -> InstanceState {
         adverts_sent: if master { 3_900 } else { 0 },
         adverts_accepted: if master { 0 } else { 3_899 },
         defined_at: "/etc/keepalived/keepalived.conf:12".to_owned(),
+        paths: Vec::new(),
     }
 }
 

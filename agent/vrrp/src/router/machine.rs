@@ -152,6 +152,7 @@ impl VirtualRouter {
                 truncate(&mut error);
                 health.send_failures = health.send_failures.saturating_add(1);
                 health.last_send_error = error;
+                self.counters.adverts_sent = self.counters.adverts_sent.saturating_sub(1);
             }
         }
     }

@@ -388,7 +388,7 @@ impl VirtualRouter {
         self.held_back
     }
 
-    /// Adverts given out for sending since the start, each path and peer counted.
+    /// Adverts sent since the start, each path and peer counted: given out, and not come back as [`Input::SendFailed`].
     pub const fn adverts_sent(&self) -> u64 {
         self.counters.adverts_sent
     }

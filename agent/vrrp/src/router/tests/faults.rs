@@ -220,8 +220,10 @@ fn send_failures_are_counted_with_their_words() {
     let mut rig = Rig::master(config());
     let deadline = rig.router.deadline();
     let error = "ä".repeat(500);
+    let given_out = rig.router.adverts_sent();
     rig.give(Input::SendFailed { path: PathId::SERVICE, error });
     rig.give(Input::SendFailed { path: PathId(9), error: String::new() });
+    assert_eq!(rig.router.adverts_sent(), given_out - 1, "what could not be sent was not sent");
     let health = &rig.router.paths()[0];
     assert_eq!((health.send_failures, health.last_send_error.as_str()), (1, "ä".repeat(100).as_str()));
     assert_eq!((rig.router.state(), rig.router.deadline()), (State::Master, deadline));
