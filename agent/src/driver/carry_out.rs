@@ -91,7 +91,7 @@ impl Engine {
             served.addresses.iter().enumerate().filter(|(_, held)| vips.contains(&held.vip))
         {
             let line = self.lines.get(held.line);
-            let present = line.and_then(|line| line.find(held.vip.address, held.vip.prefix_len));
+            let present = line.and_then(|line| served.find(held, line));
             if present.is_some_and(|present| served.is_native(present)) {
                 native.push(position);
             } else {

@@ -99,6 +99,14 @@ impl Line {
         self.present.get(&(address, prefix_len))
     }
 
+    /// This address with any prefix length that `is_wanted`, if it is on the interface.
+    pub(super) fn find_any(&self, address: IpAddr, is_wanted: impl Fn(&Address) -> bool) -> Option<&Address> {
+        self.present
+            .range((address, 0)..=(address, u8::MAX))
+            .map(|(_, present)| present)
+            .find(|it| is_wanted(it))
+    }
+
     /// Whether the kernel has spoken of it lately: a kernel that does not answer may have dropped every address since.
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
         self.seen_at.is_some_and(|seen_at| now.since(seen_at) <= FRESH_FOR)

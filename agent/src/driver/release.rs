@@ -67,9 +67,14 @@ async fn release_with(instances: &[Instance], mut netlink: Netlink) -> anyhow::R
         }
     }
     let mut answer = Vec::new();
+    let virtual_addresses: BTreeSet<IpAddr> =
+        routers.iter().flat_map(|served| &served.addresses).map(|held| held.vip.address).collect();
     for served in &routers {
-        let here: Vec<&HeldAddress> =
-            served.addresses.iter().filter(|held| is_leftover(served, held, &lines)).collect();
+        let here: Vec<&HeldAddress> = served
+            .addresses
+            .iter()
+            .filter(|held| is_leftover(served, held, &lines, &virtual_addresses))
+            .collect();
         if here.is_empty() {
             continue;
         }
@@ -85,10 +90,18 @@ async fn release_with(instances: &[Instance], mut netlink: Netlink) -> anyhow::R
     Ok(answer)
 }
 
-fn is_leftover(served: &Served, held: &HeldAddress, lines: &[Line]) -> bool {
-    let line = lines.get(held.line);
-    let present = line.and_then(|line| line.find(held.vip.address, held.vip.prefix_len));
-    present.is_some_and(|present| !served.is_native(present))
+fn is_leftover(
+    served: &Served,
+    held: &HeldAddress,
+    lines: &[Line],
+    virtual_addresses: &BTreeSet<IpAddr>,
+) -> bool {
+    let Some(line) = lines.get(held.line) else { return false };
+    let is_virtual = |present: &Address| virtual_addresses.contains(&present.address);
+    let own =
+        line.interface.as_ref().map(|interface| interface.own_addresses(is_virtual)).unwrap_or_default();
+    line.find(held.vip.address, held.vip.prefix_len)
+        .is_some_and(|present| !served.is_native(present) && !served.is_the_host_s(present, held.line, &own))
 }
 
 async fn remove(here: &[&HeldAddress], netlink: &mut Netlink, released: &mut Released) -> anyhow::Result<()> {

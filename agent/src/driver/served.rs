@@ -95,19 +95,36 @@ impl Served {
     }
 
     /// Whether one of this router's addresses, being on the host, is the host's own and not ours to add and remove. Only
-    /// the owner (priority 255) has such; what we install has a lifetime, what the host has for itself has none.
+    /// the owner (priority 255) has such; what we install has a lifetime, what the host has for itself has none. The prefix
+    /// length is the host's business then, not the configuration's.
     pub(super) fn is_native(&self, present: &Address) -> bool {
         self.instance.priority == Priority::OWNER
             && self.instance.lease != Lease::Off
             && present.permanent
-            && self.addresses.iter().any(|held| held.names(present))
+            && self.addresses.iter().any(|held| held.vip.address == present.address)
+    }
+
+    /// This address of the router as it is on its line: as configured, or the host's own that the router is the owner of.
+    pub(super) fn find<'a>(&self, held: &HeldAddress, line: &'a Line) -> Option<&'a Address> {
+        let HeldAddress { vip, .. } = held;
+        line.find(vip.address, vip.prefix_len)
+            .or_else(|| line.find_any(vip.address, |present| self.is_native(present)))
+    }
+
+    /// Whether an address on this line must be taken for the host's own although it is configured as a virtual one. No engine
+    /// ever was MASTER on a service interface without an address of its own, so none can have left it there; `own` are
+    /// the addresses of the line that nobody configured as virtual.
+    pub(super) fn is_the_host_s(&self, present: &Address, line: usize, own: &[IpAddr]) -> bool {
+        let is_service = self.paths.first().is_some_and(|path| path.line == line);
+        let sends_from_it = self.instance.source.is_none_or(|source| source == present.address);
+        is_service && present.permanent && own.is_empty() && sends_from_it
     }
 
     pub(super) fn snapshot(&self, lines: &[Line], now: Instant) -> InstanceSnapshot {
         let line = self.paths.first().and_then(|path| lines.get(path.line));
         let present = |held: &&HeldAddress| {
             let line = lines.get(held.line).filter(|line| line.is_fresh(now));
-            line.is_some_and(|line| line.find(held.vip.address, held.vip.prefix_len).is_some())
+            line.is_some_and(|line| self.find(held, line).is_some())
         };
         let path = |(served, health): (&ServedPath, &PathHealth)| PathSnapshot {
             interface: lines.get(served.line).map_or_else(String::new, |line| line.name.clone()),

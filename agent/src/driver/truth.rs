@@ -59,7 +59,10 @@ impl Engine {
         let served = self.routers.get_mut(index)?;
         let path = served.paths.get_mut(path).filter(|path| path.line == position)?;
         let source = served.instance.source.or_else(|| primary_address(own, path.source()));
-        let now = self.lines.get(position)?.works().and_then(|()| source.ok_or(LinkFault::NoAddress));
+        let line = self.lines.get(position)?;
+        let has_some = line.interface.as_ref().is_some_and(|interface| !interface.addresses.is_empty());
+        let fault = if has_some { LinkFault::OnlyVirtual } else { LinkFault::NoAddress };
+        let now = line.works().and_then(|()| source.ok_or(fault));
         let is_news = path.told != Some(now);
         path.told = Some(now);
         is_news.then_some(now)
@@ -70,30 +73,35 @@ impl Engine {
         if self.stopping.is_some() {
             return;
         }
+        let own = self.own_addresses(position);
         for index in 0..self.routers.len() {
             let addresses = self.routers.get(index).map_or(0, |served| served.addresses.len());
             for address in 0..addresses {
-                self.reconcile_address(index, address, position);
+                self.reconcile_address(index, address, position, &own);
             }
         }
     }
 
-    fn reconcile_address(&mut self, index: usize, address: usize, position: usize) {
+    fn reconcile_address(&mut self, index: usize, address: usize, position: usize, own: &[IpAddr]) {
         let Some(line) = self.lines.get(position) else { return };
-        let Some(served) = self.routers.get_mut(index) else { return };
+        let Some(served) = self.routers.get(index) else { return };
         let Some(held) = served.addresses.get(address).filter(|held| held.line == position) else { return };
         let vip = held.vip;
-        let present = line.find(vip.address, vip.prefix_len);
+        let present = served.find(held, line);
+        let is_the_host_s = present.is_some_and(|present| served.is_the_host_s(present, position, own));
         let is_native = present.is_some_and(|present| served.is_native(present));
         match (held.phase, present.is_some()) {
             (Phase::Held | Phase::Native, false) => {
-                if let Some(held) = served.addresses.get_mut(address) {
+                let held = self.routers.get_mut(index).and_then(|served| served.addresses.get_mut(address));
+                if let Some(held) = held {
                     held.repairing = Some(held.why_gone(clock::now()));
                     held.phase = Phase::Lost;
                 }
                 self.input(index, Input::AddressFault { vip, fault: AddressFault::Removed });
             }
-            (Phase::Absent, true) if served.router.state() != State::Master && !is_native => {
+            (Phase::Absent, true)
+                if served.router.state() != State::Master && !is_native && !is_the_host_s =>
+            {
                 self.release_leftover(index, address);
             }
             // As it should be, or an answer is under way, or the router knows already.

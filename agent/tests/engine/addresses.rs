@@ -173,3 +173,35 @@ fn an_address_that_the_kernel_refuses_is_a_fault_with_its_words() {
     engine.state("MASTER");
     until("all is held", Duration::from_millis(500), || host.has("192.168.178.3"));
 }
+
+#[test]
+fn the_host_s_own_address_is_never_removed_because_a_vip_names_it() {
+    let (_lab, host) = lb01();
+    let config = |priority: u8, prefix: &str| {
+        config(priority).replace("192.168.178.3/24\", label = \"ens33:3", &format!("192.168.178.130{prefix}"))
+    };
+    for prefix in ["/24", ""] {
+        let engine = host.engine(&config(100, prefix));
+        let fault = engine.state("FAULT");
+        assert_eq!(fault.reason, "link_only_virtual", "{}", fault.line);
+        assert!(fault.line.contains("take it out of the virtual addresses"), "{}", fault.line);
+        // Truth comes every second.
+        pause(Duration::from_millis(2_200));
+        assert!(host.has("192.168.178.130"));
+        engine.stop();
+        assert_eq!(host.release(&config(100, prefix)), "");
+        assert!(host.has("192.168.178.130"));
+    }
+    // The owner serves it, whatever prefix length the configuration names.
+    for prefix in ["/24", ""] {
+        let before = host.inet();
+        let engine = host.engine(&config(255, prefix));
+        let master = engine.state("MASTER");
+        assert_eq!(master.reason, "address_owner", "{}", master.line);
+        pause(Duration::from_millis(2_200));
+        assert_eq!(host.inet(), before);
+        assert!(engine.drain().is_empty());
+        engine.stop();
+        assert_eq!(host.inet(), before);
+    }
+}

@@ -89,6 +89,8 @@ pub enum LinkFault {
     Missing,
     /// It has no address to send adverts from.
     NoAddress,
+    /// Its only addresses are configured as virtual ones: which of them is the host's own cannot be known.
+    OnlyVirtual,
 }
 
 /// What the kernel answered, or what happened to an address behind our back.

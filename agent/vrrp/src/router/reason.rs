@@ -154,6 +154,7 @@ impl LinkFault {
             Self::AdminDown => "link_admin_down",
             Self::Missing => "link_missing",
             Self::NoAddress => "link_no_address",
+            Self::OnlyVirtual => "link_only_virtual",
         }
     }
 }
@@ -165,6 +166,10 @@ impl fmt::Display for LinkFault {
             Self::AdminDown => "the service interface is administratively down",
             Self::Missing => "the service interface does not exist",
             Self::NoAddress => "the service interface has no address to send from",
+            Self::OnlyVirtual => {
+                "the only address of the service interface is configured as a virtual address, and is left alone: take it \
+                 out of the virtual addresses, or set priority 255 (and a lease) to serve it as its owner"
+            }
         })
     }
 }
