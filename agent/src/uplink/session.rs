@@ -39,6 +39,8 @@ const IN_FLIGHT_MAX: u64 = 1024;
 const MESSAGE_LEN_MAX: usize = 256 * 1024;
 /// After a transition the kernel's answers come in; the snapshot after this shows them.
 const SETTLE_AFTER: Duration = Duration::from_millis(100);
+/// How long the coordinator may take to certify a new key.
+const RENEW_WITHIN: Duration = Duration::from_secs(10);
 const RENEW_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// How long the coordinator may take to acknowledge the last events when the agent stops.
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
@@ -316,7 +318,10 @@ impl<'a> Session<'a> {
         }
         told.acked_seq = told.acked_seq.max(seq);
         let acked_seq = told.acked_seq;
-        self.uplink.journal.acked(acked_seq);
+        // What a stand-in was acknowledged says nothing about the journal that will be opened.
+        if self.journal_id.is_some() {
+            self.uplink.journal.acked(acked_seq);
+        }
         self.uplink.status.send_modify(|status| status.acked_seq = acked_seq);
         match self.goodbye {
             Some(goodbye) if acked_seq >= goodbye.last_seq => Err(SessionEnd::Stopped),
@@ -358,7 +363,8 @@ impl<'a> Session<'a> {
         if due {
             let identity = Arc::clone(&self.identity);
             let state_dir = self.uplink.state_dir.clone();
-            self.renewing = Some(Box::pin(renew::renew(self.client.clone(), identity, state_dir)));
+            self.renewing =
+                Some(Box::pin(renew::renew(self.client.clone(), identity, state_dir, RENEW_WITHIN)));
         }
     }
 

@@ -39,7 +39,14 @@ impl Agent {
     }
 
     fn start_with(identity: Option<&Identity>, coordinators: Vec<CoordinatorAddress>) -> Self {
-        let state_dir = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), identity, coordinators)
+    }
+
+    fn start_in(
+        state_dir: TempDir,
+        identity: Option<&Identity>,
+        coordinators: Vec<CoordinatorAddress>,
+    ) -> Self {
         if let Some(identity) = identity {
             identity.store(state_dir.path()).unwrap();
         }
@@ -243,6 +250,35 @@ async fn the_certificate_is_renewed_and_used_at_two_thirds_of_its_life() {
     assert_eq!(Fingerprint::of(&kept.certificate), second.certificate);
     assert_ne!(kept.key.secret_der(), old_key, "a new certificate has a new key");
     assert!(kept.validity().unwrap().renew_at_us() > clock::wall_us());
+}
+
+#[tokio::test]
+async fn a_renewal_that_is_never_answered_ends() {
+    let authority = Authority::new();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let renew = move |_| {
+        // Until the test is over.
+        let _ = held.lock().unwrap().recv();
+        Err(tonic::Status::unavailable("too late"))
+    };
+    let behaviour = Behaviour { renew: Box::new(renew), ..Behaviour::default() };
+    let socket = "127.0.0.1:0".parse().unwrap();
+    let coordinator = FakeCoordinator::start_with(&authority, &authority, socket, behaviour);
+    let identity = authority.identity("lb01", GOOD, &coordinator.address);
+    let config = client_config(&identity).unwrap();
+    let connection = connect(&coordinator.address, config).await.unwrap();
+    let client = v1::agent_service_client::AgentServiceClient::new(connection.channel);
+    let state_dir = tempfile::tempdir().unwrap();
+    let within = Duration::from_millis(300);
+    let renewal = renew::renew(client, Arc::new(identity), state_dir.path().to_owned(), within);
+    let error = timeout(PATIENCE, renewal).await.expect("it waits for ever").unwrap_err();
+    assert!(
+        error.to_string().contains("did not answer the request for a new certificate within 0.3 s"),
+        "{error}"
+    );
+    assert!(!state_dir.path().join("identity").exists());
+    drop(release);
 }
 
 #[tokio::test]

@@ -119,3 +119,36 @@ async fn a_coordinator_that_knows_more_than_the_journal_gets_a_new_one() {
     let Some(Event::Lost(lost)) = &told[0].event else { panic!("{told:?}") };
     assert_eq!(lost.count, 5);
 }
+
+#[tokio::test]
+async fn what_is_acknowledged_without_a_journal_frees_nothing_of_the_journal() {
+    let authority = Authority::new();
+    let mut coordinator = FakeCoordinator::start(&authority);
+    let identity = authority.identity("lb01", GOOD, &coordinator.address);
+    // Ten events that no coordinator has, on a disk that is away when the agent starts.
+    let state_dir = tempfile::tempdir().unwrap();
+    let (dir, away) = (state_dir.path().join("journal"), state_dir.path().join("away"));
+    let (journal, thread) = Journal::start(&dir, Limits::default()).unwrap();
+    (1..=10).for_each(|number| journal.append(numbered(number)));
+    assert_eq!(journal.flush().await.unwrap(), 0);
+    journal.close();
+    tokio::task::spawn_blocking(|| thread.join()).await.unwrap().unwrap();
+    std::fs::rename(&dir, &away).unwrap();
+    std::fs::write(&dir, b"").unwrap();
+
+    let agent = Agent::start_in(state_dir, Some(&identity), Vec::new());
+    let mut session = coordinator.session().await;
+    session.welcome(5).await;
+    session.snapshot().await;
+    std::fs::remove_file(&dir).unwrap();
+    std::fs::rename(&away, &dir).unwrap();
+    // Wakes the journal's thread, which finds its disk again.
+    session.say(ToAgent::Ack(v1::Ack { seq: 5 })).await;
+    let mut status = agent.journal.status();
+    let opened = timeout(PATIENCE, status.wait_for(|journal| journal.journal_id.is_some())).await;
+    opened.expect("the journal was not opened").unwrap();
+    let mut session = coordinator.session().await;
+    assert_eq!(agent.journal.status().borrow().acked_seq, 0, "the stand-in's acknowledgement was taken");
+    session.welcome(0).await;
+    assert_eq!(session.batch().await.iter().map(number_of).collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
+}
