@@ -213,9 +213,9 @@ async fn control(
             _ = signals.terminate.recv() => break "sigterm",
             _ = signals.interrupt.recv() => break "sigint",
             _ = signals.hangup.recv() => tracing::warn!(
-                "SIGHUP: reloading the configuration at run time is not part of this version; nothing was changed. Restart \
-                 the agent to apply a new configuration; with a lease the addresses stay for the restart if no peer takes \
-                 over"
+                "SIGHUP: reloading the configuration at run time is not part of this version; nothing was changed. A \
+                 restart applies a new configuration: it releases this host's addresses and says priority 0, so that a \
+                 peer takes over; without a peer they are away until the agent serves again"
             ),
             _ = signals.user1.recv() => status.dump().await,
         }
