@@ -127,6 +127,7 @@ impl Journal {
             status: publish,
             store: None,
             failure: None,
+            failure_kind: None,
         };
         let thread = thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run())?;
         Ok((Self { inbox, status }, thread))

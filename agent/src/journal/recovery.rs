@@ -90,6 +90,7 @@ pub(super) fn take_over(
     let first = store.first_seq();
     let lost = (first - 1).saturating_sub(store.position.settled_seq);
     store.untold_losses += lost;
+    store.counted_seq = first - 1;
     store.counters.events_dropped += lost;
     Ok(())
 }

@@ -40,6 +40,20 @@ pub enum JournalError {
     Random(#[source] getrandom::Error),
 }
 
+impl JournalError {
+    /// What the operating system said.
+    pub fn kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Disk { source, .. } => source.kind(),
+            Self::Random(_) => io::ErrorKind::Other,
+        }
+    }
+
+    fn is_lack_of_space(&self) -> bool {
+        matches!(self.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+}
+
 /// One segment file; its records are the sequences from `first_seq` up to but not including `end_seq`.
 #[derive(Clone, Debug)]
 pub(super) struct Segment {
@@ -88,6 +102,9 @@ pub struct Store {
     pub(super) counters: StoreCounters,
     /// Lost events that are not written down yet.
     pub(super) untold_losses: u64,
+    /// Losses up to here are in `untold_losses` or settled. The position follows when they are written down: after a kill
+    /// before that the next start finds and tells them.
+    pub(super) counted_seq: u64,
     /// The time that stands on a lost event.
     pub(super) opened_at_us: i64,
     cursor: Option<Cursor>,
@@ -124,6 +141,7 @@ impl Store {
             position_file,
             counters: StoreCounters::default(),
             untold_losses: 0,
+            counted_seq: 0,
             opened_at_us: now_us,
             cursor: None,
         };
@@ -172,7 +190,7 @@ impl Store {
     /// # Errors
     /// As the file system says; then none of them is in the journal, and the call may be repeated.
     pub fn append(&mut self, happenings: &[Happening]) -> Result<(), JournalError> {
-        let told = self.untold_losses;
+        let (told, told_seq) = (self.untold_losses, self.counted_seq);
         let loss = (told > 0).then(|| Happening::lost(told, "journal"));
         let mut bytes = Vec::new();
         let mut seq = self.next_seq;
@@ -186,11 +204,16 @@ impl Store {
         if seq == self.next_seq {
             return Ok(());
         }
-        self.rotate_if_full(bytes.len())?;
-        self.write_durably(&bytes, seq)?;
+        match self.write(&bytes, seq) {
+            Err(error) if error.is_lack_of_space() && self.free_all_acked()? => self.write(&bytes, seq)?,
+            written => written?,
+        }
         if told > 0 {
             self.untold_losses -= told;
-            self.position.settled_seq = self.position.settled_seq.max(self.first_seq().saturating_sub(1));
+            self.position.settled_seq = self.position.settled_seq.max(told_seq);
+            // The events are written, so this append has worked. If the position is not, a kill before it is written with
+            // the next one makes the loss be told twice, which is better than never.
+            let _ = self.write_position(self.position, true);
         }
         self.drop_oldest_over_limit();
         Ok(())
@@ -240,21 +263,46 @@ impl Store {
     /// The coordinator has committed everything up to `seq`: segments that hold nothing else are freed.
     ///
     /// # Errors
-    /// As the file system says; it is remembered in memory all the same.
+    /// As the file system says; then nothing is freed, and the next acknowledgement tries again.
     pub fn acked(&mut self, seq: u64) -> Result<(), JournalError> {
         let seq = seq.min(self.last_seq());
         if seq <= self.position.acked_seq {
             return Ok(());
         }
+        let frees = self.segments.get(1).is_some_and(|next| next.first_seq <= seq + 1);
+        let settled_seq = self.position.settled_seq.max(seq);
+        // Before anything is freed: what is gone from the disk and not known to be acknowledged is reported as lost.
+        self.write_position(Position { acked_seq: seq, settled_seq, ..self.position }, frees)?;
         while let (Some(oldest), Some(next)) = (self.segments.front(), self.segments.get(1))
             && next.first_seq <= seq + 1
         {
             remove(&oldest.path);
             self.segments.pop_front();
         }
-        self.position.acked_seq = seq;
-        self.position.settled_seq = self.position.settled_seq.max(seq);
-        self.write_position(self.position, false)
+        Ok(())
+    }
+
+    /// Frees every segment, the last one too, of which a coordinator has everything. True when there was one.
+    fn free_all_acked(&mut self) -> Result<bool, JournalError> {
+        let acked_seq = self.position.acked_seq;
+        let acked = self.segments.iter().take_while(|segment| segment.end_seq <= acked_seq + 1).count();
+        if acked == 0 {
+            return Ok(false);
+        }
+        self.write_position(self.position, true)?;
+        if acked == self.segments.len() {
+            self.active = None;
+        }
+        for segment in self.segments.drain(..acked) {
+            remove(&segment.path);
+        }
+        self.cursor = None;
+        Ok(true)
+    }
+
+    fn write(&mut self, bytes: &[u8], end_seq: u64) -> Result<(), JournalError> {
+        self.rotate_if_full(bytes.len())?;
+        self.write_durably(bytes, end_seq)
     }
 
     /// Begins a new life: a new id, sequences from 1. What was not acknowledged is counted as lost and written down first.
@@ -271,6 +319,7 @@ impl Store {
             remove(&segment.path);
         }
         self.next_seq = 1;
+        self.counted_seq = 0;
         self.untold_losses += lost;
         self.counters.events_dropped += lost;
         Ok(())
@@ -320,14 +369,15 @@ impl Store {
                     Ok(file)
                 },
             );
-        self.next_index += 1;
         let file = match made {
             Ok(file) => file,
             Err(source) => {
+                // The next attempt takes the same name.
                 remove(&path);
                 return Err(JournalError::Disk { doing: "make the segment", path, source });
             }
         };
+        self.next_index += 1;
         // A segment that never got a record would stand for the same sequences; one that lost its records stands for
         // those that are missing.
         while let Some(last) = self.segments.back()
@@ -377,12 +427,12 @@ impl Store {
         {
             remove(&dropped.path);
             let first_kept = self.first_seq();
-            let owed_from = dropped.first_seq.max(self.position.settled_seq + 1);
+            let owed_from = dropped.first_seq.max(self.position.settled_seq.max(self.counted_seq) + 1);
             let lost = first_kept.saturating_sub(owed_from);
             self.counters.segments_dropped += 1;
             self.counters.events_dropped += lost;
             self.untold_losses += lost;
-            self.position.settled_seq = self.position.settled_seq.max(first_kept - 1);
+            self.counted_seq = self.counted_seq.max(first_kept - 1);
         }
     }
 

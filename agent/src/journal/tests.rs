@@ -1,5 +1,6 @@
 mod crash;
 mod damage;
+mod full;
 mod thread;
 
 use std::path::Path;

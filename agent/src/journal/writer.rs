@@ -1,6 +1,6 @@
 //! The journal's thread: the only one that touches its files.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
@@ -24,6 +24,8 @@ pub(super) struct Writer {
     pub store: Option<Store>,
     /// What the disk said last; `None` when it works.
     pub failure: Option<String>,
+    /// Its kind, which does not change with the file's name from one attempt to the next.
+    pub failure_kind: Option<io::ErrorKind>,
 }
 
 impl Writer {
@@ -49,14 +51,21 @@ impl Writer {
 
     fn open(&mut self) {
         if self.store.is_none() {
-            let opened = Store::open(&self.dir, self.limits, clock::wall_us());
-            self.store = self.note(opened);
+            match Store::open(&self.dir, self.limits, clock::wall_us()) {
+                Ok(store) => {
+                    self.store = Some(store);
+                    // Nothing but the opening can have failed so far.
+                    self.works_again();
+                }
+                Err(error) => self.refused(&error),
+            }
         }
     }
 
     fn write_what_waits(&mut self) {
         self.open();
         let Some(store) = &mut self.store else { return };
+        let mut appended = false;
         loop {
             let batch = self.inbox.oldest(BATCH_LEN);
             if batch.is_empty() && !store.has_untold_losses() {
@@ -67,23 +76,27 @@ impl Writer {
             let count = batch.len();
             match written {
                 Ok(()) => self.inbox.written(count),
-                Err(error) => {
-                    self.note::<()>(Err(error));
-                    return;
-                }
+                Err(error) => return self.refused(&error),
             }
+            appended = true;
             if count < BATCH_LEN && !store.has_untold_losses() {
                 break;
             }
             self.status.send_modify(|status| status.last_seq = store.last_seq());
         }
-        self.note(Ok(()));
+        if appended {
+            self.works_again();
+        }
     }
 
     fn serve(&mut self, work: Work) {
         if let (Some(seq), Some(store)) = (work.acked_seq, &mut self.store) {
-            let acked = store.acked(seq);
-            self.note(acked);
+            match store.acked(seq) {
+                // A file that can be overwritten says nothing about room for new events.
+                Ok(()) if self.inbox.waiting().0 == 0 => self.works_again(),
+                Ok(()) => {}
+                Err(error) => self.refused(&error),
+            }
         }
         for question in work.questions {
             // Whoever asked and went away needs no answer.
@@ -108,33 +121,31 @@ impl Writer {
 
     fn end(&mut self) {
         if let Some(store) = &mut self.store {
-            let settled = store.settle();
-            self.note(settled);
+            // That the position can be written does not make events of those that wait.
+            if let Err(error) = store.settle() {
+                self.refused(&error);
+            }
         }
         self.publish();
     }
 
-    /// Remembers what the disk said. Logged when it begins and when it ends, not at every retry.
-    fn note<T>(&mut self, result: Result<T, JournalError>) -> Option<T> {
-        match result {
-            Ok(value) => {
-                if self.failure.take().is_some() {
-                    tracing::info!("the journal's disk works again");
-                }
-                Some(value)
-            }
-            Err(error) => {
-                let text = log::chain(&error);
-                if self.failure.as_ref() != Some(&text) {
-                    tracing::warn!(
-                        error = text,
-                        "the journal cannot be written; events wait in memory and virtual addresses are not affected"
-                    );
-                }
-                self.failure = Some(text);
-                None
-            }
+    fn works_again(&mut self) {
+        self.failure_kind = None;
+        if self.failure.take().is_some() {
+            tracing::info!("the journal's disk works again");
         }
+    }
+
+    /// Remembers what the disk said. Logged when it begins and when it changes, not at every retry.
+    fn refused(&mut self, error: &JournalError) {
+        let text = log::chain(error);
+        if self.failure_kind.replace(error.kind()) != Some(error.kind()) {
+            tracing::warn!(
+                error = text,
+                "the journal cannot be written; events wait in memory and virtual addresses are not affected"
+            );
+        }
+        self.failure = Some(text);
     }
 
     fn publish(&self) {
