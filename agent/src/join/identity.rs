@@ -151,27 +151,74 @@ impl Identity {
     /// # Errors
     /// As the file system says; the old one is then still there.
     pub fn store(&self, state_dir: &Path) -> Result<(), IdentityError> {
-        let new = state_dir.join("identity.new");
+        Prepared::new(state_dir, "identity.new", &self.key)?.complete(self)
+    }
+}
+
+/// A key that is on the disk, and room for the rest of its identity. Dropped, it is removed again.
+#[derive(Debug)]
+pub struct Prepared {
+    state_dir: PathBuf,
+    new: PathBuf,
+}
+
+/// More than a certificate, its authority's and the names take.
+const RESERVE_LEN: usize = 16 * 1024;
+
+impl Prepared {
+    /// Writes the key of an identity to come, before anything is spent that cannot be had twice.
+    ///
+    /// # Errors
+    /// As the file system says; the identity there is, if any, is untouched.
+    pub fn for_join(state_dir: &Path, key: &PrivateKeyDer<'_>) -> Result<Self, IdentityError> {
+        // A name of its own: an agent that runs may renew its certificate at the same time.
+        Self::new(state_dir, "identity.join", key)
+    }
+
+    fn new(state_dir: &Path, name: &str, key: &PrivateKeyDer<'_>) -> Result<Self, IdentityError> {
+        let new = state_dir.join(name);
         match fs::remove_dir_all(&new) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(file("remove", &new)(error)),
         }
         DirBuilder::new().recursive(true).mode(0o700).create(&new).map_err(file("create", &new))?;
+        let prepared = Self { state_dir: state_dir.to_owned(), new };
+        let Self { new, .. } = &prepared;
+        write(&new.join("key.pem"), &to_pem("PRIVATE KEY", key.secret_der()), 0o600)?;
+        write(&new.join("reserve"), &" ".repeat(RESERVE_LEN), 0o600)?;
+        sync_dir(new)?;
+        Ok(prepared)
+    }
+
+    /// Writes the rest of `identity`, whose key was prepared, and puts it in the place of the one there is.
+    ///
+    /// # Errors
+    /// As the file system says; the old one is then still there.
+    pub fn complete(self, identity: &Identity) -> Result<(), IdentityError> {
+        let Self { state_dir, new } = &self;
         let text = Text {
-            node: self.node.to_string(),
-            site: self.site.to_string(),
-            coordinators: self.coordinators.iter().map(ToString::to_string).collect(),
+            node: identity.node.to_string(),
+            site: identity.site.to_string(),
+            coordinators: identity.coordinators.iter().map(ToString::to_string).collect(),
         };
         let text = toml::to_string(&text)
             .map_err(|error| IdentityError::Content { path: new.clone(), why: error.to_string() })?;
-        write(&new.join("key.pem"), &to_pem("PRIVATE KEY", self.key.secret_der()), 0o600)?;
-        write(&new.join("cert.pem"), &to_pem("CERTIFICATE", &self.certificate), 0o644)?;
-        write(&new.join("ca.pem"), &to_pem("CERTIFICATE", &self.ca), 0o644)?;
+        let reserve = new.join("reserve");
+        fs::remove_file(&reserve).map_err(file("remove", &reserve))?;
+        write(&new.join("cert.pem"), &to_pem("CERTIFICATE", &identity.certificate), 0o644)?;
+        write(&new.join("ca.pem"), &to_pem("CERTIFICATE", &identity.ca), 0o644)?;
         write(&new.join("identity.toml"), &text, 0o644)?;
-        sync_dir(&new)?;
-        replace(state_dir, &new)?;
+        sync_dir(new)?;
+        replace(state_dir, new)?;
         sync_dir(state_dir)
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed by the next attempt.
+        let _ = fs::remove_dir_all(&self.new);
     }
 }
 

@@ -23,9 +23,10 @@ use std::{
 
 use hafleet_proto::v1::{EnrollRequest, agent_service_client::AgentServiceClient};
 use rustls::ClientConfig;
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::time::timeout;
 
+use identity::Prepared;
 pub use identity::{Identity, IdentityError, Validity};
 pub use names::{CoordinatorAddress, InvalidAddress, InvalidName, Name};
 pub use request::KeyAndRequest;
@@ -113,8 +114,10 @@ impl Join {
     /// With what went wrong; the old identity, if any, is then untouched.
     pub async fn run(&self, state_dir: &Path) -> Result<Identity, JoinError> {
         let state_dir_error = |source| JoinError::StateDir { path: state_dir.to_owned(), source };
-        // Before the token is spent.
         DirBuilder::new().recursive(true).mode(0o750).create(state_dir).map_err(state_dir_error)?;
+        // The token is good once: what it buys must have a place before it is shown.
+        let KeyAndRequest { key, request_der } = KeyAndRequest::generate().map_err(JoinError::Key)?;
+        let prepared = Prepared::for_join(state_dir, &key)?;
         let verifier = Arc::new(PinnedByToken::new(self.token.ca(), provider()));
         let config = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
@@ -128,8 +131,8 @@ impl Join {
             match connect(address, Arc::clone(&config)).await {
                 Ok(connection) => {
                     let client = AgentServiceClient::new(connection.channel);
-                    let identity = self.enroll(address, client, &verifier).await?;
-                    identity.store(state_dir)?;
+                    let identity = self.enroll(address, client, &verifier, key, request_der).await?;
+                    prepared.complete(&identity)?;
                     return Ok(identity);
                 }
                 Err(error) => failures.push(describe(&error)),
@@ -143,13 +146,14 @@ impl Join {
         address: &CoordinatorAddress,
         mut client: AgentServiceClient<tonic::transport::Channel>,
         verifier: &PinnedByToken,
+        key: PrivateKeyDer<'static>,
+        request_der: Vec<u8>,
     ) -> Result<Identity, JoinError> {
-        let made = KeyAndRequest::generate().map_err(JoinError::Key)?;
         let request = EnrollRequest {
             token: self.token.secret_text().to_owned(),
             node: self.node.to_string(),
             site: self.site.to_string(),
-            csr_der: made.request_der,
+            csr_der: request_der,
         };
         let answer = timeout(ENROLL_TIMEOUT, client.enroll(request))
             .await
@@ -174,7 +178,7 @@ impl Join {
             site,
             coordinators: self.coordinators.clone(),
             certificate: CertificateDer::from(answer.certificate_der),
-            key: made.key,
+            key,
             ca,
         };
         client_config(&identity)

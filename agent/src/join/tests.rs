@@ -70,6 +70,35 @@ async fn a_token_becomes_an_identity_that_only_root_can_read() {
 }
 
 #[tokio::test]
+async fn a_token_is_not_spent_when_its_identity_could_not_be_kept() {
+    let authority = Arc::new(Authority::new());
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let enroll = move |_| {
+        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Err(Status::permission_denied("the token is spent now"))
+    };
+    let behaviour = Behaviour { enroll: Box::new(enroll), ..Behaviour::default() };
+    let socket = "127.0.0.1:0".parse().unwrap();
+    let coordinator = FakeCoordinator::start_with(&authority, &authority, socket, behaviour);
+    let state_dir = tempfile::tempdir().unwrap();
+    for name in ["identity.join", "identity.new"] {
+        // A file where the directory should be: neither removed as one nor made.
+        fs::write(state_dir.path().join(name), "").unwrap();
+    }
+    let join = join(&coordinator.address, token(authority.fingerprint()));
+    let error = join.run(state_dir.path()).await.unwrap_err();
+    assert!(matches!(error, JoinError::Store(_)), "{}", crate::log::chain(&error));
+    assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 0, "the token was spent");
+
+    // With a place for it the coordinator is asked; what was prepared for nothing is removed.
+    fs::remove_file(state_dir.path().join("identity.join")).unwrap();
+    assert!(matches!(join.run(state_dir.path()).await, Err(JoinError::Refused { .. })));
+    assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert!(!state_dir.path().join("identity.join").exists());
+}
+
+#[tokio::test]
 async fn a_token_of_another_fleet_is_never_shown_to_this_one() {
     let (ours, theirs) = (Arc::new(Authority::new()), Authority::new());
     let coordinator = open_house(&ours, &ours);
