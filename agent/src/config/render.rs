@@ -18,12 +18,16 @@ pub enum Style {
     Log,
 }
 
+/// A longer line is no help to look at; miette takes time for each of its columns and panics beyond 65,535.
+const COLUMNS_MAX: usize = 1000;
+
 /// The text of all findings, in their order.
 pub fn render(findings: &[Finding], sources: &Sources, style: Style) -> String {
     let mut text = String::new();
     for finding in findings {
         let shown = match style {
             Style::Log => Err(fmt::Error),
+            Style::Lines { .. } if sources.longest_near(&finding.place) > COLUMNS_MAX => Err(fmt::Error),
             Style::Lines { color } => graphical(finding, sources, color),
         };
         match shown {

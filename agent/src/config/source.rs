@@ -101,6 +101,16 @@ impl Sources {
         Some(String::from_utf8_lossy(&source.bytes).into_owned())
     }
 
+    /// How many bytes the longest of the lines at and beside a place has.
+    pub(super) fn longest_near(&self, place: &Place) -> usize {
+        let Some(source) = self.files.iter().find(|source| source.path == place.file) else { return 0 };
+        let start = |line: usize| source.line_starts.get(line).copied().unwrap_or(source.bytes.len());
+        (place.line.saturating_sub(2)..=place.line)
+            .map(|line| start(line + 1) - start(line))
+            .max()
+            .unwrap_or(0)
+    }
+
     /// Line and column of a span.
     pub(super) fn place(&self, span: Span) -> Place {
         let Some(source) = self.files.get(span.file.0) else { return Place::default() };

@@ -217,3 +217,17 @@ fn every_example_in_deploy_is_usable() {
     }
     assert!(seen >= 4, "only {seen} examples were found in {}", directory.display());
 }
+
+#[test]
+fn findings_in_a_line_of_any_length_are_told_in_time() {
+    let began = crate::clock::now();
+    for (text, many) in [("vrrp_instance A {".repeat(20_000), 500), ("{".repeat(100_000), 500)] {
+        let error = read_keepalived(&text).expect_err("it is wrong");
+        let shown = render(&error.findings, &error.sources, Style::Lines { color: true });
+        assert!(shown.lines().count() > many, "every finding is told");
+        assert!(shown.lines().all(|line| line.len() < 1000), "the line is shown");
+        assert!(shown.contains("k.conf:1:"), "the places are told");
+    }
+    let took = crate::clock::now().since(began);
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}

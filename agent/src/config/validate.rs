@@ -99,5 +99,29 @@ pub(super) fn label_remark(label: &str, dev: &str) -> Option<String> {
 /// What is wrong with an address to hold, if anything.
 pub(super) fn address_fault(address: Ipv4Addr) -> Option<String> {
     let odd = address.is_unspecified() || address.is_multicast() || address.is_broadcast();
-    odd.then(|| format!("{address} is not an address that a host can hold"))
+    if odd {
+        Some(format!("{address} is not an address that a host can hold"))
+    } else if address.is_loopback() {
+        Some(format!(
+            "{address} is a loopback address: every host has it for itself, so it cannot move between hosts"
+        ))
+    } else {
+        None
+    }
+}
+
+/// What to do about [`address_remark`].
+pub(super) const ADDRESS_HELP: &str =
+    "choose an address between the first and the last of its network, or correct the prefix length";
+
+/// Why others may not reach an address to hold, if so.
+pub(super) fn address_remark(address: Ipv4Addr, prefix_len: u8) -> Option<String> {
+    // A /31 has neither a network nor a broadcast address (RFC 3021), a /32 has one host.
+    let host = u32::MAX.checked_shr(prefix_len.into()).filter(|_| prefix_len < 31)?;
+    let what = match address.to_bits() & host {
+        0 => "network",
+        bits if bits == host => "broadcast",
+        _ => return None,
+    };
+    Some(format!("{address} is the {what} address of {address}/{prefix_len}; most hosts do not talk to it"))
 }

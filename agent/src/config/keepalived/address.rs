@@ -133,6 +133,9 @@ fn address(line: &[&Word], advertised: bool, interface: &str, report: &mut Repor
         report.error(first.span, fault);
         return None;
     }
+    if let Some(remark) = validate::address_remark(address, prefix_len) {
+        report.warn(first.span, remark, validate::ADDRESS_HELP);
+    }
     let vip = Vip { address: IpAddr::V4(address), prefix_len, advertised };
     let vip = VipConfig { vip, dev: None, label: None, scope: 0, broadcast: None };
     Options { interface, address, label: None }.read(options, vip, report)

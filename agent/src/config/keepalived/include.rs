@@ -71,6 +71,11 @@ impl Includes {
         for path in paths {
             match path {
                 Ok(path) if path.is_dir() => {}
+                Ok(path) if is_special(&path) => report.warn(
+                    pattern.span,
+                    format!("`{}` matches `{}`, which is not a regular file", pattern.text, path.display()),
+                    "it is not read; move it elsewhere",
+                ),
                 Ok(path) => found.push(path),
                 Err(error) => {
                     report.error(pattern.span, format!("cannot look for `{}`: {error}", pattern.text))
@@ -109,6 +114,14 @@ impl Includes {
             report.error(pattern.span, message);
             return Vec::new();
         }
+        if is_special(path) {
+            report.error_with(
+                pattern.span,
+                format!("`{shown}` is not a regular file"),
+                "only regular files can be included: a pipe might never end",
+            );
+            return Vec::new();
+        }
         let file: FileId = match report.sources.read(path) {
             Ok(file) => file,
             Err(error) => {
@@ -122,6 +135,11 @@ impl Includes {
         self.open.pop();
         statements
     }
+}
+
+/// A pipe, a socket or a device. What cannot be looked at fails when it is read, with the kernel's words.
+fn is_special(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 
 fn true_path(path: &Path) -> PathBuf {

@@ -77,6 +77,9 @@ fn address(field: Field<'_>, report: &mut Report) -> Option<(Ipv4Addr, u8)> {
         report.error(field.span, fault);
         return None;
     }
+    if let Some(remark) = validate::address_remark(address, prefix_len) {
+        report.warn(field.span, remark, validate::ADDRESS_HELP);
+    }
     Some((address, prefix_len))
 }
 

@@ -19,6 +19,7 @@ use super::{
     AgentConfig,
     source::{FileId, Report, Span},
 };
+use crate::join::{CoordinatorAddress, Name};
 
 /// What the file says. What is wrong is left out and reported.
 pub(super) fn read(file: FileId, report: &mut Report) -> AgentConfig {
@@ -55,7 +56,7 @@ fn agent(file: FileId, document: DeTable<'_>, report: &mut Report) -> AgentConfi
             "site" => config.site = name(field, report),
             "coordinators" => {
                 let all = value::list(field, "a list of \"HOST:PORT\"", report);
-                config.coordinators = all.into_iter().filter_map(|one| host_and_port(one, report)).collect();
+                config.coordinators = all.into_iter().filter_map(|one| coordinator(one, report)).collect();
             }
             "metrics" => {
                 let span = field.key_span;
@@ -78,13 +79,27 @@ fn agent(file: FileId, document: DeTable<'_>, report: &mut Report) -> AgentConfi
 fn name(field: Field<'_>, report: &mut Report) -> Option<String> {
     let (key, span) = (field.key.clone(), field.span);
     let name: String = value::scalar(field, "a string", report)?;
-    let fits = (1..=63).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+    let fits = name.parse::<Name>().is_ok();
     if !fits {
-        let message = format!("`{key}` is 1 to 63 letters, digits, `-`, `_` and `.`, here is {name:?}");
+        let message = format!(
+            "`{key}` is 1 to 63 letters, digits, `-`, `_` and `.`, the first a letter or a digit, here is {name:?}"
+        );
         report.error(span, message);
     }
     fits.then_some(name)
+}
+
+/// What the uplink can connect to.
+fn coordinator(field: Field<'_>, report: &mut Report) -> Option<String> {
+    let span = field.span;
+    let text = host_and_port(field, report)?;
+    match text.parse::<CoordinatorAddress>() {
+        Ok(_) => Some(text),
+        Err(error) => {
+            report.error(span, error.to_string());
+            None
+        }
+    }
 }
 
 fn host_and_port(field: Field<'_>, report: &mut Report) -> Option<String> {

@@ -251,7 +251,9 @@ const WHOLE: &[(&str, &[&str])] = &[
     ("nodes = \"a\"", &["1:1: error: `nodes` is not a key of agent.toml"]),
     (
         "node = \"lb 01\"",
-        &["1:8: error: `node` is 1 to 63 letters, digits, `-`, `_` and `.`, here is \"lb 01\""],
+        &[
+            "1:8: error: `node` is 1 to 63 letters, digits, `-`, `_` and `.`, the first a letter or a digit, here is \"lb 01\"",
+        ],
     ),
     ("site = 1", &["1:8: error: `site` is a string, here is 1"]),
     ("coordinators = \"a:1\"", &["1:16: error: `coordinators` is a list of \"HOST:PORT\", here is \"a:1\""]),
@@ -318,5 +320,39 @@ fn the_documentation_has_every_key() {
             .filter_map(|line| line.split_once('`').map(|(key, _)| key))
             .collect();
         assert_eq!(written, keys.names(), "{}", keys.table());
+    }
+}
+
+#[test]
+fn what_run_would_refuse_or_drop_is_refused_here() {
+    for (text, at) in [
+        ("node = \"-lb\"", "1:8: error: `node` is 1 to 63 letters"),
+        ("site = \".dc\"", "1:8: error: `site` is 1 to 63 letters"),
+        ("coordinators = [\"[x]:7443\"]", "1:17: error: \"[x]:7443\" is not a coordinator's address"),
+        ("coordinators = [\"a:1\", \"*:7443\"]", "1:24: error: \"*:7443\" is not a coordinator's address"),
+    ] {
+        let read = read_native(text);
+        let found = lines(&read);
+        assert!(read.is_err() && found.len() == 1 && found[0].starts_with(at), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn addresses_that_cannot_serve() {
+    for (address, finding) in [
+        ("127.0.0.1/8", Some("error: 127.0.0.1 is a loopback address")),
+        ("224.0.0.18", Some("error: 224.0.0.18 is not an address that a host can hold")),
+        ("0.0.0.0", Some("error: 0.0.0.0 is not an address that a host can hold")),
+        ("10.0.0.0/24", Some("warning: 10.0.0.0 is the network address of 10.0.0.0/24")),
+        ("10.0.0.255/24", Some("warning: 10.0.0.255 is the broadcast address of 10.0.0.255/24")),
+        ("10.0.0.255/16", None),
+        ("10.0.0.0/31", None),
+        ("10.0.0.255", None),
+    ] {
+        let found = lines(&read_native(instance("").replace("192.168.178.3/24", address)));
+        match finding {
+            Some(finding) => assert!(found.len() == 1 && found[0].contains(finding), "{address}: {found:?}"),
+            None => assert!(found.is_empty(), "{address}: {found:?}"),
+        }
     }
 }

@@ -137,3 +137,16 @@ fn a_block_does_not_reach_into_another_file() {
         ]
     );
 }
+
+#[test]
+fn pipes_are_never_waited_for() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let fifo = directory.path().join("conf.d/a.fifo");
+    fs::create_dir_all(fifo.parent().expect("a directory")).expect("made");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs");
+    assert!(made.success());
+    let found = read(directory.path(), &[("keepalived.conf", "include conf.d/*\ninclude conf.d/a.fifo\n")]);
+    let error = found.expect_err("a pipe is no file to include").to_string();
+    assert!(error.contains("1:9: warning: `conf.d/*` matches `"), "{error}");
+    assert!(error.contains("2:9: error: `") && error.contains("a.fifo` is not a regular file"), "{error}");
+}
