@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tonic::{service::interceptor::InterceptedService, transport::Server};
 
 use crate::{
-    api::{agent::Agents, operator::Operators, require_certificate},
+    api::{Guarded, agent::Agents, operator::Operators, require_certificate},
     audit::AuditLog,
     backoff::Backoff,
     clock::Clock,
@@ -59,6 +59,8 @@ const PING_PEERS_EVERY: Duration = Duration::from_secs(10);
 const PING_PEERS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Calls at once on one connection.
 const STREAMS_MAX: u32 = 64;
+/// Bytes in an operator's request; the longest there is names a group and a few filters.
+const OPERATOR_REQUEST_MAX: usize = 64 << 10;
 
 /// Why it does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -285,7 +287,10 @@ fn grpc(
     background: &mut JoinSet<()>,
 ) -> impl Future<Output = Result<(), tonic::transport::Error>> + use<> {
     let agents = AgentServiceServer::new(Agents::new(Arc::clone(&shared)));
-    let operators = OperatorServiceServer::new(Operators::new(Arc::clone(&shared)));
+    let agents = Guarded::new(Arc::clone(&shared), agents);
+    let operators = OperatorServiceServer::new(Operators::new(Arc::clone(&shared)))
+        .max_decoding_message_size(OPERATOR_REQUEST_MAX);
+    let operators = Guarded::new(Arc::clone(&shared), operators);
     let (reporter, health) = tonic_health::server::health_reporter();
     let certified = require_certificate(Arc::clone(&shared));
     let health = InterceptedService::new(health, certified.clone());

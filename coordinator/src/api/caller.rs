@@ -41,7 +41,12 @@ pub fn peer(extensions: &Extensions) -> String {
 
 /// The caller's certificate, if it is still good. A connection may outlive it.
 pub fn certified(shared: &Shared, extensions: &Extensions) -> Result<Caller, RequestError> {
-    let peer = extensions.get::<Peer>().ok_or(RequestError::NoCertificate)?;
+    certified_peer(shared, extensions.get::<Peer>())
+}
+
+/// The same, of the other end of a connection.
+pub fn certified_peer(shared: &Shared, peer: Option<&Peer>) -> Result<Caller, RequestError> {
+    let peer = peer.ok_or(RequestError::NoCertificate)?;
     let certificate = peer.certificate.clone().ok_or(RequestError::NoCertificate)?;
     let actor = certificate.identity.to_string();
     if certificate.not_after_us <= shared.clock.wall_us() {
@@ -94,8 +99,12 @@ async fn judge(shared: &Shared, extensions: &Extensions, need: Need) -> Result<C
 
 /// A refused call becomes a row of the audit log, within the bounds of strangers.
 pub fn note(shared: &Shared, extensions: &Extensions, call: &'static str, error: &RequestError) {
+    note_peer(shared, extensions.get::<Peer>(), call, error);
+}
+
+/// The same, of the other end of a connection.
+pub fn note_peer(shared: &Shared, peer: Option<&Peer>, call: &'static str, error: &RequestError) {
     let Some(reason) = error.refusal() else { return };
-    let peer = extensions.get::<Peer>();
     let address = peer.map(|peer| peer.address.to_string()).unwrap_or_default();
     let named =
         peer.and_then(|peer| peer.certificate.as_ref()).map(|certificate| certificate.identity.to_string());

@@ -9,7 +9,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -36,6 +36,8 @@ const ANONYMOUS_MAX: usize = 128;
 const HANDSHAKES_MAX: usize = 512;
 /// How long a connection without a certificate may last; to enrol takes a second.
 const ANONYMOUS_LIFETIME: Duration = Duration::from_secs(60);
+/// Bytes that a connection without a certificate may send; to enrol takes some two thousand.
+const ANONYMOUS_BYTES_MAX: usize = 64 << 10;
 /// Connections that the gRPC server has not taken yet.
 const READY_MAX: usize = 64;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,10 +60,38 @@ pub struct Peer {
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
-    /// When a connection without a certificate is cut.
-    cut: Option<Pin<Box<Sleep>>>,
+    /// What a connection without a certificate may yet do.
+    allowance: Option<Allowance>,
     /// Held while the connection lives.
     _permit: OwnedSemaphorePermit,
+}
+
+/// What a connection without a certificate may yet do before it is cut.
+struct Allowance {
+    until: Pin<Box<Sleep>>,
+    bytes: usize,
+    refused: Arc<RefusedHandshakes>,
+}
+
+impl Allowance {
+    fn new(refused: &Arc<RefusedHandshakes>) -> Self {
+        Self {
+            until: Box::pin(tokio::time::sleep(ANONYMOUS_LIFETIME)),
+            bytes: ANONYMOUS_BYTES_MAX,
+            refused: Arc::clone(refused),
+        }
+    }
+
+    /// These bytes more.
+    fn spend(&mut self, bytes: usize, peer: &Peer) -> io::Result<()> {
+        if let Some(left) = self.bytes.checked_sub(bytes) {
+            self.bytes = left;
+            return Ok(());
+        }
+        let detail = format!("the bound is {ANONYMOUS_BYTES_MAX} bytes");
+        self.refused.record(peer.address, Reason::TooMuch, &detail);
+        Err(io::Error::new(io::ErrorKind::QuotaExceeded, detail))
+    }
 }
 
 /// How many of each kind there may be.
@@ -123,7 +153,7 @@ async fn handshake(
     stream: TcpStream,
     address: SocketAddr,
     acceptor: TlsAcceptor,
-    refused: &RefusedHandshakes,
+    refused: &Arc<RefusedHandshakes>,
     bounds: &Bounds,
 ) -> Option<Connection> {
     // Probes and heartbeats are small and must not wait for each other.
@@ -147,15 +177,15 @@ async fn handshake(
             return None;
         }
     };
-    let (kind, most, cut) = match certificate {
+    let (kind, most, allowance) = match certificate {
         Some(_) => (&bounds.certified, CERTIFIED_MAX, None),
-        None => (&bounds.anonymous, ANONYMOUS_MAX, Some(Box::pin(tokio::time::sleep(ANONYMOUS_LIFETIME)))),
+        None => (&bounds.anonymous, ANONYMOUS_MAX, Some(Allowance::new(refused))),
     };
     let Ok(permit) = Arc::clone(kind).try_acquire_owned() else {
         refused.record(address, Reason::TooMany, &format!("the bound for its kind is {most}"));
         return None;
     };
-    Some(Connection { stream, peer: Peer { address, certificate }, cut, _permit: permit })
+    Some(Connection { stream, peer: Peer { address, certificate }, allowance, _permit: permit })
 }
 
 impl Connected for Connection {
@@ -172,12 +202,14 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if let Some(cut) = &mut self.cut
-            && cut.as_mut().poll(cx).is_ready()
-        {
+        let Self { stream, peer, allowance, .. } = &mut *self;
+        let Some(allowance) = allowance else { return Pin::new(stream).poll_read(cx, buf) };
+        if allowance.until.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(stream).poll_read(cx, buf))?;
+        Poll::Ready(allowance.spend(buf.filled().len().saturating_sub(before), peer))
     }
 }
 

@@ -36,13 +36,15 @@ pub enum Reason {
     TimedOut,
     /// Too many connections.
     TooMany,
+    /// A connection without a certificate said more than `Enroll` needs.
+    TooMuch,
     /// Anything else.
     Other,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Expired,
         Self::NotYetValid,
         Self::ForeignCa,
@@ -54,6 +56,7 @@ impl Reason {
         Self::Closed,
         Self::TimedOut,
         Self::TooMany,
+        Self::TooMuch,
         Self::Other,
     ];
 
@@ -71,6 +74,7 @@ impl Reason {
             Self::Closed => "closed",
             Self::TimedOut => "timed_out",
             Self::TooMany => "too_many",
+            Self::TooMuch => "too_much",
             Self::Other => "other",
         }
     }
@@ -95,6 +99,9 @@ impl Reason {
             Self::Closed => "the peer closed the connection during the handshake",
             Self::TimedOut => "the handshake took too long",
             Self::TooMany => "there are too many connections",
+            Self::TooMuch => {
+                "a peer without a certificate sent more than it takes to join; the connection was cut"
+            }
             Self::Other => "the handshake failed",
         }
     }

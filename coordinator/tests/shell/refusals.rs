@@ -9,10 +9,16 @@ use hafleet_proto::v1::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    time::timeout,
 };
-use tonic::Code;
+use tonic::{
+    Code, Status,
+    body::Body,
+    codec::{EncodeBody, EncodeBuf, Encoder},
+};
+use tower::ServiceExt as _;
 
-use crate::rig::{FakeAgent, Rig, channel, eventually, node_credential};
+use crate::rig::{FakeAgent, Rig, SOON, channel, eventually, node_credential};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -187,6 +193,57 @@ async fn each_party_may_call_only_what_is_its_own() {
     };
     rig.store().save_user(&row).await.unwrap();
     assert_eq!(rig.operator_as(&gone).await.get_fleet(get).await.unwrap_err().code(), Code::PermissionDenied);
+}
+
+/// Writes nothing.
+struct Nothing;
+
+impl Encoder for Nothing {
+    type Item = ();
+    type Error = Status;
+
+    fn encode(&mut self, (): (), _: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        Ok(())
+    }
+}
+
+/// A request's body that never comes.
+fn never() -> Body {
+    Body::new(EncodeBody::new_client(Nothing, tokio_stream::pending(), None, None))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_is_refused_before_the_body_of_the_call_is_read() {
+    let rig = Rig::start().await;
+    for path in ["/hafleet.v1.OperatorService/GetFleet", "/hafleet.v1.AgentService/Renew"] {
+        let request = tonic::codegen::http::Request::post(format!("http://coordinator{path}"))
+            .header("content-type", "application/grpc")
+            .body(never())
+            .unwrap();
+        let call = rig.channel(None).await.unwrap().oneshot(request);
+        let answer = timeout(SOON, call).await.expect("it waits for the body").unwrap();
+        assert_eq!(answer.headers()["grpc-status"], "16", "{answer:?}");
+    }
+    rig.refused("fleet.get", &["127.0.0.1", "no_certificate"]).await;
+    rig.refused("renew", &["127.0.0.1", "no_certificate"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_may_not_send_more_than_it_takes_to_join() {
+    let rig = Rig::start().await;
+    // Well below what a message may be.
+    rig.try_enrol(&"x".repeat(1 << 20), "lb01").await.err().expect("it must be refused");
+    rig.refused("tls", &["127.0.0.1", "too_much"]).await;
+    // Nothing is held against who comes next.
+    rig.enrol("lb01").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operators_request_is_small() {
+    let rig = Rig::start().await;
+    let request = v1::RevokeNodeRequest { node: "x".repeat(100 << 10) };
+    let error = rig.operator().await.revoke_node(request).await.unwrap_err();
+    assert_eq!(error.code(), Code::OutOfRange, "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
