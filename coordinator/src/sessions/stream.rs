@@ -30,6 +30,8 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// A snapshot that changed nothing is stored again after so long.
 const STORE_SNAPSHOT_EVERY: Duration = Duration::from_secs(30);
+/// The wall clock may step: how long until the certificate ends is asked again after so long.
+const EXPIRY_LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How long a refusal may take to be read.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -225,10 +227,7 @@ impl Stream {
             return Err(Ended::Refused { reason: "revoked", detail });
         }
         if self.certificate.not_after_us <= self.shared.clock.wall_us() {
-            let until = crate::clock::rfc3339(self.certificate.not_after_us);
-            let detail =
-                format!("the certificate ended at {until}; renew it before, or join again with a new token");
-            return Err(Ended::Refused { reason: "expired", detail });
+            return Err(expired(&self.certificate));
         }
         Ok(())
     }
@@ -297,10 +296,23 @@ impl Session {
             let end = end.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
             end_words(end)
         };
+        let certificate = Arc::clone(&self.stream.certificate);
+        let expired = async {
+            loop {
+                let left_us = certificate.not_after_us.saturating_sub(shared.clock.wall_us());
+                match u64::try_from(left_us) {
+                    Ok(left_us @ 1..) => {
+                        tokio::time::sleep(Duration::from_micros(left_us).min(EXPIRY_LOOK_EVERY)).await;
+                    }
+                    Ok(0) | Err(_) => return expired(&certificate),
+                }
+            }
+        };
         tokio::select! {
             biased;
             ended = told_to_end => ended,
             () = shared.closing() => Ended::Closing,
+            ended = expired => ended,
             ended = self.read(inbound) => ended,
         }
     }
@@ -319,6 +331,7 @@ impl Session {
     }
 
     async fn take(&mut self, message: FromAgent) -> Result<(), Ended> {
+        self.stream.check_certificate()?;
         match message {
             FromAgent::Hello(_) => Err(protocol("field `message`: a second Hello".into())),
             FromAgent::Journal(batch) => self.journal(&batch).await,
@@ -347,7 +360,6 @@ impl Session {
     }
 
     async fn heartbeat(&mut self, heartbeat: v1::Heartbeat) -> Result<(), Ended> {
-        self.stream.check_certificate()?;
         let Some(snapshot) = heartbeat.snapshot else {
             return Err(protocol("field `heartbeat.snapshot`: is missing".into()));
         };
@@ -440,6 +452,12 @@ async fn next(inbound: &mut Streaming<v1::AgentMessage>) -> Result<FromAgent, En
         Ok(None) => Err(Ended::ByAgent),
         Err(status) => Err(Ended::Broken(status)),
     }
+}
+
+fn expired(certificate: &ClientCertificate) -> Ended {
+    let until = crate::clock::rfc3339(certificate.not_after_us);
+    let detail = format!("the certificate ended at {until}; renew it before, or join again with a new token");
+    Ended::Refused { reason: "expired", detail }
 }
 
 fn end_words(end: Option<End>) -> Ended {

@@ -91,6 +91,29 @@ async fn a_certificate_that_ends_while_its_stream_lives_ends_the_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_ends_ends_its_stream_whatever_is_said_there() {
+    let rig = Rig::start().await;
+    let credential = node_credential(&rig.ca(), "lb01", Clock::start().wall_us(), Duration::from_secs(3));
+    let silent = FakeAgent::new("lb01", credential.clone());
+    let mut stream = silent.connect(&rig).await;
+    // Not one word: neither a heartbeat that is looked at, nor the end for silence, which is no refusal.
+    assert_eq!(stream.refusal().await.reason, "expired");
+
+    let credential = node_credential(&rig.ca(), "lb02", Clock::start().wall_us(), Duration::from_secs(3));
+    let agent = FakeAgent::new("lb02", credential);
+    let mut stream = agent.connect(&rig).await;
+    let refusal = loop {
+        stream.send(FromAgent::Snapshot(agent.snapshot())).await;
+        match timeout(Duration::from_millis(100), stream.next()).await {
+            Ok(Some(v1::coordinator_message::Message::Refusal(refusal))) => break refusal,
+            Ok(Some(_)) | Err(_) => {}
+            Ok(None) => panic!("the stream ended without a refusal"),
+        }
+    };
+    assert_eq!(refusal.reason, "expired");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_node_is_out_at_once_and_for_good() {
     let mut rig = Rig::start().await;
     let agent = rig.enrol("lb01").await;
