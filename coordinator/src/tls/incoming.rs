@@ -17,7 +17,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::{Sleep, timeout},
+    time::{Instant, Sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_stream::wrappers::ReceiverStream;
@@ -25,15 +25,16 @@ use tonic::transport::server::Connected;
 
 use crate::{
     identity::certificate::{self, ClientCertificate},
-    tls::{Reason, RefusedHandshakes},
+    tls::{
+        Reason, RefusedHandshakes,
+        under_way::{Full, Place, UnderWay},
+    },
 };
 
 /// Connections with a client certificate at once.
 const CERTIFIED_MAX: usize = 4096;
 /// Connections without one at once: strangers and joining agents cannot keep the fleet out.
 const ANONYMOUS_MAX: usize = 128;
-/// Handshakes at once.
-const HANDSHAKES_MAX: usize = 512;
 /// How long a connection without a certificate may last; to enrol takes a second.
 const ANONYMOUS_LIFETIME: Duration = Duration::from_secs(60);
 /// Bytes that a connection without a certificate may send; to enrol takes some two thousand.
@@ -41,6 +42,8 @@ const ANONYMOUS_BYTES_MAX: usize = 64 << 10;
 /// Connections that the gRPC server has not taken yet.
 const READY_MAX: usize = 64;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a peer may take to say anything; an honest one begins at once.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(3);
 /// After an error of `accept` (usually: out of file descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -97,7 +100,7 @@ impl Allowance {
 /// How many of each kind there may be.
 #[derive(Clone)]
 struct Bounds {
-    handshakes: Arc<Semaphore>,
+    handshakes: UnderWay,
     certified: Arc<Semaphore>,
     anonymous: Arc<Semaphore>,
 }
@@ -116,7 +119,7 @@ async fn accept_loop(
     ready: mpsc::Sender<Result<Connection, io::Error>>,
 ) {
     let bounds = Bounds {
-        handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+        handshakes: UnderWay::default(),
         certified: Arc::new(Semaphore::new(CERTIFIED_MAX)),
         anonymous: Arc::new(Semaphore::new(ANONYMOUS_MAX)),
     };
@@ -133,15 +136,26 @@ async fn accept_loop(
                 continue;
             }
         };
-        let Ok(under_way) = Arc::clone(&bounds.handshakes).try_acquire_owned() else {
-            refused.record(address, Reason::TooMany, &format!("{HANDSHAKES_MAX} handshakes are under way"));
-            continue;
+        let place = match bounds.handshakes.begin(address.ip(), Instant::now()) {
+            Ok(place) => place,
+            Err(Full(detail)) => {
+                refused.record(address, Reason::TooMany, &detail);
+                continue;
+            }
         };
         let (acceptor, refused, ready) = (acceptor.clone(), Arc::clone(&refused), ready.clone());
         let bounds = bounds.clone();
         tokio::spawn(async move {
-            if let Some(connection) = handshake(stream, address, acceptor, &refused, &bounds).await {
-                drop(under_way);
+            let connection = tokio::select! {
+                biased;
+                connection = handshake(stream, address, acceptor, &refused, &bounds, &place) => connection,
+                () = place.made_room() => {
+                    refused.record(address, Reason::TooMany, "it stood still and made room for another handshake");
+                    None
+                }
+            };
+            drop(place);
+            if let Some(connection) = connection {
                 // An error means that the server is shutting down; the connection closes.
                 let _ = ready.send(Ok(connection)).await;
             }
@@ -155,9 +169,16 @@ async fn handshake(
     acceptor: TlsAcceptor,
     refused: &Arc<RefusedHandshakes>,
     bounds: &Bounds,
+    place: &Place,
 ) -> Option<Connection> {
     // Probes and heartbeats are small and must not wait for each other.
     let _ = stream.set_nodelay(true);
+    if timeout(FIRST_BYTE_TIMEOUT, stream.readable()).await.is_err() {
+        let detail = format!("nothing was said for {} s", FIRST_BYTE_TIMEOUT.as_secs());
+        refused.record(address, Reason::TimedOut, &detail);
+        return None;
+    }
+    place.spoke();
     let stream = match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {

@@ -3,6 +3,7 @@
 
 mod incoming;
 mod refused;
+mod under_way;
 
 use std::sync::Arc;
 

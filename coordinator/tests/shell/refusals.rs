@@ -73,6 +73,21 @@ async fn what_is_no_tls_is_refused_and_a_flood_of_it_is_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn connections_that_say_nothing_lock_nobody_out() {
+    let rig = Rig::start().await;
+    let mut idle = Vec::new();
+    for _ in 0..600 {
+        idle.push(TcpStream::connect(rig.running().address()).await.unwrap());
+    }
+    // From the same address, while they are held open and without waiting for their time to be up.
+    let served = async || rig.channel(Some(&rig.admin())).await.ok();
+    let channel = timeout(Duration::from_secs(2), eventually("a connection", served)).await.unwrap();
+    let mut client = v1::operator_service_client::OperatorServiceClient::new(channel);
+    client.get_fleet(v1::GetFleetRequest {}).await.unwrap();
+    assert!(rig.running().shared().refused.count(Reason::TooMany) > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_that_ends_while_its_stream_lives_ends_the_stream() {
     let rig = Rig::start().await;
     let credential = node_credential(&rig.ca(), "lb01", Clock::start().wall_us(), Duration::from_secs(3));
