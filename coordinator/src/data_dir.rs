@@ -34,6 +34,7 @@ const MADE_BY_INIT: &[&str] = &[
     DATABASE,
     "coordinator.db-wal",
     "coordinator.db-shm",
+    "coordinator.db.lock",
 ];
 
 /// An existing data directory.

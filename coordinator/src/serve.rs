@@ -37,7 +37,7 @@ use crate::{
         roster::{LastWords, Roster},
     },
     shared::{CHANGES_MAX, Shared},
-    store::{Store, StoreError},
+    store::{Sole, SoleError, Store, StoreError},
     tls::{self, RefusedHandshakes, TlsError},
 };
 
@@ -80,6 +80,9 @@ pub enum ServeError {
     /// The database cannot be used.
     #[error("the database cannot be used")]
     Store(#[from] StoreError),
+    /// Another coordinator serves the database.
+    #[error("this coordinator may not serve")]
+    NotSole(#[from] SoleError),
     /// A receiver cannot be used.
     #[error("the receivers cannot be used")]
     Notify(#[from] NotifyError),
@@ -100,6 +103,8 @@ pub struct Running {
     shared: Arc<Shared>,
     closing: watch::Sender<bool>,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
+    /// Ends when another coordinator serves the same database; the right to serve is dropped with it.
+    sole: JoinHandle<SoleError>,
     keeper: JoinHandle<()>,
     auditor: JoinHandle<()>,
     background: JoinSet<()>,
@@ -112,7 +117,10 @@ pub async fn start(config: &Config) -> Result<Running, ServeError> {
     let ca = Ca::load(&dir.read(CA_CERTIFICATE)?, &dir.read(CA_KEY)?)?;
     let (certificate, key) = server_certificate(&dir, &ca, clock)?;
     let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(&ca, &certificate, &key)?));
-    let store = Store::open(config.database.as_ref().unwrap_or(&dir.default_database())).await?;
+    let database = config.database.clone().unwrap_or_else(|| dir.default_database());
+    // Before anything is read or written.
+    let sole = Sole::take(&database).await?;
+    let store = Store::open(&database).await?;
 
     let listen_error = |source| ServeError::Listen { address: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
@@ -163,7 +171,8 @@ pub async fn start(config: &Config) -> Result<Running, ServeError> {
     background.spawn(prune(Arc::clone(&shared)));
     let incoming = tls::accept(listener, acceptor, Arc::clone(&shared.refused));
     let server = tokio::spawn(grpc(Arc::clone(&shared), incoming, &mut background));
-    Ok(Running { address, shared, closing, server, keeper, auditor, background })
+    let sole = tokio::spawn(sole.lost());
+    Ok(Running { address, shared, closing, server, sole, keeper, auditor, background })
 }
 
 impl Running {
@@ -177,9 +186,19 @@ impl Running {
         &self.shared
     }
 
-    /// Returns when the server has ended by itself, which it should not.
+    /// Returns when the server has ended by itself or may not go on, which should not happen.
     pub async fn failed(&mut self) {
-        match (&mut self.server).await {
+        let ended = tokio::select! {
+            ended = &mut self.server => ended,
+            lost = &mut self.sole => {
+                match lost {
+                    Ok(error) => tracing::error!("{}", crate::api::status::said(&error)),
+                    Err(error) => tracing::error!("the lock of the database failed: {error}"),
+                }
+                return;
+            }
+        };
+        match ended {
             Ok(Ok(())) => tracing::error!("the gRPC server ended"),
             Ok(Err(error)) => tracing::error!("the gRPC server failed: {}", crate::api::status::said(&error)),
             Err(error) => tracing::error!("the gRPC server failed: {error}"),
@@ -188,7 +207,7 @@ impl Running {
 
     /// Ends every stream in order, writes what is left, closes the database.
     pub async fn stop(self) {
-        let Self { shared, closing, mut server, keeper, auditor, mut background, .. } = self;
+        let Self { shared, closing, mut server, sole, keeper, auditor, mut background, .. } = self;
         closing.send_replace(true);
         if !server.is_finished() && timeout(DRAIN_MAX, &mut server).await.is_err() {
             tracing::warn!("connections are still open after {} s; closing them", DRAIN_MAX.as_secs());
@@ -209,6 +228,12 @@ impl Running {
             tracing::error!("not everything could be written within {} s", FLUSH_MAX.as_secs());
         }
         store.close().await;
+        // Only now may another one begin.
+        if !sole.is_finished() {
+            sole.abort();
+            // Aborted: an error is what it must be.
+            let _ = sole.await;
+        }
     }
 }
 

@@ -31,7 +31,7 @@ macro_rules! cases {
 fn cases() -> Vec<(&'static str, Case)> {
     cases! {
         open: again_keeps_everything, newer_schema_is_refused, edited_schema_is_refused, at_once_by_many,
-            nothing_answers_after_close, backup_is_for_sqlite;
+            nothing_answers_after_close, backup_is_for_sqlite, served_by_one;
         node: upsert, unknown, revocation_stays, listed_by_bytes, snapshot_is_the_latest, snapshot_of_nobody;
         event: append_and_ack, duplicates_are_left_alone, holes_are_refused, gap_is_recorded, gap_without_events,
             new_journal_counts_anew, unknown_node, numbers_at_their_ends, nul_in_text, every_kind, many_rows,

@@ -1,8 +1,8 @@
 //! Opening, closing, copying.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
-use ha_coordinator::store::{Store, StoreError, UserRow};
+use ha_coordinator::store::{Sole, SoleError, Store, StoreError, UserRow};
 use tokio::task::JoinSet;
 
 use super::fixture::{Engine, Fixture, T0, node, transitions};
@@ -67,6 +67,36 @@ pub async fn nothing_answers_after_close(fixture: Fixture) {
     assert!(matches!(fixture.store.ping().await, Err(StoreError::Read { .. })));
     assert!(matches!(fixture.store.nodes().await, Err(StoreError::Read { .. })));
     assert!(matches!(fixture.store.save_node(&node("lb01")).await, Err(StoreError::Write { .. })));
+}
+
+/// The right to serve is one coordinator's, ends with it, and is not kept by one whose connection is gone.
+pub async fn served_by_one(fixture: Fixture) {
+    let url: ha_coordinator::store::DatabaseUrl = fixture.url.parse().unwrap();
+    let take = async || {
+        // PostgreSQL notices a moment later that a connection has gone.
+        loop {
+            match Sole::take(&url).await {
+                Ok(sole) => return sole,
+                Err(SoleError::Taken { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    };
+    let first = take().await;
+    let error = Sole::take(&url).await.unwrap_err();
+    assert!(matches!(error, SoleError::Taken { .. }), "{error:?}");
+    assert!(error.to_string().contains("another ha-coordinator serves"), "{error}");
+    drop(first);
+    let second = take().await;
+    if fixture.engine == Engine::Sqlite {
+        return;
+    }
+    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE datname = current_database() AND application_name = 'ha-coordinator lock'";
+    fixture.execute(sql).await.unwrap();
+    let third = take().await;
+    assert!(matches!(second.lost().await, SoleError::Taken { .. }));
+    drop(third);
 }
 
 fn mode(path: &Path) -> u32 {

@@ -24,6 +24,7 @@ mod event;
 mod migration;
 mod node;
 mod outbox;
+mod sole;
 mod token;
 mod url;
 mod user;
@@ -38,6 +39,7 @@ pub use event::{
 };
 pub use node::{NodeRow, SnapshotRow};
 pub use outbox::{NewOutbox, OutboxRow, OutboxStatus, OutboxSummary};
+pub use sole::{Sole, SoleError};
 pub use token::{NewToken, Spend, TokenRow};
 pub use url::{DatabaseUrl, DatabaseUrlError};
 pub use user::{Role, UserRow};

@@ -9,3 +9,4 @@ mod operators;
 mod refusals;
 mod rig;
 mod sinks;
+mod sole;
