@@ -38,7 +38,7 @@ fn cases() -> Vec<(&'static str, Case)> {
             two_streams_of_one_journal, cancelled_append_leaves_nothing, prune, prune_in_steps;
         transition: newest_oldest_first, filters, backlogs_keep_each_journals_order, every_state;
         alert: upsert, messages_or_nothing, wrong_id, filters, numbers, every_word;
-        outbox: due_in_order, delivered_once, failed_then_given_up, prune;
+        outbox: due_in_order, of_one_receiver, delivered_once, failed_then_given_up, prune;
         token: spent_once, refusals, of_many_spenders_one_wins, bad_rows, listed_newest_first;
         user: upsert, every_role;
         audit: newest_first, only_ever_added;

@@ -28,6 +28,28 @@ pub async fn due_in_order(fixture: Fixture) {
     assert_eq!((row.last_error, row.finished_us), (None, None));
 }
 
+/// What waits for one receiver does not hide what waits for another.
+pub async fn of_one_receiver(fixture: Fixture) {
+    let mut messages: Vec<_> = (0..5).map(|n| message("away", T0 + n)).collect();
+    messages.push(message("ops", T0 + 9));
+    messages.push(message("ops", T0 + 8));
+    fixture.store.save_finding(&finding(1), &messages).await.unwrap();
+    let waiting = async |receiver, limit| {
+        let rows = fixture.store.waiting_outbox(receiver, limit).await.unwrap();
+        assert!(rows.iter().all(|row| row.receiver == receiver));
+        rows.into_iter().map(|row| row.next_attempt_us - T0).collect::<Vec<_>>()
+    };
+    // Oldest first, not the longest due.
+    assert_eq!(waiting("ops", 2).await, [9, 8]);
+    assert_eq!(waiting("ops", 1).await, [9]);
+    assert_eq!(waiting("nobody", 10).await, [0; 0]);
+    assert_eq!(fixture.store.waiting_receivers().await.unwrap(), ["away", "ops"]);
+    assert_eq!(fixture.store.give_up_all("away", "not configured", T0 + 10).await.unwrap(), 5);
+    assert_eq!(fixture.store.waiting_receivers().await.unwrap(), ["ops"]);
+    let summary = fixture.store.outbox_summary().await.unwrap();
+    assert_eq!(summary, OutboxSummary { pending: 2, delivered: 0, given_up: 5 });
+}
+
 pub async fn delivered_once(fixture: Fixture) {
     fixture.store.save_finding(&finding(1), &[message("ops", T0), message("log", T0)]).await.unwrap();
     let ids: Vec<_> = fixture.store.due_outbox(T0, 10).await.unwrap().into_iter().map(|row| row.id).collect();

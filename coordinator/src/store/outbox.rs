@@ -97,6 +97,69 @@ impl Store {
         rows.map_err(|source| StoreError::Read { what: "the due messages of the outbox".into(), source })
     }
 
+    /// Messages that wait for one receiver, due or not, the oldest first. What waits for others takes no place of its own.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn waiting_outbox(&self, receiver: &str, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
+        let rows = on_reader!(self, |db| {
+            sqlx::query_as(
+                "SELECT id, finding_id, receiver, body, created_us, status, attempts, next_attempt_us, last_error, \
+                        finished_us \
+                 FROM outbox WHERE status = 'pending' AND receiver = $1 ORDER BY id LIMIT $2",
+            )
+            .bind(receiver)
+            .bind(i64::from(bounded(limit)))
+            .fetch_all(db)
+            .await
+        });
+        rows.map_err(|source| StoreError::Read {
+            what: format!("the messages that wait for {receiver}"),
+            source,
+        })
+    }
+
+    /// The receivers for whom messages wait.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn waiting_receivers(&self) -> Result<Vec<String>, StoreError> {
+        let rows: sqlx::Result<Vec<(String,)>> = on_reader!(self, |db| {
+            sqlx::query_as(
+                "SELECT DISTINCT receiver FROM outbox WHERE status = 'pending' ORDER BY receiver LIMIT $1",
+            )
+            .bind(i64::from(super::MAX_ROWS))
+            .fetch_all(db)
+            .await
+        });
+        let rows =
+            rows.map_err(|source| StoreError::Read { what: "the receivers of the outbox".into(), source })?;
+        Ok(rows.into_iter().map(|(receiver,)| receiver).collect())
+    }
+
+    /// Nothing that waits for this receiver will be tried again; says how many messages that were.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn give_up_all(&self, receiver: &str, error: &str, at_us: i64) -> Result<u64, StoreError> {
+        let done = on_writer!(self, |db| {
+            sqlx::query(
+                "UPDATE outbox SET status = 'given_up', last_error = $2, finished_us = $3 \
+                 WHERE receiver = $1 AND status = 'pending'",
+            )
+            .bind(receiver)
+            .bind(text(error))
+            .bind(at_us)
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected())
+        });
+        done.map_err(|source| StoreError::Write {
+            what: format!("the end of what waits for {receiver}"),
+            source,
+        })
+    }
+
     /// The receiver took it.
     ///
     /// # Errors
