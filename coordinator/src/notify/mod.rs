@@ -1,13 +1,15 @@
 //! Telling people: a persisted outbox, one worker per receiver.
 //!
 //! A message is a row that was committed together with the finding it tells of; it is gone from the queue only when its
-//! receiver took it (at least once) or when its attempts are used up, which is logged and stays in the table. Each
+//! receiver took it (at least once) or when it was given up, which is logged and stays in the table: the receiver rejected it for
+//! good, a newer one says more, or too many wait. A receiver that is away is tried for as long as it takes. Each
 //! receiver has its own task and its own order (oldest first, so that "resolved" never overtakes "firing"); one that
 //! fails makes nobody else wait.
 
 mod email;
 mod log;
 pub mod message;
+mod waiting;
 mod webhook;
 
 use std::{sync::Arc, time::Duration};
@@ -23,21 +25,18 @@ use crate::{
     config::{Receiver, ReceiverKind},
     finding::Record,
     health::Health,
+    notify::waiting::Sorted,
     store::{OutboxRow, Store, StoreError},
 };
 
 /// The receiver that is there when none is configured.
 pub const DEFAULT_RECEIVER: &str = "log";
 
-/// Attempts for a message that may yet be taken: with the waits below, half an hour.
-const ATTEMPTS_MAX: u32 = 12;
-/// Attempts for a message that the receiver will not have.
-const ATTEMPTS_REJECTED_MAX: u32 = 3;
+/// How often a receiver may reject a message before it is given up.
+const REJECTIONS_MAX: u32 = 3;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
-/// Messages that may wait for one receiver; the oldest beyond it are given up.
-const WAITING_MAX: usize = 1000;
-/// Looked at in one go, over all receivers.
+/// Looked at in one go, of one receiver.
 const LOOK_MAX: u32 = crate::store::MAX_ROWS;
 
 /// A message was not taken.
@@ -136,11 +135,11 @@ pub async fn start(parts: Parts, receivers: &[Receiver]) -> Result<JoinSet<()>, 
         .iter()
         .map(|receiver| Ok((receiver.name.clone(), Channel::open(receiver)?)))
         .collect::<Result<_, ReceiverError>>()?;
-    for row in parts.store.due_outbox(i64::MAX, LOOK_MAX).await? {
-        if !channels.iter().any(|(name, _)| *name == row.receiver) {
-            let why = format!("the receiver `{}` is not configured any more", row.receiver);
-            tracing::warn!(message = row.id, finding = row.finding_id, "gave up a message: {why}");
-            parts.store.give_up(row.id, &why, parts.clock.now_us()).await?;
+    for receiver in parts.store.waiting_receivers().await? {
+        if !channels.iter().any(|(name, _)| *name == receiver) {
+            let why = format!("the receiver `{receiver}` is not configured any more");
+            let messages = parts.store.give_up_all(&receiver, &why, parts.clock.now_us()).await?;
+            tracing::warn!(messages, "gave up messages: {why}");
         }
     }
     let mut workers = JoinSet::new();
@@ -148,7 +147,7 @@ pub async fn start(parts: Parts, receivers: &[Receiver]) -> Result<JoinSet<()>, 
     for (name, channel) in channels {
         let wake = Arc::new(Notify::new());
         wakes.push(Arc::clone(&wake));
-        workers.spawn(Worker { parts: parts.clone(), name, channel, wake }.run());
+        workers.spawn(Worker { parts: parts.clone(), name, channel, wake, rejections: (0, 0) }.run());
     }
     workers.spawn(wake_all(parts, wakes));
     Ok(workers)
@@ -180,10 +179,12 @@ struct Worker {
     name: String,
     channel: Channel,
     wake: Arc<Notify>,
+    /// Which message was rejected last, and how often in this life of the coordinator.
+    rejections: (i64, u32),
 }
 
 impl Worker {
-    async fn run(self) {
+    async fn run(mut self) {
         let mut closing = self.parts.closing.clone();
         // An attempt that the end interrupts is made again after the next start: at least once.
         tokio::select! {
@@ -192,7 +193,7 @@ impl Worker {
         }
     }
 
-    async fn work(&self) {
+    async fn work(&mut self) {
         let mut backoff = Backoff::STORE;
         let mut trouble = None;
         loop {
@@ -221,18 +222,15 @@ impl Worker {
     }
 
     /// Delivers what it can. `Some(wait)` when the oldest message must wait, `None` when there is none.
-    async fn pass(&self) -> Result<Option<Duration>, StoreError> {
-        let mut waiting = self.parts.store.due_outbox(i64::MAX, LOOK_MAX).await?;
-        waiting.retain(|row| row.receiver == self.name);
-        waiting.sort_unstable_by_key(|row| row.id);
-        let beyond = waiting.len().saturating_sub(WAITING_MAX);
-        for row in waiting.drain(..beyond) {
-            self.give_up(&row, &format!("more than {WAITING_MAX} messages wait for the receiver")).await?;
+    async fn pass(&mut self) -> Result<Option<Duration>, StoreError> {
+        let waiting = self.parts.store.waiting_outbox(&self.name, LOOK_MAX).await?;
+        let Sorted { try_now: waiting, give_up } = waiting::sort_out(waiting, self.parts.clock.now_us());
+        for (row, why) in &give_up {
+            self.give_up(row, why).await?;
         }
         for row in &waiting {
-            let wait_us = row.next_attempt_us.saturating_sub(self.parts.clock.now_us());
-            if let Ok(wait_us @ 1..) = u64::try_from(wait_us) {
-                return Ok(Some(Duration::from_micros(wait_us)));
+            if let Some(wait) = waiting::wait(row.next_attempt_us, self.parts.clock.now_us()) {
+                return Ok(Some(wait));
             }
             if let Some(wait) = self.attempt(row).await? {
                 return Ok(Some(wait));
@@ -243,7 +241,7 @@ impl Worker {
     }
 
     /// One attempt. `Some(wait)` when the message is to be tried again.
-    async fn attempt(&self, row: &OutboxRow) -> Result<Option<Duration>, StoreError> {
+    async fn attempt(&mut self, row: &OutboxRow) -> Result<Option<Duration>, StoreError> {
         let record: Record = match serde_json::from_str(&row.body) {
             Ok(record) => record,
             Err(error) => {
@@ -259,10 +257,14 @@ impl Worker {
             return Ok(None);
         };
         let attempts = row.attempts.saturating_add(1);
-        let most = if not_taken.rejected { ATTEMPTS_REJECTED_MAX } else { ATTEMPTS_MAX };
-        if attempts >= most {
-            self.give_up(row, &format!("{} (attempt {attempts}, the last)", not_taken.why)).await?;
-            return Ok(None);
+        if not_taken.rejected {
+            let before = if self.rejections.0 == row.id { self.rejections.1 } else { 0 };
+            self.rejections = (row.id, before.saturating_add(1));
+            if self.rejections.1 >= REJECTIONS_MAX {
+                let why = format!("{} (rejected {REJECTIONS_MAX} times; attempt {attempts})", not_taken.why);
+                self.give_up(row, &why).await?;
+                return Ok(None);
+            }
         }
         let wait = backoff::after_attempts(attempts, FIRST_WAIT, LONGEST_WAIT);
         let wait_us = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);

@@ -69,6 +69,42 @@ async fn a_receiver_that_was_down_is_told_once_when_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn neither_a_long_outage_nor_a_clock_set_back_loses_a_message() {
+    let (socket, address) = sinks::closed_port();
+    let mut rig = Rig::start_with(&(WINDOWS.to_owned() + &webhook("bridge", address))).await;
+    lose(&rig).await;
+    let id = eventually("a failed attempt in the outbox", async || {
+        let rows = rig.store().waiting_outbox("bridge", 10).await.unwrap();
+        rows.into_iter().find(|row| row.attempts >= 1)
+    })
+    .await
+    .id;
+    // Days later, noted by a clock that ran a year ahead.
+    let year_us = 365 * 86_400_000_000;
+    let ahead = async |rig: &Rig, attempts| {
+        let url = ha_coordinator::data_dir::DataDir::at(&rig.config.data_dir).default_database();
+        let store = ha_coordinator::store::Store::open(&url).await.unwrap();
+        let at_us = ha_coordinator::clock::Clock::start().wall_us() + year_us;
+        store.delivery_failed(id, "no route to host", attempts, at_us).await.unwrap();
+        store.close().await;
+    };
+    rig.stop().await;
+    ahead(&rig, 5000).await;
+    rig.serve().await;
+    eventually("one more attempt", async || {
+        let rows = rig.store().waiting_outbox("bridge", 10).await.unwrap();
+        assert_eq!(rig.store().outbox_summary().await.unwrap().given_up, 0);
+        rows.into_iter().find(|row| row.id == id && row.attempts == 5001)
+    })
+    .await;
+    rig.stop().await;
+    ahead(&rig, 5001).await;
+    let mut bodies = sinks::webhook(socket.listen(16).unwrap(), &[200]);
+    rig.serve().await;
+    assert!(is_about(&next(&mut bodies).await, "firing"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_hangs_holds_up_nobody() {
     // It accepts by its backlog and never answers.
     let hanging = TcpListener::bind("127.0.0.1:0").await.unwrap();
