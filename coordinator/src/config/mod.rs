@@ -4,6 +4,7 @@ mod problem;
 mod raw;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 use std::{
     fs, io,

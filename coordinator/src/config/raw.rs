@@ -4,6 +4,8 @@ use std::{collections::BTreeSet, fs, net::SocketAddr, ops::Range, path::Path, st
 
 use hafleet_fleet::Windows;
 use jiff::{Span, SpanRelativeTo};
+use rustls::RootCertStore;
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use serde::Deserialize;
 use toml::{
     Spanned,
@@ -12,7 +14,7 @@ use toml::{
 
 use super::{
     Config, DEFAULT_DATA_DIR, DEFAULT_LISTEN, Email, Problem, Problems, Receiver, ReceiverKind,
-    SmtpCredentials, SmtpSecurity, Webhook,
+    SmtpCredentials, SmtpSecurity, Webhook, windows,
 };
 use crate::{
     identity::{self, ca::NODE_LIFETIME},
@@ -66,6 +68,24 @@ struct RawWindows {
     no_master: Option<Spanned<String>>,
     resolve: Option<Spanned<String>>,
     probe: Option<Spanned<String>>,
+}
+
+impl RawWindows {
+    /// Where the value of a key stands, if it is written at all.
+    fn place(&self, key: &str) -> Option<Range<usize>> {
+        let value = match key {
+            "fresh" => &self.fresh,
+            "grace" => &self.grace,
+            "agent_lost" => &self.agent_lost,
+            "split_brain" => &self.split_brain,
+            "suspected_critical" => &self.suspected_critical,
+            "no_master" => &self.no_master,
+            "resolve" => &self.resolve,
+            "probe" => &self.probe,
+            _ => &None,
+        };
+        value.as_ref().map(Spanned::span)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -129,29 +149,7 @@ impl Reader<'_> {
     }
 
     fn config(&mut self, raw: RawConfig) -> Config {
-        let default = Windows::default();
-        let windows = Windows {
-            fresh: self.duration("windows.fresh", raw.windows.fresh.as_ref(), default.fresh),
-            grace: self.duration("windows.grace", raw.windows.grace.as_ref(), default.grace),
-            agent_lost: self.duration(
-                "windows.agent_lost",
-                raw.windows.agent_lost.as_ref(),
-                default.agent_lost,
-            ),
-            split_brain: self.duration(
-                "windows.split_brain",
-                raw.windows.split_brain.as_ref(),
-                default.split_brain,
-            ),
-            suspected_critical: self.duration(
-                "windows.suspected_critical",
-                raw.windows.suspected_critical.as_ref(),
-                default.suspected_critical,
-            ),
-            no_master: self.duration("windows.no_master", raw.windows.no_master.as_ref(), default.no_master),
-            resolve: self.duration("windows.resolve", raw.windows.resolve.as_ref(), default.resolve),
-            probe: self.duration("windows.probe", raw.windows.probe.as_ref(), default.probe),
-        };
+        let windows = self.windows(&raw.windows);
         Config {
             listen: self.listen(raw.listen.as_ref()),
             data_dir: raw
@@ -163,6 +161,32 @@ impl Reader<'_> {
             windows,
             receivers: self.receivers(raw.receiver),
         }
+    }
+
+    fn windows(&mut self, raw: &RawWindows) -> Windows {
+        let default = Windows::default();
+        let read = self.problems.len();
+        let windows = Windows {
+            fresh: self.duration("windows.fresh", raw.fresh.as_ref(), default.fresh),
+            grace: self.duration("windows.grace", raw.grace.as_ref(), default.grace),
+            agent_lost: self.duration("windows.agent_lost", raw.agent_lost.as_ref(), default.agent_lost),
+            split_brain: self.duration("windows.split_brain", raw.split_brain.as_ref(), default.split_brain),
+            suspected_critical: self.duration(
+                "windows.suspected_critical",
+                raw.suspected_critical.as_ref(),
+                default.suspected_critical,
+            ),
+            no_master: self.duration("windows.no_master", raw.no_master.as_ref(), default.no_master),
+            resolve: self.duration("windows.resolve", raw.resolve.as_ref(), default.resolve),
+            probe: self.duration("windows.probe", raw.probe.as_ref(), default.probe),
+        };
+        // What could not be read is its default by now, of which nothing is to be said.
+        let wrong = if self.problems.len() == read { windows::wrong(&windows) } else { Vec::new() };
+        for windows::WrongWindow { key, other, why } in wrong {
+            let place = raw.place(key).or_else(|| other.and_then(|other| raw.place(other)));
+            self.problem(&place.unwrap_or_default(), format!("`windows.{key}`: {why}"));
+        }
+        windows
     }
 
     fn listen(&mut self, listen: Option<&Spanned<String>>) -> SocketAddr {
@@ -237,7 +261,7 @@ impl Reader<'_> {
                         "`receiver.url`: expected http://HOST… or https://HOST…".to_owned(),
                     );
                 }
-                let ca_pem = self.file("receiver.ca", raw.ca.as_ref());
+                let ca_pem = self.authorities("receiver.ca", raw.ca.as_ref());
                 let timeout = self.duration("receiver.timeout", raw.timeout.as_ref(), TIMEOUT_DEFAULT);
                 Some(ReceiverKind::Webhook(Webhook { url: url.get_ref().clone(), ca_pem, timeout }))
             }
@@ -301,7 +325,7 @@ impl Reader<'_> {
             credentials: self.credentials(raw),
             from: from?,
             to,
-            ca_pem: self.file("receiver.ca", raw.ca.as_ref()),
+            ca_pem: self.authorities("receiver.ca", raw.ca.as_ref()),
             timeout: self.duration("receiver.timeout", raw.timeout.as_ref(), TIMEOUT_DEFAULT),
         })
     }
@@ -397,6 +421,27 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// A file of certificates that can be trusted.
+    fn authorities(&mut self, key: &str, path: Option<&Spanned<String>>) -> Option<Vec<u8>> {
+        let bytes = self.file(key, path)?;
+        let mut roots = RootCertStore::empty();
+        let wrong = CertificateDer::pem_slice_iter(&bytes)
+            .try_for_each(|certificate| {
+                let certificate = certificate.map_err(|error| error.to_string())?;
+                roots.add(certificate).map_err(|error| error.to_string())
+            })
+            .err()
+            .or_else(|| roots.is_empty().then(|| "there is no `-----BEGIN CERTIFICATE-----`".to_owned()));
+        if let (Some(wrong), Some(path)) = (wrong, path) {
+            let message = format!(
+                "`{key}`: {} holds no CA certificates as PEM: {wrong}",
+                self.dir.join(path.get_ref()).display()
+            );
+            self.problem(&path.span(), message);
+        }
+        Some(bytes)
     }
 
     fn duration(&mut self, key: &str, value: Option<&Spanned<String>>, default: Duration) -> Duration {

@@ -28,9 +28,9 @@ fn the_example_is_right() {
         .map(|line| line.strip_prefix("#~ ").unwrap_or(line))
         .fold(String::new(), |text, line| text + line + "\n");
     let dir = tempfile::tempdir().unwrap();
-    for file in ["webhook-ca.pem", "smtp-password"] {
-        fs::write(dir.path().join(file), "x\n").unwrap();
-    }
+    fs::write(dir.path().join("smtp-password"), "x\n").unwrap();
+    let ca = rcgen::generate_simple_self_signed(vec!["alerts.example.org".to_owned()]).unwrap();
+    fs::write(dir.path().join("webhook-ca.pem"), ca.cert.pem()).unwrap();
     let config = Config::parse(&uncommented, &dir.path().join("c.toml")).unwrap();
     assert_eq!(config.receivers.len(), 3);
     assert_eq!(config.windows, Windows::default());
@@ -70,6 +70,44 @@ fn everything_wrong_is_named_with_its_place() {
         "needs `to = ",
     ] {
         assert!(both.contains(expected), "{expected} is not in\n{both}");
+    }
+}
+
+#[test]
+fn windows_that_switch_detection_off_are_refused() {
+    assert_eq!(
+        problems("[windows]\nfresh = \"1us\"\nprobe = \"1000h\"\nagent_lost = \"1ms\""),
+        "c.toml:2:9: `windows.fresh`: expected 2s to 60s: agents speak every second\n\
+         c.toml:3:9: `windows.probe`: expected 50ms to 10s\n\
+         c.toml:3:9: `windows.probe`: must be shorter than `windows.fresh`, or every answer comes too late\n\
+         c.toml:4:14: `windows.agent_lost`: expected 2s to 24h"
+    );
+    // Against a default: the one that is written is named by its place.
+    assert_eq!(
+        problems("[windows]\nfresh = \"40s\"\ngrace = \"1m\""),
+        "c.toml:2:9: `windows.agent_lost`: must be at least `windows.fresh`"
+    );
+    assert!(
+        problems("[windows]\nsplit_brain = \"60s\"").contains("`windows.suspected_critical`: must be longer")
+    );
+    assert!(Config::parse("[windows]\nfresh = \"5s\"\nprobe = \"4s\"", Path::new("c.toml")).is_ok());
+}
+
+#[test]
+fn a_ca_file_is_read_and_not_only_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = rcgen::generate_simple_self_signed(vec!["x".to_owned()]).unwrap().cert.pem();
+    let text = "[[receiver]]\nname = \"x\"\ntype = \"webhook\"\nurl = \"https://x/\"\nca = \"ca.pem\"";
+    let broken = good.replace("MII", "MIX");
+    for (content, accepted) in [(good.as_str(), true), ("[windows]\n", false), (broken.as_str(), false)] {
+        fs::write(dir.path().join("ca.pem"), content).unwrap();
+        match Config::parse(text, &dir.path().join("c.toml")) {
+            Ok(_) => assert!(accepted, "{content}"),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(!accepted && error.contains("c.toml:5:6: `receiver.ca`: "), "{error}");
+            }
+        }
     }
 }
 

@@ -121,7 +121,7 @@ async fn transitions_are_listed_by_group_node_and_instance() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_falls_silent_is_lost_and_found_again() {
-    let rig = Rig::start_with("[windows]\ngrace = \"2s\"\nagent_lost = \"2s\"\nfresh = \"1s\"\n").await;
+    let rig = Rig::start_with("[windows]\ngrace = \"2s\"\nagent_lost = \"2s\"\nfresh = \"2s\"\n").await;
     let agent = rig.enrol("lb01").await;
     let living = Living::start(&rig, agent).await;
     eventually("lb01 to be fresh", async || rig.fleet().await.nodes[0].fresh.then_some(())).await;

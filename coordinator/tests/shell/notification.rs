@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Something to tell comes quickly with these.
-const WINDOWS: &str = "[windows]\ngrace = \"2s\"\nagent_lost = \"2s\"\nfresh = \"1s\"\n";
+const WINDOWS: &str = "[windows]\ngrace = \"2s\"\nagent_lost = \"2s\"\nfresh = \"2s\"\n";
 
 async fn next<T>(received: &mut mpsc::Receiver<T>) -> T {
     timeout(SOON, received.recv()).await.expect("nothing was received").unwrap()
