@@ -7,6 +7,7 @@
 //! The task ends when every [`FleetHandle`] is gone. It is never cancelled in the middle of a commit.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -202,11 +203,15 @@ impl Keeper {
 
     async fn take(&mut self, input: Input) {
         let began = self.parts.clock.now();
-        self.fleet.handle(input, began);
-        while let Some(effect) = self.fleet.next_output() {
-            match effect {
-                Effect::Finding { finding, notify } => self.write_down(finding, notify).await,
-                Effect::Probe(probe) => self.probe(probe),
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            // A probe that cannot be sent is the core's to know; at the same instant, so that this comes to an end.
+            self.fleet.handle(input, began);
+            while let Some(effect) = self.fleet.next_output() {
+                match effect {
+                    Effect::Finding { finding, notify } => self.write_down(finding, notify).await,
+                    Effect::Probe(probe) => inputs.extend(self.probe(&probe)),
+                }
             }
         }
         // Deaf for so long, the coordinator must not call anybody silent: as after a start.
@@ -303,7 +308,9 @@ impl Keeper {
         }
     }
 
-    fn probe(&self, probe: Probe) {
+    /// Sends a probe and says what could not be sent.
+    fn probe(&self, probe: &Probe) -> Vec<Input> {
+        let mut not_sent = Vec::new();
         for node in &probe.nodes {
             let request = v1::ProbeRequest {
                 id: probe.id.0,
@@ -316,8 +323,11 @@ impl Keeper {
             self.parts.roster.with(node, |entry| entry.note_probe(probe.id.0, asked_us));
             if !self.parts.roster.send(node, v1::coordinator_message::Message::Probe(request)) {
                 tracing::debug!(%node, probe = probe.id.0, "a probe could not be sent");
+                self.parts.roster.with(node, |entry| entry.take_probe(probe.id.0));
+                not_sent.push(Input::ProbeNotSent { probe: probe.id, node: node.clone() });
             }
         }
+        not_sent
     }
 
     fn look(&mut self) {
@@ -338,3 +348,6 @@ impl Keeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,11 +11,13 @@ pub(crate) const ADDRESSES: usize = 1_024;
 /// Addresses that are tracked as groups; likewise.
 pub(crate) const GROUPS: usize = 262_144;
 /// Probes waiting for answers at once; further ones wait and are counted in [`Counters::probes_postponed`].
-pub(crate) const PROBES: usize = 256;
+pub const PROBES: usize = 256;
 /// Nodes asked by one probe, claimants first.
 pub(crate) const PROBE_NODES: usize = 16;
+/// Addresses that one probe asks ARP for; more groups are asked for by the next one.
+pub(crate) const PROBE_TARGETS: usize = 64;
 /// ARP answers kept of one node and probe.
-pub(crate) const ARP_ANSWERS: usize = 64;
+pub(crate) const ARP_ANSWERS: usize = 128;
 /// Sources tracked as rivals of one group's holder.
 pub(crate) const RIVALS: usize = 8;
 /// Facts of one finding; a last one says how many were left out.
@@ -32,8 +34,10 @@ pub struct Counters {
     pub visits: u64,
     /// Probes asked for.
     pub probes_sent: u64,
-    /// Times a probe had to wait because too many were open.
+    /// Times a group's probe had to wait: too many were open, or its claimants had not answered another one yet.
     pub probes_postponed: u64,
+    /// Times the caller could not send a probe to a node.
+    pub probes_not_sent: u64,
     /// Snapshots older than the one already known, ignored.
     pub snapshots_out_of_order: u64,
     /// Inputs about a node that is unknown or not connected, ignored.

@@ -146,15 +146,16 @@ pub struct Evidence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProbeId(pub u64);
 
-/// Ask these nodes to look again.
+/// Ask these nodes to look again. One probe speaks for every group of these nodes that has something to ask: their
+/// answers bring the whole of what they run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Probe {
     /// Its name.
     pub id: ProbeId,
     /// Whom to ask.
     pub nodes: Vec<NodeName>,
-    /// The address in question.
+    /// The address in question; the first of them when there are several.
     pub address: IpAddr,
-    /// Whom to ask for by ARP: the address itself and the members' own addresses.
+    /// Whom to ask for by ARP: the addresses in question and the members' own addresses.
     pub arp_targets: Vec<IpAddr>,
 }

@@ -16,8 +16,8 @@ use crate::{
     ledger::{Ledger, Subject},
     model::{GroupKey, NodeName, Site},
     node::{Node, Taken},
-    probe::{POSTPONED, Probes},
-    scene::{ArpRound, Member, Scene, Story},
+    probe::Probes,
+    scene::{Member, Scene, Story},
     time::Instant,
     timers::{Timers, Work},
     view,
@@ -73,11 +73,13 @@ pub struct Fleet {
     places: BTreeMap<NodeName, BTreeMap<MemberKey, Place>>,
     pub(crate) index: Index,
     pub(crate) units: BTreeMap<GroupKey, Unit>,
-    units_of: BTreeMap<NodeName, BTreeSet<GroupKey>>,
+    pub(crate) units_of: BTreeMap<NodeName, BTreeSet<GroupKey>>,
     pub(crate) ledger: Ledger,
-    probes: Probes,
-    timers: Timers,
-    counters: Counters,
+    pub(crate) probes: Probes,
+    /// Groups whose members are to be asked at the end of the present input.
+    pub(crate) asking: BTreeSet<GroupKey>,
+    pub(crate) timers: Timers,
+    pub(crate) counters: Counters,
 }
 
 /// The addresses that move together, and what is remembered of them.
@@ -85,7 +87,7 @@ pub struct Fleet {
 pub(crate) struct Unit {
     pub(crate) subject: Subject,
     pub(crate) shape: Shape,
-    story: Story,
+    pub(crate) story: Story,
 }
 
 impl Fleet {
@@ -102,6 +104,7 @@ impl Fleet {
             units_of: BTreeMap::new(),
             ledger: Ledger::new(windows.resolve),
             probes: Probes::default(),
+            asking: BTreeSet::new(),
             timers: Timers::default(),
             counters: Counters::default(),
         }
@@ -147,8 +150,10 @@ impl Fleet {
                 }
             }
             Input::Probed { probe, node, snapshot, arp } => self.probed(probe, &node, snapshot, arp, now),
+            Input::ProbeNotSent { probe, node } => self.not_sent(probe, &node, now),
             Input::Deadline => {}
         }
+        self.ask(now);
     }
 
     /// The next thing to do, in order. To be drained after every [`Fleet::handle`].
@@ -244,7 +249,7 @@ impl Fleet {
         match taken {
             None | Some(Taken::OutOfOrder) => return false,
             Some(Taken::ConfigChanged) => self.settle(name, now),
-            Some(Taken::Same) => {}
+            Some(Taken::Same | Taken::Changed) => {}
         }
         self.judge_node(name, now);
         true
@@ -265,26 +270,21 @@ impl Fleet {
             if node.connected { node.hear(snapshot, now, fresh, counters) } else { Taken::OutOfOrder }
         });
         let Some(taken) = current.filter(|taken| *taken != Taken::OutOfOrder) else { return };
-        if let Some((key, sent_at)) = asked
-            && let Some(contest) = self.units.get_mut(&key).and_then(|unit| unit.story.contest.as_mut())
-            && let Some(node) = self.nodes.get(name)
-        {
-            let masters =
-                node.instances.iter().filter(|(_, known)| known.report.state == crate::VrrpState::Master);
-            for (instance, _) in masters {
-                let key = MemberKey { node: name.clone(), instance: instance.clone() };
-                let asked_at = contest.reasserted.entry(key).or_insert(sent_at);
-                *asked_at = sent_at.max(*asked_at);
+        if let Some((units, sent_at)) = asked {
+            self.answered(name, probe, &units, sent_at, arp);
+        }
+        match taken {
+            Taken::OutOfOrder => {}
+            Taken::ConfigChanged => {
+                self.settle(name, now);
+                self.judge_node(name, now);
             }
-            let answers = arp.into_iter().take(bounds::ARP_ANSWERS).collect();
-            if contest.arp.get(name).is_none_or(|round| round.asked_at <= sent_at) {
-                contest.arp.insert(name.clone(), ArpRound { asked_at: sent_at, answers });
+            Taken::Changed => self.judge_node(name, now),
+            Taken::Same => {
+                self.judge_lost(name, now);
+                self.judge_contests_of(name, now);
             }
         }
-        if taken == Taken::ConfigChanged {
-            self.settle(name, now);
-        }
-        self.judge_node(name, now);
     }
 
     fn admit(&mut self, name: &NodeName, site: &Site, now: Instant) -> bool {
@@ -379,7 +379,9 @@ impl Fleet {
         if let Some(again) = silence.again {
             self.timers.arm(Work::Probe(id), again, now);
         }
-        self.judge_unit(&silence.unit, now);
+        for key in &silence.units {
+            self.judge_unit(key, now);
+        }
     }
 
     /// Judges a node and all its groups.
@@ -420,6 +422,17 @@ impl Fleet {
         self.units_of.insert(name.clone(), units);
     }
 
+    /// A node has answered a probe about others of its groups.
+    fn judge_contests_of(&mut self, name: &NodeName, now: Instant) {
+        let Some(units) = self.units_of.get_mut(name).map(core::mem::take) else { return };
+        for key in &units {
+            if self.units.get(key).is_some_and(|unit| unit.story.contest.is_some()) {
+                self.judge_unit(key, now);
+            }
+        }
+        self.units_of.insert(name.clone(), units);
+    }
+
     /// The end of the grace, or its beginning: everything may be judged otherwise, and what is open about subjects that
     /// nobody knows any more is closed.
     fn judge_all(&mut self, now: Instant) {
@@ -447,7 +460,7 @@ impl Fleet {
 
     fn judge_unit(&mut self, key: &GroupKey, now: Instant) {
         let in_grace = self.grace_until.is_some_and(|until| now < until);
-        let Self { units, nodes, index, windows, ledger, probes, timers, counters, .. } = self;
+        let Self { units, nodes, index, windows, ledger, timers, counters, .. } = self;
         let Some(Unit { subject, shape, story }) = units.get_mut(key) else { return };
         let scene = stage(key, subject, shape, nodes, index, windows, in_grace, now);
         counters.groups_judged += 1;
@@ -457,19 +470,8 @@ impl Fleet {
         wake = sooner(wake, orphan::judge(&scene, story, ledger));
         wake = sooner(wake, config::judge(&scene, story, ledger));
         counters.visits += scene.visits.get();
-        if next.ask
-            && let Some(contest) = &mut story.contest
-        {
-            let (asked, targets) = to_ask(&scene);
-            match probes.send(key, asked, targets, windows.probe, now, counters) {
-                Some((probe, due)) => {
-                    contest.asked(now);
-                    timers.arm(Work::Probe(probe.id), due, now);
-                    timers.arm(Work::Unit(key.clone()), due, now);
-                    ledger.ask(Effect::Probe(probe));
-                }
-                None => timers.arm(Work::Unit(key.clone()), now + POSTPONED, now),
-            }
+        if next.ask {
+            self.asking.insert(key.clone());
         }
         if let Some(wake) = wake.filter(|wake| *wake > now) {
             timers.arm(Work::Unit(key.clone()), wake, now);
@@ -481,7 +483,7 @@ impl Fleet {
     clippy::too_many_arguments,
     reason = "a scene is made in two places, from parts that are borrowed apart"
 )]
-fn stage<'a>(
+pub(crate) fn stage<'a>(
     key: &'a GroupKey,
     subject: &'a Subject,
     shape: &'a Shape,
@@ -499,24 +501,4 @@ fn stage<'a>(
     let members: Vec<Member<'a>> = members.collect();
     let visits = Cell::new(members.len() as u64);
     Scene { subject, key, shape, members, nodes, index, windows, in_grace, now, visits }
-}
-
-/// Whom a probe asks, claimants first, and for whose addresses.
-fn to_ask(scene: &Scene<'_>) -> (Vec<NodeName>, Vec<core::net::IpAddr>) {
-    let mut members: Vec<&Member<'_>> = scene.members.iter().collect();
-    members.sort_by_key(|member| !member.is_master());
-    let mut nodes: Vec<NodeName> = Vec::new();
-    let mut targets = Vec::from([scene.key.address]);
-    for member in members {
-        if member.node.connected && nodes.len() < bounds::PROBE_NODES && !nodes.contains(member.name()) {
-            nodes.push(member.name().clone());
-        }
-        if let Some(source) = member.report().source
-            && targets.len() <= bounds::PROBE_NODES
-            && !targets.contains(&source)
-        {
-            targets.push(source);
-        }
-    }
-    (nodes, targets)
 }

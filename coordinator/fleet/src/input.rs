@@ -76,6 +76,14 @@ pub enum Input {
         /// Who answered ARP.
         arp: Vec<ArpAnswer>,
     },
+    /// A probe could not be sent to a node: its stream is full or has just ended. The node is asked again soon, and is not
+    /// taken for silent meanwhile.
+    ProbeNotSent {
+        /// Which probe.
+        probe: ProbeId,
+        /// The node.
+        node: NodeName,
+    },
     /// The instant that `deadline()` named has come. Early and late calls are harmless.
     Deadline,
 }

@@ -27,6 +27,7 @@
 #![no_std]
 extern crate alloc;
 
+mod ask;
 mod bounds;
 mod cause;
 mod codes;
@@ -47,7 +48,7 @@ mod timers;
 pub mod view;
 mod words;
 
-pub use bounds::Counters;
+pub use bounds::{Counters, PROBES as PROBES_MAX};
 pub use codes::UnknownCode;
 pub use effect::{
     CauseCode, Effect, Evidence, Finding, FindingId, FindingKind, FindingStatus, Probe, ProbeId, Severity,

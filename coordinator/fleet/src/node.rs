@@ -9,6 +9,7 @@ use core::{net::IpAddr, time::Duration};
 
 use crate::{
     bounds::{self, Counters},
+    effect::ProbeId,
     input::{Heard, InstanceReport, Snapshot, StateChange},
     model::{Site, VrrpState},
     time::Instant,
@@ -30,6 +31,8 @@ pub(crate) struct Node {
     pub(crate) steady_since: Instant,
     /// The next snapshot begins a new steady time: the stream is new, or a probe went unanswered in silence.
     interrupted: bool,
+    /// The last probe sent to it, and until when its answer is waited for before it is asked again.
+    pub(crate) asked: Option<(ProbeId, Instant)>,
     /// Its freshness as it was when its groups were last judged.
     pub(crate) judged_fresh: bool,
     /// Where its journal stood at the last snapshot of this stream.
@@ -63,8 +66,10 @@ pub(crate) struct Instance {
 pub(crate) enum Taken {
     /// Older than what is known.
     OutOfOrder,
-    /// The present now.
+    /// The present now, and nothing that groups are judged by is new but the heard table.
     Same,
+    /// The present now.
+    Changed,
     /// The present now, and what the node could hold, or from where, has changed.
     ConfigChanged,
 }
@@ -79,6 +84,7 @@ impl Node {
             silent_from: None,
             steady_since: now,
             interrupted: true,
+            asked: None,
             judged_fresh: false,
             journal_id: String::new(),
             seq: 0,
@@ -130,11 +136,15 @@ impl Node {
             counters.snapshots_out_of_order += 1;
             return Taken::OutOfOrder;
         }
-        if self.interrupted || !self.is_fresh(now, fresh) {
+        let gap = self.interrupted || !self.is_fresh(now, fresh);
+        if gap {
             self.steady_since = now;
             self.interrupted = false;
         }
-        let taken = self.take(snapshot, now, counters);
+        let taken = match self.take(snapshot, now, counters) {
+            Taken::Same if gap => Taken::Changed,
+            taken => taken,
+        };
         self.ordered = true;
         self.heard_at = Some(now);
         self.silent_from = Some(now);
@@ -208,10 +218,12 @@ impl Node {
         bound(&mut snapshot, counters);
         let moved = snapshot.journal_id != self.journal_id || snapshot.seq != self.seq;
         let mut config_changed = snapshot.instances.len() != self.instances.len();
+        let mut changed = moved;
         let mut instances = BTreeMap::new();
         for report in snapshot.instances {
             let old = self.instances.remove(&report.instance);
             config_changed |= old.as_ref().is_none_or(|old| !same_place(&old.report, &report));
+            changed |= old.as_ref().is_none_or(|old| !same_present(&old.report, &report));
             let live = self.heard_at.is_some();
             let name = report.instance.clone();
             instances.insert(name, Instance::after(old.filter(|_| live), report, moved, now));
@@ -232,7 +244,11 @@ impl Node {
         self.heard_by_vrid = lines().map(|(index, heard)| (heard.vrid, index)).collect();
         self.heard_by_address.sort_unstable();
         self.heard_by_vrid.sort_unstable();
-        if config_changed { Taken::ConfigChanged } else { Taken::Same }
+        match (config_changed, changed) {
+            (true, _) => Taken::ConfigChanged,
+            (false, true) => Taken::Changed,
+            (false, false) => Taken::Same,
+        }
     }
 }
 
@@ -264,6 +280,13 @@ impl Instance {
 /// Whether two reports put an instance into the same groups.
 fn same_place(old: &InstanceReport, new: &InstanceReport) -> bool {
     old.addresses == new.addresses && old.source == new.source && old.vrid == new.vrid
+}
+
+/// Whether two reports say the same, apart from the passing of time.
+fn same_present(old: &InstanceReport, new: &InstanceReport) -> bool {
+    let passed = new.in_state.saturating_sub(old.in_state);
+    let same = InstanceReport { in_state: old.in_state + passed, ..old.clone() };
+    same == *new
 }
 
 fn bound(snapshot: &mut Snapshot, counters: &mut Counters) {

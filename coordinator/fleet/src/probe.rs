@@ -15,7 +15,7 @@ use crate::{
 
 /// An answer is taken for so many times the probe's window.
 const EXPIRES: u32 = 4;
-/// When too many probes are open, the next is tried after this.
+/// When too many probes are open, or one could not be sent, the next is tried after this.
 pub(crate) const POSTPONED: Duration = Duration::from_millis(100);
 
 /// Every open probe.
@@ -27,7 +27,7 @@ pub(crate) struct Probes {
 
 #[derive(Debug)]
 struct Open {
-    unit: GroupKey,
+    units: Vec<GroupKey>,
     waiting: BTreeSet<NodeName>,
     sent_at: Instant,
     due: Instant,
@@ -39,7 +39,7 @@ struct Open {
 /// What came of a deadline.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Silence {
-    pub(crate) unit: GroupKey,
+    pub(crate) units: Vec<GroupKey>,
     pub(crate) nodes: Vec<NodeName>,
     pub(crate) sent_at: Instant,
     /// When to look at this probe again.
@@ -52,18 +52,19 @@ impl Probes {
         self.last = self.last.max(now.as_micros());
     }
 
-    /// Opens a probe, or postpones it when too many are open.
+    /// Opens a probe for some groups, or postpones it when too many are open.
     pub(crate) fn send(
         &mut self,
-        unit: &GroupKey,
+        units: Vec<GroupKey>,
         nodes: Vec<NodeName>,
         arp_targets: Vec<IpAddr>,
         window: Duration,
         now: Instant,
         counters: &mut Counters,
     ) -> Option<(Probe, Instant)> {
+        let address = units.first()?.address;
         if self.open.len() >= bounds::PROBES {
-            counters.probes_postponed += 1;
+            counters.probes_postponed += units.len() as u64;
             return None;
         }
         counters.probes_sent += 1;
@@ -72,35 +73,35 @@ impl Probes {
         let due = now + window;
         let waiting = nodes.iter().cloned().collect();
         let expires = now + window * EXPIRES;
-        self.open.insert(id, Open { unit: unit.clone(), waiting, sent_at: now, due, expires, passed: false });
-        Some((Probe { id, nodes, address: unit.address, arp_targets }, due))
+        self.open.insert(id, Open { units, waiting, sent_at: now, due, expires, passed: false });
+        Some((Probe { id, nodes, address, arp_targets }, due))
     }
 
-    /// A node's answer: which unit it is for, and when it was asked; `None` when nobody waits for it. What it says was so
+    /// A node's answer: which units were asked about, and when it was asked; `None` when nobody waits for it. What it says was so
     /// at some time since it was asked, and not only when it came.
-    pub(crate) fn answered(&mut self, id: ProbeId, node: &NodeName) -> Option<(GroupKey, Instant)> {
+    pub(crate) fn answered(&mut self, id: ProbeId, node: &NodeName) -> Option<(Vec<GroupKey>, Instant)> {
         let open = self.open.get_mut(&id)?;
         let awaited = open.waiting.remove(node);
-        let unit = (open.unit.clone(), open.sent_at);
+        let asked = (open.units.clone(), open.sent_at);
         if open.waiting.is_empty() {
             self.open.remove(&id);
         }
-        awaited.then_some(unit)
+        awaited.then_some(asked)
     }
 
     /// The probe's deadline has come: who was silent, told once.
     pub(crate) fn due(&mut self, id: ProbeId, now: Instant) -> Option<Silence> {
         let open = self.open.get_mut(&id)?;
-        let (unit, sent_at) = (open.unit.clone(), open.sent_at);
+        let (units, sent_at) = (open.units.clone(), open.sent_at);
         if now >= open.expires {
             let open = self.open.remove(&id)?;
             let nodes = if open.passed { Vec::new() } else { open.waiting.into_iter().collect() };
-            return Some(Silence { unit, nodes, sent_at, again: None });
+            return Some(Silence { units, nodes, sent_at, again: None });
         }
         let first = now >= open.due && !open.passed;
         open.passed |= first;
         let nodes = if first { open.waiting.iter().cloned().collect() } else { Vec::new() };
         let again = if open.passed { open.expires } else { open.due };
-        Some(Silence { unit, nodes, sent_at, again: Some(again) })
+        Some(Silence { units, nodes, sent_at, again: Some(again) })
     }
 }

@@ -1,6 +1,6 @@
 //! One group with everything its judges look at.
 
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 use core::{cell::Cell, net::IpAddr, time::Duration};
 
 use crate::{
@@ -51,6 +51,8 @@ pub(crate) struct Contest {
     pub(crate) last_sent: Option<Instant>,
     /// Rounds sent after the window.
     pub(crate) rounds: u32,
+    /// Since when probes could not be sent to a node, until it answers one.
+    pub(crate) unsent_since: BTreeMap<NodeName, Instant>,
     /// A split brain of this contest has fired.
     pub(crate) fired: bool,
 }
@@ -60,7 +62,7 @@ pub(crate) struct Contest {
 pub(crate) struct ArpRound {
     /// When the probe was sent: the answers are not older.
     pub(crate) asked_at: Instant,
-    pub(crate) answers: Vec<ArpAnswer>,
+    pub(crate) answers: Arc<[ArpAnswer]>,
 }
 
 /// A source that advertises the address beside a fresh MASTER.

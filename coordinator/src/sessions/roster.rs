@@ -8,18 +8,15 @@ use std::{
     },
 };
 
-use hafleet_fleet::{Instant, NodeName};
+use hafleet_fleet::{Instant, NodeName, PROBES_MAX};
 use hafleet_proto::v1;
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
 use crate::sessions::offset::ClockOffset;
 
-/// Messages on their way to one agent.
-pub const OUTBOUND_MAX: usize = 64;
-
-/// Probes of one node whose answers are awaited.
-const PROBES_MAX: usize = 64;
+/// Messages on their way to one agent: every probe that the core may have open, and the acknowledgements.
+pub const OUTBOUND_MAX: usize = PROBES_MAX + 64;
 
 /// What goes to an agent.
 pub type Outbound = mpsc::Sender<Result<v1::CoordinatorMessage, Status>>;

@@ -133,3 +133,26 @@ async fn a_node_that_falls_silent_is_lost_and_found_again() {
     let _living = Living::start(&rig, agent).await;
     assert_eq!(finding(&rig, "agent_lost", "resolved").await.id, lost.id);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_with_many_groups_is_cut_and_every_one_is_confirmed() {
+    const GROUPS: usize = 101;
+    let rig = Rig::start().await;
+    let (mut first, mut second) = (rig.enrol("lb01").await, rig.enrol("lb02").await);
+    (first.twins, second.twins) = (100, 100);
+    first.becomes(VrrpState::Master);
+    second.becomes(VrrpState::Backup);
+    let (_first, second) = (Living::start(&rig, first).await, Living::start(&rig, second).await);
+    eventually("lb01 to hold everything", async || {
+        let groups = rig.fleet().await.groups;
+        let all = |group: &v1::Group| group.holder == "lb01" && group.members.len() == 2;
+        (groups.len() == GROUPS && groups.iter().all(all)).then_some(())
+    })
+    .await;
+    second.becomes(VrrpState::Master).await;
+    eventually("every group to be confirmed", async || {
+        let confirmed = findings(&rig, "split_brain.confirmed", "firing").await;
+        (confirmed.len() == GROUPS).then_some(())
+    })
+    .await;
+}

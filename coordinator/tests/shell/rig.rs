@@ -270,6 +270,8 @@ pub struct FakeAgent {
     pub heard: Vec<v1::HeardAdvert>,
     pub priority: u32,
     pub number: u8,
+    /// Instances that are in the same state as the first, each with an address of its own.
+    pub twins: u8,
 }
 
 /// One open stream.
@@ -291,6 +293,7 @@ impl FakeAgent {
             heard: Vec::new(),
             priority: 100 + u32::from(number),
             number,
+            twins: 0,
         }
     }
 
@@ -329,29 +332,42 @@ impl FakeAgent {
     pub fn snapshot(&self) -> v1::Snapshot {
         let vip = "192.168.178.3/24".to_owned();
         let present = if self.state == v1::VrrpState::Master { vec![vip.clone()] } else { Vec::new() };
+        let first = v1::InstanceState {
+            instance: "VI_1".into(),
+            interface: "ens33".into(),
+            vrid: 51,
+            version: 3,
+            state: self.state.into(),
+            in_state_us: 1_000_000,
+            reason: "master_down".into(),
+            priority: self.priority,
+            effective_priority: self.priority,
+            advert_interval_cs: 10,
+            master_down_us: 360_000,
+            auth: "none".into(),
+            preempt: true,
+            addresses: vec![vip],
+            addresses_present: present,
+            source_address: self.address(),
+            carrier: true,
+            ..Default::default()
+        };
+        let twin = |number: u8| {
+            let vip = format!("192.168.179.{number}/24");
+            let present = if self.state == v1::VrrpState::Master { vec![vip.clone()] } else { Vec::new() };
+            v1::InstanceState {
+                instance: format!("TWIN_{number}"),
+                vrid: 100 + u32::from(number),
+                addresses: vec![vip],
+                addresses_present: present,
+                ..first.clone()
+            }
+        };
+        let twins: Vec<_> = (1..=self.twins).map(twin).collect();
         v1::Snapshot {
             seq: self.events.len() as u64,
             at_us: Clock::start().wall_us(),
-            instances: vec![v1::InstanceState {
-                instance: "VI_1".into(),
-                interface: "ens33".into(),
-                vrid: 51,
-                version: 3,
-                state: self.state.into(),
-                in_state_us: 1_000_000,
-                reason: "master_down".into(),
-                priority: self.priority,
-                effective_priority: self.priority,
-                advert_interval_cs: 10,
-                master_down_us: 360_000,
-                auth: "none".into(),
-                preempt: true,
-                addresses: vec![vip],
-                addresses_present: present,
-                source_address: self.address(),
-                carrier: true,
-                ..Default::default()
-            }],
+            instances: [vec![first], twins].concat(),
             heard: self.heard.clone(),
         }
     }

@@ -24,6 +24,7 @@ use crate::{
     cause,
     effect::{CauseCode, FindingKind, Severity},
     ledger::{Judgement, Ledger, Report},
+    model::NodeName,
     scene::{Contest, Member, Scene, Story},
     time::Instant,
     words,
@@ -37,6 +38,8 @@ use super::{
 
 /// The longest pause between two probes of one contest.
 const PAUSE: Duration = Duration::from_secs(10);
+/// A round that cannot be sent is tried again for so long before it counts as one without answers.
+const UNSENT: Duration = Duration::from_secs(1);
 /// Overlaps this short can be made by the ways of two snapshots alone.
 const JITTER: Duration = Duration::from_millis(500);
 /// At most one transient per group is written in this time; the next says how many were left out.
@@ -79,7 +82,10 @@ pub(crate) fn judge(scene: &Scene<'_>, story: &mut Story, ledger: &mut Ledger) -
 
     let verdict = judge_contest(scene, &parties, contest, start, window, ledger);
     let Some(contest) = story.contest.as_mut() else { return Next { wake: verdict, ask: false } };
-    let next_probe = contest.next_probe(scene, start, window);
+    let proven = ledger.firing(scene.subject, FindingKind::SplitBrainConfirmed).is_some();
+    // Two claims that are not proven yet are asked again soon; what is known, or cannot be, is only kept fresh.
+    let settled = proven || (contest.fired && parties.claims.len() < 2);
+    let next_probe = contest.next_probe(scene, start, window, settled);
     Next { wake: sooner(sooner(verdict, rivals_wake), Some(next_probe)), ask: next_probe <= scene.now }
 }
 
@@ -125,6 +131,7 @@ impl Contest {
             arp: Default::default(),
             last_sent: None,
             rounds: 0,
+            unsent_since: Default::default(),
             fired: false,
         }
     }
@@ -140,7 +147,7 @@ impl Contest {
     }
 
     /// Early in the overlap, so that a frozen claimant is noticed; when the window is over; then with growing pauses.
-    fn next_probe(&mut self, scene: &Scene<'_>, start: Instant, window: Duration) -> Instant {
+    fn next_probe(&mut self, scene: &Scene<'_>, start: Instant, window: Duration, settled: bool) -> Instant {
         let early = start + self.interval.min(window.saturating_sub(scene.windows.probe));
         let due = start + window;
         match self.last_sent {
@@ -151,7 +158,7 @@ impl Contest {
                 self.rounds = 0;
                 due
             }
-            Some(sent) if self.fired => sent + PAUSE,
+            Some(sent) if settled => sent + PAUSE,
             Some(sent) => sent + PAUSE.min(Duration::from_secs(1 << self.rounds.min(4).saturating_sub(1))),
         }
     }
@@ -165,6 +172,16 @@ impl Contest {
     pub(crate) fn asked(&mut self, now: Instant) {
         self.last_sent = Some(now);
         self.rounds = self.rounds.saturating_add(1);
+    }
+
+    /// The probe of `sent_at` did not go out to this node. The round does not count, unless this has gone on for so long
+    /// that people must hear of the suspicion.
+    pub(crate) fn not_asked(&mut self, name: &NodeName, sent_at: Instant, now: Instant) {
+        let since = *self.unsent_since.entry(name.clone()).or_insert(now);
+        if self.last_sent == Some(sent_at) && now.since(since) < UNSENT {
+            self.last_sent = None;
+            self.rounds = self.rounds.saturating_sub(1);
+        }
     }
 }
 
@@ -333,7 +350,7 @@ fn end_contest(scene: &Scene<'_>, story: &mut Story, ledger: &mut Ledger) {
 
 impl Contest {
     /// The names for a transient: members that are, or just were, MASTER.
-    fn reasserted_or(&self, scene: &Scene<'_>) -> Vec<crate::model::NodeName> {
+    fn reasserted_or(&self, scene: &Scene<'_>) -> Vec<NodeName> {
         let took_part = |member: &&Member<'_>| {
             member.is_master() || member.instance.left_master.is_some_and(|left| left > self.began)
         };

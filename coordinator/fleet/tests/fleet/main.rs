@@ -4,6 +4,7 @@
 mod chance;
 mod config;
 mod lost;
+mod many;
 mod network;
 mod no_master;
 mod orders;

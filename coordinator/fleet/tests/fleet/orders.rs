@@ -15,6 +15,7 @@ fn speaker(input: &Input) -> Option<NodeName> {
         | Input::NodeRemoved { node }
         | Input::Snapshot { node, .. }
         | Input::Transition { node, .. }
+        | Input::ProbeNotSent { node, .. }
         | Input::Probed { node, .. } => Some(node.clone()),
         Input::Started | Input::FindingRestored(_) | Input::FindingNumbered { .. } | Input::Deadline => None,
     }

@@ -132,6 +132,7 @@ fn assert_proven(world: &World, us: u64, finding: &Finding) {
             | Input::NodeConnected { .. }
             | Input::NodeRemoved { .. }
             | Input::Transition { .. }
+            | Input::ProbeNotSent { .. }
             | Input::Deadline => {}
         }
     }

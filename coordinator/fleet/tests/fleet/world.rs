@@ -41,6 +41,10 @@ pub struct Uplink {
     pub up: bool,
     /// The agent answers probes.
     pub answers: bool,
+    /// It carries out one probe after the other, 300 ms each, and drops those of which nine wait, as agents do.
+    pub one_by_one: bool,
+    /// Nothing can be sent to it.
+    pub full: bool,
     /// How much longer than that everything takes from the agent to the coordinator.
     pub late_us: u64,
     queue: Vec<(u64, Input)>,
@@ -293,6 +297,7 @@ impl World {
         }
         self.inputs.push((input.clone(), self.now_us));
         self.fleet.handle(input, at(self.now_us));
+        let mut not_sent = Vec::new();
         while let Some(effect) = self.fleet.next_output() {
             match effect {
                 Effect::Finding { finding, notify } => {
@@ -301,14 +306,25 @@ impl World {
                 }
                 Effect::Probe(probe) => {
                     for name in &probe.nodes {
+                        if self.uplinks.get(&name.0).is_some_and(|uplink| uplink.full) {
+                            not_sent.push(Input::ProbeNotSent { probe: probe.id, node: name.clone() });
+                            continue;
+                        }
                         let due = self.now_us + self.way() + ARP_US;
                         if let Some(uplink) = self.uplinks.get_mut(&name.0) {
-                            uplink.probes.push((due, probe.clone()));
+                            let last = uplink.probes.last().map_or(self.now_us, |(us, _)| *us);
+                            let due = if uplink.one_by_one { last + 300 * MS } else { due };
+                            if !uplink.one_by_one || uplink.probes.len() <= 9 {
+                                uplink.probes.push((due, probe.clone()));
+                            }
                         }
                     }
                     self.probes.push((self.now_us, probe));
                 }
             }
+        }
+        for input in not_sent {
+            self.input(input);
         }
     }
 
