@@ -1,7 +1,7 @@
 //! From an agent's journal into the store: checked, committed, then acknowledged, then told to the core.
 //!
 //! The store decides what is new by (node, journal, sequence); what it has is left alone. A database that does not
-//! answer is tried again and again, and makes only this stream wait.
+//! answer is tried again and again, and makes only this stream wait. What the database will never take is refused.
 
 use hafleet_fleet::{Input, NodeName};
 use hafleet_proto::v1;
@@ -31,9 +31,9 @@ pub enum IngestError {
     /// A field cannot be right.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// A hole where there can be none.
+    /// A hole where there can be none, or a value that the database does not take, however often it is asked.
     #[error("{0}")]
-    Hole(#[source] StoreError),
+    Unfit(#[source] StoreError),
     /// The coordinator ends.
     #[error(transparent)]
     Gone(#[from] FleetGone),
@@ -120,8 +120,9 @@ impl JournalReader {
             ),
             Event::Address(address) => {
                 let detail = format!("{}: {}", address.address, address.detail);
-                let happening =
-                    Happening::Address { instance: border::text("address.instance", &address.instance)? };
+                let happening = Happening::Address {
+                    instance: border::optional_name("address.instance", &address.instance)?,
+                };
                 (
                     happening,
                     border::text("address.what", &address.what)?,
@@ -150,9 +151,7 @@ impl JournalReader {
             };
             let error = match shared.store.append_events(batch).await {
                 Ok(outcome) => return Ok(outcome),
-                Err(error @ (StoreError::NotContiguous { .. } | StoreError::TooLarge { .. })) => {
-                    return Err(IngestError::Hole(error));
-                }
+                Err(error) if error.is_for_good() => return Err(IngestError::Unfit(error)),
                 Err(error) => error,
             };
             trouble.get_or_insert_with(|| shared.health.trouble());

@@ -7,7 +7,7 @@ use ha_coordinator::store::{
 };
 use tokio::{task::JoinSet, time::timeout};
 
-use super::fixture::{Fixture, T0, transition, transitions};
+use super::fixture::{Engine, Fixture, T0, transition, transition_of, transitions};
 
 fn outcome(acked_seq: u64, inserted: u64, duplicates: u64) -> AppendOutcome {
     AppendOutcome { acked_seq, inserted, duplicates, gap: None }
@@ -141,6 +141,40 @@ pub async fn unknown_node(fixture: Fixture) {
     let error = fixture.store.append_events(batch).await.unwrap_err();
     assert!(matches!(&error, StoreError::UnknownNode { node } if node == "ghost"), "{error:?}");
     assert_eq!(fixture.numbers("SELECT COUNT(*) FROM journals").await, [0]);
+}
+
+/// What no database will ever take is told from a database that is away.
+pub async fn refused_for_good(fixture: Fixture) {
+    fixture.enroll("lb01").await;
+    fixture.execute("CREATE UNIQUE INDEX one_detail ON events (detail)").await.unwrap();
+    let twins = [transition(1), EventRow { seq: 2, ..transition(1) }];
+    let batch = EventBatch { node: "lb01", journal_id: "j1", first_seq: 1, events: &twins, received_us: T0 };
+    let error = fixture.store.append_events(batch).await.unwrap_err();
+    assert!(error.is_for_good(), "{error:?}");
+    // The longest name that the border lets through fits into the index, even where nothing of it can be compressed.
+    let events = [transition_of(&noise(255), 1)];
+    fixture.store.append_events(EventBatch { events: &events, ..batch }).await.unwrap();
+    if fixture.engine == Engine::Postgres {
+        let events = [transition_of(&noise(20_000), 2)];
+        let error = fixture.store.append_events(EventBatch { events: &events, ..batch }).await.unwrap_err();
+        assert!(error.is_for_good(), "{error:?}");
+    }
+    fixture.store.close().await;
+    let events = [transition(2)];
+    let error = fixture.store.append_events(EventBatch { events: &events, ..batch }).await.unwrap_err();
+    assert!(!error.is_for_good(), "{error:?}");
+}
+
+/// Text that no compression makes shorter than a few thousand bytes (xorshift64).
+fn noise(len: usize) -> String {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b'!' + (state >> 32) as u8 % 94)
+    };
+    (0..len).map(|_| next()).collect()
 }
 
 pub async fn numbers_at_their_ends(fixture: Fixture) {

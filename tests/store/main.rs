@@ -34,7 +34,7 @@ fn cases() -> Vec<(&'static str, Case)> {
             nothing_answers_after_close, backup_is_for_sqlite, served_by_one;
         node: upsert, unknown, revocation_stays, listed_by_bytes, snapshot_is_the_latest, snapshot_of_nobody;
         event: append_and_ack, duplicates_are_left_alone, holes_are_refused, gap_is_recorded, gap_without_events,
-            new_journal_counts_anew, unknown_node, numbers_at_their_ends, nul_in_text, every_kind, many_rows,
+            new_journal_counts_anew, unknown_node, refused_for_good, numbers_at_their_ends, nul_in_text, every_kind, many_rows,
             two_streams_of_one_journal, cancelled_append_leaves_nothing, prune, prune_in_steps;
         transition: newest_oldest_first, filters, backlogs_keep_each_journals_order, every_state;
         alert: upsert, messages_or_nothing, wrong_id, filters, numbers, every_word;

@@ -13,8 +13,10 @@ const ADDRESSES_MAX: usize = 1024;
 const REJECTIONS_MAX: usize = 64;
 const ARP_MAX: usize = 4096;
 const MACS_MAX: usize = 64;
-/// Longest text that is an identifier or a sentence.
+/// Longest text that is a sentence.
 const TEXT_MAX: usize = 4096;
+/// Longest name, in bytes. Names are keys of indexes, and PostgreSQL takes no more than about 2,700 bytes into one.
+const NAME_MAX: usize = 255;
 
 /// A field that cannot be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -161,15 +163,24 @@ fn bounded(field: &str, len: usize, max: usize) -> Checked<()> {
 
 /// A text of bearable length.
 pub fn text(field: &str, text: &str) -> Checked<String> {
-    if text.len() <= TEXT_MAX {
-        Ok(text.to_owned())
-    } else {
-        malformed(field, format!("{} bytes of text; at most {TEXT_MAX} make sense", text.len()))
-    }
+    at_most(TEXT_MAX, field, text)
+}
+
+/// A name that may be missing.
+pub fn optional_name(field: &str, name: &str) -> Checked<String> {
+    at_most(NAME_MAX, field, name)
 }
 
 fn named(field: &str, name: &str) -> Checked<String> {
-    if name.is_empty() { malformed(field, "is empty") } else { text(field, name) }
+    if name.is_empty() { malformed(field, "is empty") } else { optional_name(field, name) }
+}
+
+fn at_most(max: usize, field: &str, text: &str) -> Checked<String> {
+    if text.len() <= max {
+        Ok(text.to_owned())
+    } else {
+        malformed(field, format!("{} bytes of text; at most {max} make sense", text.len()))
+    }
 }
 
 fn vrid(field: &str, vrid: u32) -> Checked<u8> {
@@ -285,6 +296,8 @@ mod tests {
         assert_eq!(field_of(|i| i.version = 4), "instances[1].version");
         assert_eq!(field_of(|i| i.priority = 256), "instances[1].priority");
         assert_eq!(field_of(|i| i.instance.clear()), "instances[1].instance");
+        assert_eq!(field_of(|i| i.instance = "x".repeat(256)), "instances[1].instance");
+        assert_eq!(field_of(|i| i.interface = "x".repeat(256)), "instances[1].interface");
         assert_eq!(field_of(|i| i.addresses.push("10.0.0.1/33".into())), "instances[1].addresses[1]");
         assert_eq!(field_of(|i| i.addresses_present.push("x".into())), "instances[1].addresses_present[1]");
         assert_eq!(field_of(|i| i.source_address = "::1::".into()), "instances[1].source_address");

@@ -101,7 +101,9 @@ impl From<IngestError> for Ended {
     fn from(error: IngestError) -> Self {
         match error {
             IngestError::Malformed(malformed) => malformed.into(),
-            IngestError::Hole(hole) => protocol(format!("field `journal.events`: {hole}")),
+            IngestError::Unfit(error) => {
+                protocol(format!("field `journal.events`: {:#}", anyhow::Error::new(error)))
+            }
             IngestError::Gone(gone) => gone.into(),
         }
     }

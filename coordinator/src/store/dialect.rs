@@ -11,7 +11,7 @@ use std::{
 
 use sqlx::{
     ConnectOptions, Connection,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -128,6 +128,19 @@ fn is_busy(error: &sqlx::Error) -> bool {
     let code =
         error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<u32>().ok());
     code.is_some_and(|code| code & 0xff == 5)
+}
+
+/// The database understood the statement and will never take these values.
+pub(super) fn refuses_the_data(error: &sqlx::Error) -> bool {
+    let Some(error) = error.as_database_error() else { return false };
+    let Some(code) = error.code() else { return false };
+    match error.try_downcast_ref::<PgDatabaseError>() {
+        // SQLSTATE classes: data exception, integrity constraint violation, program limit exceeded (a row or a key that
+        // is too long).
+        Some(_) => ["22", "23", "54"].iter().any(|class| code.starts_with(class)),
+        // SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH, plain or with extended codes in the upper bits.
+        None => code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 18..=20)),
+    }
 }
 
 /// Makes the database file, empty, if it is missing.

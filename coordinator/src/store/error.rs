@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use super::url::DatabaseUrl;
+use super::{dialect::refuses_the_data, url::DatabaseUrl};
 
 /// An operation on the store failed. Nothing of it was kept.
 #[derive(Debug, thiserror::Error)]
@@ -135,6 +135,29 @@ pub enum StoreError {
         /// Its number.
         id: i64,
     },
+}
+
+impl StoreError {
+    /// To try the same again is in vain: what was to be written is at fault, not the database's health.
+    pub fn is_for_good(&self) -> bool {
+        match self {
+            Self::Write { source, .. } => refuses_the_data(source),
+            Self::UnknownNode { .. }
+            | Self::NotContiguous { .. }
+            | Self::TooLarge { .. }
+            | Self::FindingId { .. }
+            | Self::NotPending { .. } => true,
+            Self::CreateFile { .. }
+            | Self::Open { .. }
+            | Self::Migrate { .. }
+            | Self::Newer { .. }
+            | Self::Edited { .. }
+            | Self::BackupNotSqlite { .. }
+            | Self::BackupFile { .. }
+            | Self::Backup { .. }
+            | Self::Read { .. } => false,
+        }
+    }
 }
 
 /// A `u64` as the databases keep it.

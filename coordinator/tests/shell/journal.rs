@@ -145,3 +145,31 @@ async fn a_watcher_sees_a_transition_as_it_is_committed() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_database_will_never_take_is_refused_and_not_tried_for_ever() {
+    let rig = Rig::start().await;
+    let mut agent = rig.enrol("lb01").await;
+    agent.becomes(VrrpState::Master);
+    rig.execute(
+        "CREATE TRIGGER no_event BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'it does not fit'); END",
+    )
+    .await;
+    let mut stream = agent.connect(&rig).await;
+    agent.send_after(&stream, 0, 256).await;
+    let refusal = stream.refusal().await;
+    assert_eq!(refusal.reason, "protocol");
+    assert!(refusal.detail.contains("`journal.events`") && refusal.detail.contains("fit"), "{refusal:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_no_index_holds_is_refused_with_its_field() {
+    let rig = Rig::start().await;
+    let agent = rig.enrol("lb01").await;
+    let mut longest = agent.snapshot();
+    longest.instances[0].instance = "x".repeat(256);
+    let mut stream = agent.connect(&rig).await;
+    stream.send(FromAgent::Snapshot(longest)).await;
+    let refusal = stream.refusal().await;
+    assert!(refusal.detail.contains("`snapshot.instances[0].instance`: 256 bytes"), "{refusal:?}");
+}

@@ -169,6 +169,16 @@ impl Rig {
         self.operator().await.list_audit(request).await.unwrap().into_inner().records
     }
 
+    /// A statement past the coordinator, as somebody with `sqlite3` could give it.
+    pub async fn execute(&self, sql: &'static str) {
+        use sqlx::Connection as _;
+        let options =
+            sqlx::sqlite::SqliteConnectOptions::new().filename(self.config.data_dir.join("coordinator.db"));
+        let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
     /// Waits for a refusal in the audit log whose fields contain these words.
     pub async fn refused(&self, action: &str, words: &[&str]) -> v1::AuditRecord {
         eventually(&format!("a refused {action} with {words:?}"), async || {
