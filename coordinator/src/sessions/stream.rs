@@ -13,7 +13,9 @@ use tonic::{Status, Streaming};
 
 use crate::{
     audit::Refusal,
+    backoff::Backoff,
     effects::FleetGone,
+    health::Trouble,
     identity::{self, Identity, certificate::ClientCertificate},
     ingest::{IngestError, JournalReader},
     sessions::{
@@ -184,7 +186,8 @@ impl Stream {
         border::text("hello.agent_version", &hello.agent_version)?;
 
         let received_us = self.shared.clock.wall_us();
-        self.save_node(&hello, &site).await?;
+        self.check_site(&site).await?;
+        self.save_node(&hello, &site).await;
         let journal = JournalReader::new(self.node.clone(), hello.journal_id.clone(), hello.first_seq);
         let begun = journal.begin(&self.shared).await?;
         self.note_journal(&hello, begun.acked_seq, begun.gap);
@@ -234,7 +237,31 @@ impl Stream {
         Ok(())
     }
 
-    async fn save_node(&self, hello: &v1::Hello, site: &Site) -> Result<(), Ended> {
+    /// Groups are those of one site: a node that says another than it joined would be in none of its own groups, and
+    /// two holders of one address would look well, each at its site.
+    async fn check_site(&self, said: &Site) -> Result<(), Ended> {
+        let mut again = Again::new(self);
+        let known = loop {
+            match self.shared.store.node(&self.node.0).await {
+                Ok(known) => break known,
+                Err(error) => again.after(error).await,
+            }
+        };
+        match known {
+            Some(known) if known.site != said.0 => Err(Ended::Refused {
+                reason: "site_mismatch",
+                detail: format!(
+                    "the node {} joined at the site `{}`, but its agent says `{said}`: set `site` in agent.toml to `{}` \
+                     or leave it out; a host that has moved joins again with `ha-agent join --site {said}`",
+                    self.node, known.site, known.site
+                ),
+            }),
+            // Nothing is known of a node whose row a restored backup does not have.
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn save_node(&self, hello: &v1::Hello, site: &Site) {
         let now_us = self.shared.clock.now_us();
         let row = NodeRow {
             name: self.node.0.clone(),
@@ -246,15 +273,10 @@ impl Stream {
             certificate_not_after_us: Some(self.certificate.not_after_us),
             revoked_at_us: None,
         };
-        let mut backoff = crate::backoff::Backoff::STORE;
-        let mut trouble = None;
+        let mut again = Again::new(self);
         while let Err(error) = self.shared.store.save_node(&row).await {
-            trouble.get_or_insert_with(|| self.shared.health.trouble());
-            let error = anyhow::Error::new(error);
-            tracing::error!(node = %self.node, "{error:#}; trying again");
-            tokio::time::sleep(backoff.next()).await;
+            again.after(error).await;
         }
-        Ok(())
     }
 
     fn note_journal(&self, hello: &v1::Hello, acked_seq: u64, gap: Option<(u64, u64)>) {
@@ -282,6 +304,26 @@ impl Stream {
     async fn send(&self, message: ToAgent) {
         // An error means that the agent is gone, which the reader sees too.
         let _ = self.outbound.send(Ok(v1::CoordinatorMessage { message: Some(message) })).await;
+    }
+}
+
+/// Asks the database again until it answers; the agent waits with us.
+struct Again<'a> {
+    stream: &'a Stream,
+    backoff: Backoff,
+    trouble: Option<Trouble>,
+}
+
+impl<'a> Again<'a> {
+    fn new(stream: &'a Stream) -> Self {
+        Self { stream, backoff: Backoff::STORE, trouble: None }
+    }
+
+    async fn after(&mut self, error: StoreError) {
+        self.trouble.get_or_insert_with(|| self.stream.shared.health.trouble());
+        let error = anyhow::Error::new(error);
+        tracing::error!(node = %self.stream.node, "{error:#}; trying again");
+        tokio::time::sleep(self.backoff.next()).await;
     }
 }
 

@@ -35,6 +35,21 @@ async fn a_node_that_speaks_for_another_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_says_another_site_than_it_joined_is_refused() {
+    let rig = Rig::start().await;
+    let agent = rig.enrol("lb01").await;
+    let hello = v1::Hello { site: "dc2".into(), ..agent.hello() };
+    let refusal = agent.open(&rig, hello).await.unwrap().refusal().await;
+    assert_eq!(refusal.reason, "site_mismatch");
+    assert!(refusal.detail.contains("to `dc1`") && refusal.detail.contains("--site dc2"), "{refusal:?}");
+    rig.refused("session", &["node/lb01", "site_mismatch"]).await;
+    assert_eq!(rig.store().node("lb01").await.unwrap().unwrap().site, "dc1", "what was joined stays");
+    // With the site it joined it is welcome, and stays so at the next Hello.
+    agent.connect(&rig).await;
+    agent.connect(&rig).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn certificates_of_a_foreign_ca_and_expired_ones_are_refused() {
     let rig = Rig::start().await;
     let now_us = Clock::start().wall_us();
