@@ -36,7 +36,7 @@ fn cases() -> Vec<(&'static str, Case)> {
         event: append_and_ack, duplicates_are_left_alone, holes_are_refused, gap_is_recorded, gap_without_events,
             new_journal_counts_anew, unknown_node, refused_for_good, numbers_at_their_ends, nul_in_text, every_kind, many_rows,
             two_streams_of_one_journal, cancelled_append_leaves_nothing, prune, prune_in_steps;
-        transition: newest_oldest_first, filters, backlogs_keep_each_journals_order, every_state;
+        transition: newest_oldest_first, filters, of_many_members, backlogs_keep_each_journals_order, every_state;
         alert: upsert, messages_or_nothing, wrong_id, filters, numbers, every_word;
         outbox: due_in_order, of_one_receiver, delivered_once, failed_then_given_up, prune;
         token: spent_once, refusals, of_many_spenders_one_wins, bad_rows, listed_newest_first;

@@ -66,6 +66,8 @@ pub async fn filters(fixture: Fixture) {
     let group = pairs(vec![pair("lb03", "db"), pair("lb01", "web"), pair("lb02", "mail")]);
     assert_eq!(some(group.clone()).await, ["lb01 web 1", "lb03 db 2"]);
     assert_eq!(some(TransitionFilter { node: Some("lb03".into()), ..group }).await, ["lb03 db 2"]);
+    let twice = pairs(vec![pair("lb01", "web"), pair("lb01", "web")]);
+    assert_eq!(some(twice).await, ["lb01 web 1"]);
     assert_eq!(some(pairs(Vec::new())).await, [""; 0], "no members, no transitions");
     let injection = TransitionFilter { node: Some("' OR 1=1 --".into()), ..all() };
     assert_eq!(some(injection).await, [""; 0]);
@@ -101,4 +103,29 @@ pub async fn every_state(fixture: Fixture) {
         assert_eq!((row.vrid, row.from_state, row.to_state), (*vrid, *from, *to));
     }
     assert_eq!(fixture.history().await.len(), 16);
+}
+
+/// A group of more members than one statement can name: the newest of all of them are found, in their order.
+pub async fn of_many_members(fixture: Fixture) {
+    let names = ["lb01", "lb02", "lb03"];
+    for name in names {
+        fixture.enroll(name).await;
+    }
+    for seq in 1..=4 {
+        for name in names {
+            fixture.append(name, "j1", &[transition(seq)], T0).await;
+        }
+    }
+    let strangers = |from: &'static str| (0..9_000).map(move |n| (format!("{from}-{n}"), "vi1".to_owned()));
+    // lb01 and lb03 are asked for by the first and by the last of several statements.
+    let members = [("lb01".to_owned(), "vi1".to_owned()), ("lb03".to_owned(), "vi1".to_owned())];
+    let members: Vec<_> = strangers("a").chain(members).chain(strangers("lb02")).collect();
+    let group = |limit| TransitionFilter { nodes_and_instances: Some(members.clone()), limit, ..all() };
+    let newest = ["lb03 vi1 3", "lb01 vi1 4", "lb03 vi1 4"].map(str::to_owned).to_vec();
+    assert_eq!(found(&fixture, group(3)).await, (newest, true));
+    assert_eq!(found(&fixture, group(8)).await.0.len(), 8);
+    assert!(!found(&fixture, group(8)).await.1);
+    let few: Vec<_> = members.iter().skip(8_998).take(1_100).cloned().collect();
+    let few = TransitionFilter { nodes_and_instances: Some(few), ..all() };
+    assert_eq!(found(&fixture, few).await.0.len(), 8, "more than the depth of an expression in SQLite");
 }

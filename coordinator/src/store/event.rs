@@ -1,9 +1,9 @@
 //! The journals of all nodes: every event once, each node's in its journal's order, what is missing named.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cmp::Reverse, collections::BTreeSet};
 
 use hafleet_fleet::VrrpState;
-use sqlx::QueryBuilder;
+use sqlx::{ColumnIndex, Decode, FromRow, QueryBuilder, Row, Type};
 
 use super::{Page, Store, StoreError, bounded, error::signed, row::text};
 
@@ -13,6 +13,8 @@ const PRUNE_STEP: i64 = 1_000;
 const PRUNE_STEPS: u32 = 20;
 /// Rows of one INSERT. SQLite binds at most 32,766 values in one statement, an event has 13.
 const INSERT_ROWS: usize = 512;
+/// Pairs of one SELECT, of the same values.
+const FILTER_PAIRS: usize = 8_000;
 
 /// One event of a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +144,24 @@ stored_row!(TransitionRow {
     at_us,
     received_us,
 });
+
+/// A transition with its place in the order of receipt.
+struct Received {
+    id: i64,
+    row: TransitionRow,
+}
+
+impl<'r, R> FromRow<'r, R> for Received
+where
+    R: Row,
+    TransitionRow: FromRow<'r, R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    &'static str: ColumnIndex<R>,
+{
+    fn from_row(row: &'r R) -> sqlx::Result<Self> {
+        Ok(Self { id: row.try_get("id")?, row: TransitionRow::from_row(row)? })
+    }
+}
 
 /// Events that can never be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -301,9 +321,36 @@ impl Store {
     /// The database refuses.
     pub async fn transitions(&self, filter: &TransitionFilter) -> Result<Page<TransitionRow>, StoreError> {
         let limit = bounded(filter.limit);
-        let found: sqlx::Result<Vec<TransitionRow>> = on_reader!(self, |db| {
+        let rows = match &filter.nodes_and_instances {
+            None => self.newest_transitions(filter, limit, None).await?,
+            Some(pairs) => {
+                let pairs: BTreeSet<_> = pairs.iter().collect();
+                let pairs: Vec<_> = pairs.into_iter().collect();
+                let mut rows = Vec::new();
+                // Each statement answers with its newest; the newest of all are among them.
+                for some in pairs.chunks(FILTER_PAIRS) {
+                    rows.extend(self.newest_transitions(filter, limit, Some(some)).await?);
+                    rows.sort_unstable_by_key(|found| Reverse(found.id));
+                    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1));
+                }
+                rows
+            }
+        };
+        let mut page = Page::cut(rows.into_iter().map(|found| found.row).collect(), limit);
+        page.rows.reverse();
+        Ok(page)
+    }
+
+    /// At most one more than `limit`, the newest first.
+    async fn newest_transitions(
+        &self,
+        filter: &TransitionFilter,
+        limit: u32,
+        pairs: Option<&[&(String, String)]>,
+    ) -> Result<Vec<Received>, StoreError> {
+        let found: sqlx::Result<Vec<Received>> = on_reader!(self, |db| {
             let mut select = QueryBuilder::new(
-                "SELECT node, journal_id, seq, instance, vrid, from_state, to_state, reason, detail, at_us, \
+                "SELECT id, node, journal_id, seq, instance, vrid, from_state, to_state, reason, detail, at_us, \
                         received_us \
                  FROM events WHERE kind = 'transition'",
             );
@@ -317,22 +364,17 @@ impl Store {
             if let Some(instance) = &filter.instance {
                 select.push(" AND instance = ").push_bind(instance);
             }
-            if let Some(pairs) = &filter.nodes_and_instances {
-                // FALSE first, so that an empty list is still a condition.
-                select.push(" AND (FALSE");
-                for (node, instance) in pairs {
-                    select.push(" OR (node = ").push_bind(node);
-                    select.push(" AND instance = ").push_bind(instance).push(")");
-                }
+            if let Some(pairs) = pairs {
+                select.push(" AND (node, instance) IN (");
+                select.push_values(pairs, |mut row, (node, instance)| {
+                    row.push_bind(node).push_bind(instance);
+                });
                 select.push(")");
             }
             select.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(limit) + 1);
             select.build_query_as().fetch_all(db).await
         });
-        let rows = found.map_err(|source| StoreError::Read { what: "transitions".into(), source })?;
-        let mut page = Page::cut(rows, limit);
-        page.rows.reverse();
-        Ok(page)
+        found.map_err(|source| StoreError::Read { what: "transitions".into(), source })
     }
 
     /// Gaps that became known at or after `since_us`, newest first.
