@@ -39,7 +39,8 @@ fn cases() -> Vec<(&'static str, Case)> {
         transition: newest_oldest_first, filters, of_many_members, backlogs_keep_each_journals_order, every_state;
         alert: upsert, messages_or_nothing, wrong_id, filters, numbers, every_word;
         outbox: due_in_order, of_one_receiver, delivered_once, failed_then_given_up, prune;
-        token: spent_once, refusals, of_many_spenders_one_wins, bad_rows, listed_newest_first;
+        token: spent_once, refusals, of_many_spenders_one_wins, taken_name_costs_nothing,
+            of_many_tokens_one_gets_the_name, bad_rows, listed_newest_first;
         user: upsert, every_role;
         audit: newest_first, only_ever_added;
         crash: killed_writer_leaves_whole_transactions;

@@ -1,9 +1,9 @@
 //! Join tokens.
 
-use ha_coordinator::store::{NewToken, Spend, StoreError, TokenRow};
+use ha_coordinator::store::{NewToken, NodeRow, Spend, StoreError, TokenRow};
 use tokio::task::JoinSet;
 
-use super::fixture::{Fixture, T0};
+use super::fixture::{Fixture, T0, node};
 
 const HOUR_US: i64 = 3_600_000_000;
 
@@ -22,8 +22,8 @@ fn token(id: &str) -> NewToken {
     }
 }
 
-async fn spend(fixture: &Fixture, id: &str, secret: char, node: &str, now_us: i64) -> Spend {
-    fixture.store.spend_token(id, &hash(secret), node, now_us).await.unwrap()
+async fn spend(fixture: &Fixture, id: &str, secret: char, name: &str, now_us: i64) -> Spend {
+    fixture.store.spend_token(id, &hash(secret), &node(name), now_us).await.unwrap()
 }
 
 pub async fn spent_once(fixture: Fixture) {
@@ -46,15 +46,16 @@ pub async fn refusals(fixture: Fixture) {
     fixture.store.create_token(&NewToken { node: Some("lb01".into()), ..token("bound") }).await.unwrap();
     assert_eq!(spend(&fixture, "none", 'a', "lb01", T0).await, Spend::Unknown);
     assert_eq!(spend(&fixture, "any", 'b', "lb01", T0).await, Spend::WrongSecret);
-    assert_eq!(fixture.store.spend_token("any", "", "lb01", T0).await.unwrap(), Spend::WrongSecret);
+    assert_eq!(fixture.store.spend_token("any", "", &node("lb01"), T0).await.unwrap(), Spend::WrongSecret);
     assert_eq!(
-        fixture.store.spend_token("any", &hash('a')[..63], "lb01", T0).await.unwrap(),
+        fixture.store.spend_token("any", &hash('a')[..63], &node("lb01"), T0).await.unwrap(),
         Spend::WrongSecret
     );
     let late = Spend::Expired { at_us: T0 + HOUR_US };
     assert_eq!(spend(&fixture, "any", 'a', "lb01", T0 + HOUR_US).await, late);
     assert_eq!(spend(&fixture, "bound", 'a', "lb02", T0).await, Spend::OtherNode { bound_to: "lb01".into() });
-    // None of these spent anything.
+    // None of these spent anything or added anybody.
+    assert_eq!(fixture.store.nodes().await.unwrap(), []);
     assert!(fixture.store.tokens().await.unwrap().rows.iter().all(|row| row.used_at_us.is_none()));
     assert_eq!(spend(&fixture, "any", 'a', "lb02", T0 + HOUR_US - 1).await, Spend::Spent);
     assert_eq!(spend(&fixture, "bound", 'a', "lb01", T0).await, Spend::Spent);
@@ -71,9 +72,9 @@ pub async fn of_many_spenders_one_wins(fixture: Fixture) {
             let store = if number % 2 == 0 { fixture.store.clone() } else { other.clone() };
             let id = id.clone();
             spending.spawn(async move {
-                let node = format!("lb{number:02}");
-                let spend = store.spend_token(&id, &hash('a'), &node, T0 + number).await.unwrap();
-                (node, spend)
+                let name = format!("lb{round}-{number:02}");
+                let spend = store.spend_token(&id, &hash('a'), &node(&name), T0 + number).await.unwrap();
+                (name, spend)
             });
         }
         let done = spending.join_all().await;
@@ -86,6 +87,75 @@ pub async fn of_many_spenders_one_wins(fixture: Fixture) {
         });
         assert!(told, "every loser is told who won: {done:?}");
     }
+}
+
+/// A token for nobody in particular makes a new node and takes over none.
+pub async fn taken_name_costs_nothing(fixture: Fixture) {
+    let known = NodeRow {
+        last_seen_us: Some(T0 + 1),
+        agent_version: "0.1.0".into(),
+        certificate_serial: Some("0a".into()),
+        ..node("lb01")
+    };
+    fixture.store.save_node(&known).await.unwrap();
+    fixture.store.create_token(&token("any")).await.unwrap();
+    fixture.store.create_token(&NewToken { node: Some("lb01".into()), ..token("bound") }).await.unwrap();
+    fixture.store.create_token(&NewToken { node: Some("lb01".into()), ..token("late") }).await.unwrap();
+    assert_eq!(spend(&fixture, "any", 'a', "lb01", T0).await, Spend::NameTaken);
+    assert_eq!(fixture.store.node("lb01").await.unwrap(), Some(known.clone()));
+    // For that very node it may; what is known of it and not said anew stays.
+    let again = NodeRow {
+        site: "dc2".into(),
+        certificate_serial: Some("0b".into()),
+        certificate_not_after_us: Some(T0 + 9),
+        first_seen_us: T0 + 5,
+        ..node("lb01")
+    };
+    let spent = fixture.store.spend_token("bound", &hash('a'), &again, T0 + 5).await.unwrap();
+    assert_eq!(spent, Spend::Spent);
+    let row = fixture.store.node("lb01").await.unwrap().unwrap();
+    let expected = NodeRow {
+        first_seen_us: T0,
+        last_seen_us: known.last_seen_us,
+        agent_version: known.agent_version,
+        ..again
+    };
+    assert_eq!(row, expected);
+
+    fixture.store.revoke_node("lb01", T0 + 6).await.unwrap();
+    for id in ["any", "late"] {
+        let refused = spend(&fixture, id, 'a', "lb01", T0 + 7).await;
+        assert_eq!(refused, Spend::Revoked { at_us: T0 + 6 }, "{id}");
+    }
+    assert_eq!(fixture.store.node("lb01").await.unwrap().unwrap().certificate_serial.as_deref(), Some("0b"));
+    // Neither refusal spent the token.
+    assert_eq!(spend(&fixture, "any", 'a', "lb02", T0 + 8).await, Spend::Spent);
+}
+
+/// Two coordinators, many hosts with a token each, all want one name.
+pub async fn of_many_tokens_one_gets_the_name(fixture: Fixture) {
+    let other = fixture.again().await.unwrap();
+    for round in 0..10 {
+        let mut spending = JoinSet::new();
+        for number in 0..8 {
+            let id = format!("t{round}-{number}");
+            fixture.store.create_token(&token(&id)).await.unwrap();
+            let store = if number % 2 == 0 { fixture.store.clone() } else { other.clone() };
+            spending.spawn(async move {
+                let row = NodeRow { certificate_serial: Some(id.clone()), ..node(&format!("lb{round}")) };
+                (id.clone(), store.spend_token(&id, &hash('a'), &row, T0).await.unwrap())
+            });
+        }
+        let done = spending.join_all().await;
+        let winners: Vec<_> =
+            done.iter().filter(|(_, spend)| *spend == Spend::Spent).map(|(id, _)| id.clone()).collect();
+        assert_eq!(winners.len(), 1, "{done:?}");
+        assert!(done.iter().all(|(_, spend)| matches!(spend, Spend::Spent | Spend::NameTaken)), "{done:?}");
+        let row = fixture.store.node(&format!("lb{round}")).await.unwrap().unwrap();
+        assert_eq!(row.certificate_serial.as_ref(), winners.first());
+    }
+    let tokens = fixture.store.tokens().await.unwrap().rows;
+    assert_eq!(tokens.iter().filter(|row| row.used_by.is_some()).count(), 10);
 }
 
 pub async fn bad_rows(fixture: Fixture) {

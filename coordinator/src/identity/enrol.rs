@@ -142,8 +142,8 @@ impl EnrolError {
 }
 
 impl Registrar<'_> {
-    /// Spends the token and makes the node's first certificate. The request is read before the token is spent, so that
-    /// a broken request costs nothing.
+    /// Spends the token and makes the node's first certificate. The request is read before the token is spent, and the
+    /// token is spent only together with the node's row: a refusal costs nothing.
     pub async fn enrol(
         &self,
         token: &JoinToken,
@@ -158,16 +158,9 @@ impl Registrar<'_> {
         }
         let issued = self.issue(node, request_der)?;
         let now_us = self.clock.now_us();
-        let spend = self.store.spend_token(&token.id, &token.secret_hash(), &node.0, now_us).await?;
+        let row = self.row(node, site, None, &issued, now_us)?;
+        let spend = self.store.spend_token(&token.id, &token.secret_hash(), &row, now_us).await?;
         self.judge(spend, node)?;
-        let known = self.store.node(&node.0).await?;
-        if let Some(at_us) = known.as_ref().and_then(|known| known.revoked_at_us) {
-            return Err(EnrolError::Revoked { node: node.clone(), at: rfc3339(at_us) });
-        }
-        if known.is_some() && !self.is_bound(&token.id).await? {
-            return Err(EnrolError::NameTaken { node: node.clone() });
-        }
-        self.save(node, site, known, &issued, now_us).await?;
         let detail =
             format!("from {peer} with token {}, valid until {}", token.id, rfc3339(issued.not_after_us));
         self.record(node, "enroll", detail).await?;
@@ -182,7 +175,8 @@ impl Registrar<'_> {
         }
         let issued = self.issue(node, request_der)?;
         let site = Site(known.as_ref().map(|known| known.site.clone()).unwrap_or_default());
-        self.save(node, &site, known, &issued, self.clock.now_us()).await?;
+        let row = self.row(node, &site, known, &issued, self.clock.now_us())?;
+        self.store.save_node(&row).await?;
         self.record(node, "renew", format!("from {peer}, valid until {}", rfc3339(issued.not_after_us)))
             .await?;
         Ok(issued)
@@ -201,27 +195,23 @@ impl Registrar<'_> {
             Spend::AlreadyUsed { at_us, by } => Err(EnrolError::UsedToken { by, at: rfc3339(at_us) }),
             Spend::Expired { at_us } => Err(EnrolError::ExpiredToken { at: rfc3339(at_us) }),
             Spend::OtherNode { bound_to } => Err(EnrolError::OtherNode { bound_to, node: node.clone() }),
+            Spend::NameTaken => Err(EnrolError::NameTaken { node: node.clone() }),
+            Spend::Revoked { at_us } => Err(EnrolError::Revoked { node: node.clone(), at: rfc3339(at_us) }),
         }
     }
 
-    /// Whether the token names a node; asked only of tokens that were just spent.
-    async fn is_bound(&self, id: &str) -> Result<bool, StoreError> {
-        let tokens = self.store.tokens().await?;
-        Ok(tokens.rows.iter().any(|token| token.id == id && token.node.is_some()))
-    }
-
-    async fn save(
+    fn row(
         &self,
         node: &NodeName,
         site: &Site,
         known: Option<NodeRow>,
         issued: &Issued,
         now_us: i64,
-    ) -> Result<(), EnrolError> {
+    ) -> Result<NodeRow, EnrolError> {
         let serial = certificate::parse(&issued.der)
             .map_err(|source| EnrolError::ReadBack { node: node.clone(), source })?
             .serial;
-        let row = NodeRow {
+        Ok(NodeRow {
             name: node.0.clone(),
             site: site.0.clone(),
             first_seen_us: now_us,
@@ -230,8 +220,7 @@ impl Registrar<'_> {
             certificate_serial: Some(serial),
             certificate_not_after_us: Some(issued.not_after_us),
             revoked_at_us: None,
-        };
-        Ok(self.store.save_node(&row).await?)
+        })
     }
 
     async fn record(&self, node: &NodeName, action: &str, detail: String) -> Result<(), EnrolError> {

@@ -1,8 +1,8 @@
-//! Join tokens: spent once, whoever else tries at the same instant.
+//! Join tokens: spent once, whoever else tries at the same instant, together with the node that they bring in.
 
 use subtle::ConstantTimeEq;
 
-use super::{MAX_ROWS, Page, Store, StoreError};
+use super::{MAX_ROWS, NodeRow, Page, Store, StoreError, row::text};
 
 /// A token to write.
 #[derive(Clone, PartialEq, Eq)]
@@ -76,6 +76,13 @@ pub enum Spend {
         /// For this one.
         bound_to: String,
     },
+    /// There is such a node, and the token is for none in particular.
+    NameTaken,
+    /// There is such a node, and its access was taken away for good.
+    Revoked {
+        /// When, microseconds since the epoch.
+        at_us: i64,
+    },
 }
 
 /// A token with what proves it.
@@ -87,7 +94,10 @@ struct Secret {
     used_by: Option<String>,
 }
 
-const SECRET: &str = "SELECT secret_hash, node, expires_at_us, used_at_us, used_by FROM tokens WHERE id = $1";
+/// Reads a token and holds its row until the commit: of two spenders, one sees what the other did. (SELECT … FOR UPDATE
+/// is not known to SQLite.)
+const HOLD: &str = "UPDATE tokens SET created_by = created_by WHERE id = $1 \
+                    RETURNING secret_hash, node, expires_at_us, used_at_us, used_by";
 
 stored_row!(Secret { secret_hash, node, expires_at_us, used_at_us, used_by });
 
@@ -113,8 +123,9 @@ impl Store {
         saved.map_err(|source| StoreError::Write { what: format!("token {}", token.id), source })
     }
 
-    /// Spends a token for a node, if it is good now. Of any number of callers at the same instant one gets
-    /// [`Spend::Spent`]. The hash is compared in constant time.
+    /// Spends a token that is good now, and adds the node that it is spent for; both or neither. A node that was there is
+    /// brought up to date if the token names it. Of any number of callers at the same instant one gets
+    /// [`Spend::Spent`], be it that they share the token or the node's name. The hash is compared in constant time.
     ///
     /// # Errors
     /// The database refuses; whether the token was spent can then be seen in [`Store::tokens`].
@@ -122,29 +133,51 @@ impl Store {
         &self,
         id: &str,
         secret_hash: &str,
-        node: &str,
+        node: &NodeRow,
         now_us: i64,
     ) -> Result<Spend, StoreError> {
         let spend = in_transaction!(self, |db| {
-            let before: Option<Secret> = sqlx::query_as(SECRET).bind(id).fetch_optional(&mut *db).await?;
-            let verdict = judge(before, secret_hash, node, now_us);
+            let token: Option<Secret> = sqlx::query_as(HOLD).bind(id).fetch_optional(&mut *db).await?;
+            let bound = token.as_ref().is_some_and(|token| token.node.is_some());
+            let verdict = judge(token, secret_hash, &node.name, now_us);
             if verdict != Spend::Spent {
                 return Ok(verdict);
             }
-            // On PostgreSQL this waits for another spender's transaction, and then sees what it wrote.
-            let taken = sqlx::query(
-                "UPDATE tokens SET used_at_us = $2, used_by = $3 WHERE id = $1 AND used_at_us IS NULL",
+            // On PostgreSQL this waits for whoever else adds this name, and then sees the row.
+            let added = sqlx::query(
+                "INSERT INTO nodes (name, site, first_seen_us, last_seen_us, agent_version, certificate_serial, \
+                                    certificate_not_after_us, revoked_at_us) \
+                 VALUES ($1, $2, $3, NULL, $4, $5, $6, NULL) \
+                 ON CONFLICT (name) DO UPDATE SET \
+                     site = excluded.site, \
+                     certificate_serial = excluded.certificate_serial, \
+                     certificate_not_after_us = excluded.certificate_not_after_us \
+                 WHERE nodes.revoked_at_us IS NULL AND $7",
             )
-            .bind(id)
-            .bind(now_us)
-            .bind(node)
+            .bind(&node.name)
+            .bind(&node.site)
+            .bind(node.first_seen_us)
+            .bind(text(&node.agent_version))
+            .bind(node.certificate_serial.as_deref())
+            .bind(node.certificate_not_after_us)
+            .bind(bound)
             .execute(&mut *db)
             .await?;
-            if taken.rows_affected() == 1 {
-                return Ok(Spend::Spent);
+            if added.rows_affected() == 0 {
+                let (revoked,): (Option<i64>,) =
+                    sqlx::query_as("SELECT revoked_at_us FROM nodes WHERE name = $1")
+                        .bind(&node.name)
+                        .fetch_one(&mut *db)
+                        .await?;
+                return Ok(revoked.map_or(Spend::NameTaken, |at_us| Spend::Revoked { at_us }));
             }
-            let after: Option<Secret> = sqlx::query_as(SECRET).bind(id).fetch_optional(&mut *db).await?;
-            Ok(judge(after, secret_hash, node, now_us))
+            sqlx::query("UPDATE tokens SET used_at_us = $2, used_by = $3 WHERE id = $1")
+                .bind(id)
+                .bind(now_us)
+                .bind(&node.name)
+                .execute(&mut *db)
+                .await?;
+            Ok(Spend::Spent)
         });
         spend.map_err(|abort| {
             abort.or(|source| StoreError::Write { what: format!("the use of token {id}"), source })

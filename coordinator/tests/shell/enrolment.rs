@@ -112,9 +112,24 @@ async fn a_token_for_anybody_takes_over_no_name() {
     let second = rig.token("").await;
     let error = rig.try_enrol(&second, "lb01").await.err().unwrap();
     assert!(error.message().contains("hactl node token --node lb01"), "{error}");
+    // What was refused was not spent; a second new name may have it.
+    rig.try_enrol(&second, "lb02").await.unwrap();
     // A token for that very node may.
     let third = rig.token("lb01").await;
     rig.try_enrol(&third, "lb01").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_hosts_that_join_as_one_name_at_once_one_gets_it() {
+    let rig = Rig::start().await;
+    for round in 0..5 {
+        let name = format!("lb{round}");
+        let (one, two) = (rig.token("").await, rig.token("").await);
+        let (one, two) = tokio::join!(rig.try_enrol(&one, &name), rig.try_enrol(&two, &name));
+        assert_eq!(u32::from(one.is_ok()) + u32::from(two.is_ok()), 1, "{name}");
+        let error = one.err().or(two.err()).unwrap();
+        assert!(error.message().contains("there is a node"), "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
