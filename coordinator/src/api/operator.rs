@@ -1,6 +1,6 @@
 //! `OperatorService`: what hactl and the dashboard ask.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use hafleet_fleet::{Input, view::GroupView};
 use hafleet_proto::v1::{self, operator_service_server::OperatorService};
@@ -285,10 +285,15 @@ fn token(row: TokenRow) -> v1::Token {
     }
 }
 
-/// By name, by address, or by `site/address`.
+/// By name or by any of its addresses, each also with the site in front: `web`, `192.168.178.3`, `dc1/web`.
 fn is_called(group: &GroupView, name: &str, site: &str) -> bool {
+    let called = |name: &str| {
+        let address = name.parse::<IpAddr>().ok();
+        group.name == name || group.addresses.iter().any(|&(own, _)| Some(own) == address)
+    };
     let here = site.is_empty() || group.key.site.0 == site;
-    here && (group.name == name || group.key.address.to_string() == name || group.key.to_string() == name)
+    here && (called(name)
+        || name.split_once('/').is_some_and(|(site, name)| group.key.site.0 == site && called(name)))
 }
 
 fn move_together(one: &GroupView, other: &GroupView) -> bool {
