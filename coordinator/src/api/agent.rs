@@ -15,6 +15,7 @@ use crate::{
     identity::{
         self, Identity,
         enrol::{EnrolError, Registrar},
+        renewals::Renewals,
         token::JoinToken,
     },
     sessions,
@@ -24,12 +25,13 @@ use crate::{
 /// The agents' API.
 pub struct Agents {
     shared: Arc<Shared>,
+    renewals: Renewals,
 }
 
 impl Agents {
     /// Over what is shared.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self { shared, renewals: Renewals::default() }
     }
 
     fn registrar(&self) -> Registrar<'_> {
@@ -116,7 +118,12 @@ impl AgentService for Agents {
 
     async fn renew(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::RenewResponse>, Status> {
         let (node, caller) = self.node(request.extensions(), "renew")?;
+        // Not audited: that the log stays bounded is what this is for.
+        self.renewals.begin(&node, self.shared.clock.now()).map_err(RequestError::from)?;
         let renewed = self.registrar().renew(&node, &request.into_inner().csr_der, &caller.peer).await;
+        if renewed.is_err() {
+            self.renewals.failed(&node);
+        }
         let issued = renewed.map_err(|error: EnrolError| Status::from(CallError::from(error)))?;
         self.shared.roster.with(&node, |entry| entry.certificate_not_after_us = issued.not_after_us);
         Ok(Response::new(v1::RenewResponse {

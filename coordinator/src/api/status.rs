@@ -2,7 +2,12 @@
 
 use tonic::{Code, Status};
 
-use crate::{effects::FleetGone, finding::UnreadableFinding, identity::enrol::EnrolError, store::StoreError};
+use crate::{
+    effects::FleetGone,
+    finding::UnreadableFinding,
+    identity::{enrol::EnrolError, renewals::TooSoon},
+    store::StoreError,
+};
 
 /// A request that cannot be served, for a reason that is the caller's.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +61,9 @@ pub enum RequestError {
         /// What is wrong.
         what: String,
     },
+    /// Renewed a moment ago.
+    #[error(transparent)]
+    TooSoon(#[from] TooSoon),
     /// There is no such thing.
     #[error("there is no {what} `{name}`")]
     NotFound {
@@ -84,7 +92,7 @@ impl RequestError {
             Self::WrongParty { .. } => Some("wrong_party"),
             Self::UnknownUser { .. } => Some("unknown_user"),
             Self::Role { .. } => Some("role"),
-            Self::Field { .. } | Self::NotFound { .. } | Self::Ambiguous { .. } => None,
+            Self::Field { .. } | Self::TooSoon(_) | Self::NotFound { .. } | Self::Ambiguous { .. } => None,
         }
     }
 }
@@ -98,6 +106,7 @@ impl From<RequestError> for Status {
             | RequestError::UnknownUser { .. }
             | RequestError::Role { .. } => Code::PermissionDenied,
             RequestError::Field { .. } | RequestError::Ambiguous { .. } => Code::InvalidArgument,
+            RequestError::TooSoon(_) => Code::ResourceExhausted,
             RequestError::NotFound { .. } => Code::NotFound,
         };
         Self::new(code, error.to_string())

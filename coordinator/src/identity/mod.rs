@@ -3,6 +3,7 @@
 pub mod ca;
 pub mod certificate;
 pub mod enrol;
+pub mod renewals;
 pub mod revoked;
 pub mod token;
 

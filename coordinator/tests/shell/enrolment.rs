@@ -159,6 +159,20 @@ async fn a_node_renews_for_itself() {
     assert_eq!(certificate.identity.to_string(), "node/lb01");
     assert_eq!(certificate.not_after_us, renewed.not_after_us);
 
+    // A loop gets no second one, and the audit log no second row.
+    for _ in 0..3 {
+        let again = client.renew(v1::RenewRequest { csr_der: csr_der.clone() }).await.unwrap_err();
+        assert_eq!(again.code(), Code::ResourceExhausted);
+        assert!(again.message().contains("once a minute; try again in"), "{again}");
+    }
+    assert_eq!(rig.audit().await.iter().filter(|row| row.action == "renew").count(), 1);
+    // What came to nothing does not count.
+    let other = rig.enrol("lb02").await;
+    let mut client = AgentServiceClient::new(rig.channel(Some(&other.credential)).await.unwrap());
+    let broken = client.renew(v1::RenewRequest { csr_der: vec![1] }).await.unwrap_err();
+    assert_eq!(broken.code(), Code::InvalidArgument);
+    client.renew(v1::RenewRequest { csr_der: csr_der.clone() }).await.unwrap();
+
     let mut stranger = AgentServiceClient::new(rig.channel(None).await.unwrap());
     let error = stranger.renew(v1::RenewRequest { csr_der }).await.unwrap_err();
     assert_eq!(error.code(), Code::Unauthenticated);
