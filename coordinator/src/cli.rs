@@ -17,7 +17,7 @@ use crate::{config, identity::ca::ServerName, store::DatabaseUrl};
         ha-coordinator serve\n  \
         hactl --context /var/lib/hafleet/coordinator/admin.toml status\n\n\
         `init` once, then `serve` (or `systemctl enable --now ha-coordinator`). A host joins with a token:\n  \
-        hactl node token lb01                 on your desk\n  \
+        hactl node token --node lb01          on your desk\n  \
         ha-agent join --coordinator coord1.example.org:7443 --token hat1.…    on the host"
 )]
 pub struct Cli {
@@ -135,6 +135,12 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_shows_commands_that_exist() {
+        let help = Cli::command().render_long_help().to_string();
+        assert!(help.contains("hactl node token --node lb01 "), "{help}");
     }
 
     #[test]

@@ -54,8 +54,9 @@ struct TokenArgs {
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 The stream of a revoked node ends at once and its certificate is refused. Its VRRP goes on: what \
-it holds it still holds, and the coordinator no longer hears of it. Stop ha-agent on it first. It \
-comes back by a new token and `ha-agent join`.
+it holds it still holds, and the coordinator no longer hears of it. Stop ha-agent on it first. Its \
+name is refused for good; the host comes back under another: `hactl node token --node NEW`, then \
+`ha-agent join --name NEW`.
 
 Examples:
   hactl node revoke lb03
