@@ -56,7 +56,8 @@ struct Member {
     priority: u32,
     effective_priority: u32,
     fresh: bool,
-    age_ms: u64,
+    /// `null` when it was not heard since the coordinator started.
+    age_ms: Option<u64>,
 }
 
 impl From<&v1::Group> for Group {
@@ -83,7 +84,7 @@ impl From<&v1::Member> for Member {
             priority: member.priority,
             effective_priority: member.effective_priority,
             fresh: member.fresh,
-            age_ms: member.age_us / 1000,
+            age_ms: member.ever_heard.then_some(member.age_us / 1000),
         }
     }
 }
@@ -160,7 +161,8 @@ pub struct Instance {
     /// What it last said; it speaks for the present only when `fresh`.
     state: &'static str,
     fresh: bool,
-    age_ms: u64,
+    /// This and `since` are `null` when the node was not heard since the coordinator started.
+    age_ms: Option<u64>,
     since: Option<Timestamp>,
     reason: Option<String>,
     detail: Option<String>,
@@ -192,8 +194,8 @@ impl Instance {
             instance: instance.instance.clone(),
             state: state_word(instance.state()),
             fresh: node.fresh,
-            age_ms: node.age_us / 1000,
-            since: instant(since_us(node, instance, at_us)),
+            age_ms: node.ever_heard.then_some(node.age_us / 1000),
+            since: since_us(node, instance, at_us).and_then(instant),
             reason: present(&instance.reason),
             detail: present(&instance.reason_detail),
             interface: instance.interface.clone(),
@@ -218,10 +220,11 @@ impl Instance {
     }
 }
 
-/// When an instance entered its state, by the coordinator's clock: the report's age and what it said then.
-pub fn since_us(node: &v1::Node, instance: &v1::InstanceState, at_us: i64) -> i64 {
-    let ago_us = node.age_us.saturating_add(instance.in_state_us);
-    at_us.saturating_sub(i64::try_from(ago_us).unwrap_or(i64::MAX))
+/// When an instance entered its state, by the coordinator's clock: the report's age and what it said then. `None` when
+/// that age is not known, because the node was not heard since the coordinator started.
+pub fn since_us(node: &v1::Node, instance: &v1::InstanceState, at_us: i64) -> Option<i64> {
+    let ago_us = node.ever_heard.then(|| node.age_us.saturating_add(instance.in_state_us))?;
+    Some(at_us.saturating_sub(i64::try_from(ago_us).unwrap_or(i64::MAX)))
 }
 
 /// A source of adverts that a node hears.
@@ -237,7 +240,8 @@ pub struct Heard {
     addresses: Vec<String>,
     auth: String,
     checksum_form: Option<String>,
-    age_ms: u64,
+    /// `null`, as below, when the node was not heard since the coordinator started.
+    age_ms: Option<u64>,
     accepted: u64,
     rejections: Vec<Rejection>,
 }
@@ -246,14 +250,14 @@ pub struct Heard {
 struct Rejection {
     reason: String,
     count: u64,
-    age_ms: u64,
+    age_ms: Option<u64>,
     detail: String,
 }
 
 impl Heard {
     /// A line of a node's table. Ages are told from the coordinator's now: the report's age counts too.
     pub fn new(node: &v1::Node, heard: &v1::HeardAdvert) -> Self {
-        let age_ms = |age_us: u64| age_us.saturating_add(node.age_us) / 1000;
+        let age_ms = |age_us: u64| node.ever_heard.then(|| age_us.saturating_add(node.age_us) / 1000);
         Self {
             interface: heard.interface.clone(),
             vrid: heard.vrid,

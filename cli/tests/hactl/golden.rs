@@ -170,3 +170,32 @@ fn a_peer_cannot_draw_on_the_terminal() {
     let text = desk.run(&["describe", "group", "web"]).stdout;
     assert!(text.contains("owned") && !text.contains('\u{1b}') && !text.contains('\u{7}'), "{text}");
 }
+
+/// Right after a restart the coordinator shows what it stored, and does not know how old that is.
+#[test]
+fn what_was_not_heard_since_a_restart_has_no_age() {
+    let mut script = split();
+    let fleet = &mut script.fleet;
+    for node in &mut fleet.nodes {
+        (node.ever_heard, node.fresh, node.age_us) = (false, false, 0);
+    }
+    for member in fleet.groups.iter_mut().flat_map(|group| &mut group.members) {
+        (member.ever_heard, member.fresh, member.age_us) = (false, false, 0);
+    }
+    let desk = Desk::new(script);
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&desk.run(&[arguments, &["-o", "json"]].concat()).stdout).unwrap()
+    };
+    let groups = json(&["get", "groups"]);
+    assert!(groups[0]["members"][0]["age_ms"].is_null(), "{groups}");
+    let instances = json(&["get", "instances"]);
+    assert!(instances[0]["age_ms"].is_null() && instances[0]["since"].is_null(), "{instances}");
+    let node = json(&["describe", "node", "lb01"]);
+    assert!(node["heard"][0]["age_ms"].is_null() && node["instances"][0]["since"].is_null(), "{node}");
+    for arguments in [&["get", "instances"][..], &["describe", "group", "web"], &["describe", "node", "lb01"]] {
+        let text = desk.run(arguments).stdout;
+        assert!(!text.contains("<1s ago"), "{text}");
+    }
+    let text = desk.run(&["get", "instances"]).stdout;
+    assert!(text.contains("not heard since"), "{text}");
+}

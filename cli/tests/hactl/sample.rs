@@ -127,6 +127,7 @@ fn member(node: &str, instance: &str, state: VrrpState, priority: u32) -> Member
         effective_priority: priority,
         fresh: true,
         age_us: 400_000,
+        ever_heard: true,
         since_us: ago(3_900),
         reason: "started".to_owned(),
         reason_detail: String::new(),

@@ -109,6 +109,7 @@ fn member(member: &MemberView) -> v1::Member {
         effective_priority: u32::from(report.effective_priority),
         fresh: member.fresh,
         age_us: member.age.map(duration_us).unwrap_or_default(),
+        ever_heard: member.age.is_some(),
         since_us: micros(member.since),
         reason: report.reason.clone(),
         reason_detail: report.reason_detail.clone(),

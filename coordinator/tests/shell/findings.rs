@@ -68,7 +68,9 @@ async fn a_split_brain_is_found_survives_a_restart_and_ends() {
     rig.stop().await;
     let (first, second) = (first.leave().await, second.leave().await);
     rig.serve().await;
-    let still = rig.fleet().await.findings;
+    let restarted = rig.fleet().await;
+    assert!(restarted.groups.iter().flat_map(|group| &group.members).all(|member| !member.ever_heard));
+    let still = restarted.findings;
     assert_eq!((still[0].id.as_str(), still[0].since_us), (found.id.as_str(), found.since_us));
     let (first, second) = (Living::start(&rig, first).await, Living::start(&rig, second).await);
     eventually("both to be heard again", async || {

@@ -1,6 +1,6 @@
 //! `hactl describe group`
 
-use hafleet_proto::v1::{Finding, Group, ListTransitionsRequest, TransitionRecord};
+use hafleet_proto::v1::{Finding, Group, ListTransitionsRequest, Member, TransitionRecord};
 
 use crate::{
     connect::Coordinators,
@@ -63,6 +63,11 @@ fn text(look: &Look, group: &Group, about: &[Finding], transitions: &[Transition
     text
 }
 
+/// When it was last heard.
+fn heard(look: &Look, member: &Member) -> String {
+    if member.ever_heard { look.age(member.age_us) } else { "never".to_owned() }
+}
+
 fn members(look: &Look, group: &Group) -> String {
     let columns = [
         Column::Free("NODE"),
@@ -83,7 +88,7 @@ fn members(look: &Look, group: &Group) -> String {
             look.state(member.state(), member.fresh),
             look.text(&priority(member.priority, member.effective_priority)),
             look.text(yes_no(member.address_present)),
-            look.text(&look.age(member.age_us)),
+            look.text(&heard(look, member)),
             look.text(&look.time_in_table(member.since_us)),
             look.text(&reason(&member.reason, &member.reason_detail)),
             look.text(&member.instance),

@@ -7,7 +7,7 @@ use crate::{
     failure::Failure,
     grid::{Column, fields, grid},
     invocation::Invocation,
-    look::{Look, Tone, instant},
+    look::{Look, NOTHING, Tone, instant},
     paragraphs::{findings, reason, section},
     shape,
     shape::since_us,
@@ -77,7 +77,7 @@ fn certificate(look: &Look, node: &Node) -> comfy_table::Cell {
 fn reasons(look: &Look, node: &Node) -> String {
     let columns = [Column::Free("INSTANCE"), Column::Fixed("SINCE"), Column::Free("WHY")];
     let rows = node.instances.iter().map(|instance| {
-        let since_us = since_us(node, instance, look.now.as_microsecond());
+        let since_us = since_us(node, instance, look.now.as_microsecond()).unwrap_or_default();
         vec![
             look.text(&instance.instance),
             look.text(&look.time_in_table(since_us)),
@@ -181,5 +181,8 @@ fn rejections(look: &Look, node: &Node) -> String {
 
 /// From the coordinator's now: the age of the report counts too.
 fn heard_age(look: &Look, node: &Node, age_us: u64) -> String {
+    if !node.ever_heard {
+        return NOTHING.to_owned();
+    }
     look.age(age_us.saturating_add(node.age_us))
 }

@@ -104,7 +104,9 @@ pub fn table(look: &Look, found: &[(&Node, &InstanceState)]) -> String {
             look.text(&node.name),
             look.text(&instance.instance),
             look.state(instance.state(), node.fresh),
-            look.text(&look.time_in_table(since_us(node, instance, look.now.as_microsecond()))),
+            look.text(
+                &look.time_in_table(since_us(node, instance, look.now.as_microsecond()).unwrap_or_default()),
+            ),
             look.text(&priority(instance.priority, instance.effective_priority)),
             look.text(&instance.interface),
             look.text(&instance.vrid.to_string()),
@@ -127,7 +129,10 @@ pub fn table(look: &Look, found: &[(&Node, &InstanceState)]) -> String {
     let table = grid(look, &columns, rows.collect());
     match found.first().filter(|_| found.iter().all(|(node, _)| !node.fresh)) {
         // Everything is from one stale report: say how old it is.
-        Some((node, _)) => format!("{table}(as last heard, {} ago)\n", human_us(node.age_us)),
+        Some((node, _)) if node.ever_heard => {
+            format!("{table}(as last heard, {} ago)\n", human_us(node.age_us))
+        }
+        Some(_) => format!("{table}(as stored before the coordinator started; not heard since)\n"),
         None => table,
     }
 }
