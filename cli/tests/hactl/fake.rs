@@ -8,9 +8,10 @@ use std::{
 
 use hafleet_proto::v1::{
     AuditRecord, CreateTokenRequest, CreateTokenResponse, ExplainGroupRequest, ExplainGroupResponse, Finding,
-    Fleet, GetFleetRequest, ListAuditRequest, ListAuditResponse, ListFindingsRequest, ListFindingsResponse,
-    ListTokensRequest, ListTokensResponse, ListTransitionsRequest, ListTransitionsResponse,
-    RevokeNodeRequest, RevokeNodeResponse, Tick, Token, TransitionRecord, WatchEvent, WatchRequest,
+    Fleet, GetFleetRequest, Group, ListAuditRequest, ListAuditResponse, ListFindingsRequest,
+    ListFindingsResponse, ListTokensRequest, ListTokensResponse, ListTransitionsRequest,
+    ListTransitionsResponse, RevokeNodeRequest, RevokeNodeResponse, Tick, Token, TransitionRecord,
+    WatchEvent, WatchRequest,
     operator_service_server::{OperatorService, OperatorServiceServer},
     watch_event::Event,
 };
@@ -227,9 +228,25 @@ impl OperatorService for Service {
         request: Request<ListTransitionsRequest>,
     ) -> Result<Response<ListTransitionsResponse>, Status> {
         let pick = |script: &mut Script, asked: ListTransitionsRequest| {
+            let is_called = |group: &&Group| {
+                [&group.group, &group.address]
+                    .into_iter()
+                    .any(|name| [name.clone(), format!("{}/{name}", group.site)].contains(&asked.group))
+            };
+            let groups: Vec<&Group> = script.fleet.groups.iter().filter(is_called).collect();
+            if !asked.group.is_empty() && groups.is_empty() {
+                return Err(Status::not_found(format!("there is no group `{}`", asked.group)));
+            }
+            let members: Vec<(&str, &str)> = groups
+                .iter()
+                .flat_map(|group| &group.members)
+                .map(|member| (member.node.as_str(), member.instance.as_str()))
+                .collect();
             let mut transitions = script.transitions.clone();
             transitions.retain(|record| {
-                (asked.node.is_empty() || record.node == asked.node)
+                (asked.group.is_empty()
+                    || members.contains(&(record.node.as_str(), record.instance.as_str())))
+                    && (asked.node.is_empty() || record.node == asked.node)
                     && (asked.instance.is_empty() || record.instance == asked.instance)
                     && record.at_us >= asked.since_us
             });

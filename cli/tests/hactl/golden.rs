@@ -192,10 +192,29 @@ fn what_was_not_heard_since_a_restart_has_no_age() {
     assert!(instances[0]["age_ms"].is_null() && instances[0]["since"].is_null(), "{instances}");
     let node = json(&["describe", "node", "lb01"]);
     assert!(node["heard"][0]["age_ms"].is_null() && node["instances"][0]["since"].is_null(), "{node}");
-    for arguments in [&["get", "instances"][..], &["describe", "group", "web"], &["describe", "node", "lb01"]] {
+    for arguments in [&["get", "instances"][..], &["describe", "group", "web"], &["describe", "node", "lb01"]]
+    {
         let text = desk.run(arguments).stdout;
         assert!(!text.contains("<1s ago"), "{text}");
     }
     let text = desk.run(&["get", "instances"]).stdout;
     assert!(text.contains("not heard since"), "{text}");
+}
+
+/// The limit counts what is asked for, not what is thrown away afterwards.
+#[test]
+fn a_site_is_selected_before_the_limit() {
+    let mut script = split();
+    script.transitions[0].instance = "VI_2".to_owned();
+    let desk = Desk::new(script);
+    for name in ["db", "dc1/db", "dc1/192.168.178.4"] {
+        let ran = desk.run(&["get", "transitions", "--group", name, "--limit", "1", "-o", "json"]);
+        let rows: Vec<serde_json::Value> = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(rows.len(), 1, "{name}: {}", ran.stderr);
+        assert_eq!(rows[0]["instance"], "VI_2");
+    }
+    assert_eq!(
+        desk.run(&["get", "transitions", "--group", "dc2/db"]).code,
+        desk.run(&["explain", "none"]).code
+    );
 }

@@ -28,16 +28,15 @@ pub async fn run(
     let fleet = fleet(coordinators).await?;
     let group = name.find(&fleet)?;
     let request = ListTransitionsRequest {
-        group: group.address.clone(),
+        // The same address may be a group at another site, too.
+        group: format!("{}/{}", group.site, group.address),
         limit: TRANSITIONS,
         ..ListTransitionsRequest::default()
     };
-    let mut transitions = coordinators
+    let transitions = coordinators
         .call("list the transitions", request, async |client, request| client.list_transitions(request).await)
         .await?
         .transitions;
-    // The same address may be a group at another site, too.
-    transitions.retain(|record| group.members.iter().any(|member| member.node == record.node));
     let findings: Vec<Finding> =
         fleet.findings.iter().filter(|finding| about(finding, group)).cloned().collect();
     invocation.object(&shape::GroupDetail::new(group, &findings, &transitions), || {

@@ -12,7 +12,6 @@ use crate::{
     look::{Look, state_text},
     paragraphs::reason,
     shape,
-    verb::fleet,
 };
 
 /// Every change of state of every instance, oldest first.
@@ -38,7 +37,7 @@ pub struct Args {
     #[arg(long, value_name = "INSTANCE")]
     instance: Option<String>,
 
-    /// Only of members of this group: its name or address
+    /// Only of members of this group: its name or address, as in web or dc1/web
     #[arg(long, value_name = "GROUP", conflicts_with = "name")]
     group: Option<GroupName>,
 
@@ -53,36 +52,21 @@ pub async fn run(
 ) -> Result<(), Failure> {
     let now_us = now_us(&args.window, coordinators, invocation).await?;
     let group = args.group.or(args.name);
-    let members = members_at_site(group.as_ref(), coordinators).await?;
     let request = ListTransitionsRequest {
         since_us: args.window.since_us(now_us),
         limit: args.window.limit,
         node: args.node.unwrap_or_default(),
         instance: args.instance.unwrap_or_default(),
-        group: group.map(|group| group.name).unwrap_or_default(),
+        group: group.as_ref().map(ToString::to_string).unwrap_or_default(),
     };
     let answer = coordinators
         .call("list the transitions", request, async |client, request| client.list_transitions(request).await)
         .await?;
-    let mut transitions = answer.transitions;
-    if let Some(members) = members {
-        transitions.retain(|record| members.contains(&(record.node.clone(), record.instance.clone())));
-    }
+    let transitions = answer.transitions;
     note_empty(transitions.is_empty(), "transitions", invocation);
     invocation.note_truncated(answer.truncated, args.window.limit);
     let shapes: Vec<_> = transitions.iter().map(shape::Transition::from).collect();
     invocation.list(&shapes, || table(&invocation.look(now_us), &transitions))
-}
-
-/// The coordinator selects by name or address; the site, if one is said, is ours to select.
-async fn members_at_site(
-    name: Option<&GroupName>,
-    coordinators: &mut Coordinators,
-) -> Result<Option<Vec<(String, String)>>, Failure> {
-    let Some(name) = name.filter(|name| !name.site.is_empty()) else { return Ok(None) };
-    let fleet = fleet(coordinators).await?;
-    let group = name.find(&fleet)?;
-    Ok(Some(group.members.iter().map(|member| (member.node.clone(), member.instance.clone())).collect()))
 }
 
 /// Transitions, shared with `describe group`.
