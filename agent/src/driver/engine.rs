@@ -394,7 +394,12 @@ impl Engine {
         true
     }
 
-    fn snapshot(&self) -> EngineSnapshot {
+    fn snapshot(&mut self) -> EngineSnapshot {
+        // On a silent segment nothing else would age the tables.
+        let now = clock::now();
+        for line in &mut self.lines {
+            line.heard.forget_silent(now);
+        }
         let now = clock::now();
         let heard = self
             .lines
