@@ -62,18 +62,19 @@ fn summary(scene: &Scene<'_>, parties: &Parties<'_>, proven: bool) -> String {
         let verb = if all.len() == 2 { "both hold" } else { "all hold" };
         return format!("{} {verb} {}", list(all), scene.title());
     }
+    let verb = if parties.claims.len() > 1 { "hold" } else { "holds" };
     let holders = list(names);
     let silent: Vec<String> = parties.stale.iter().map(|member| member.name().to_string()).collect();
     if !silent.is_empty() {
         return format!(
-            "{holders} holds {}; {} held it last and is not heard any more",
+            "{holders} {verb} {}; {} held it last and is not heard any more",
             scene.title(),
             list(silent)
         );
     }
     let rivals: Vec<String> = rivals.collect();
     if !rivals.is_empty() {
-        return format!("{holders} holds {}, and so may {}", scene.title(), list(rivals));
+        return format!("{holders} {verb} {}, and so may {}", scene.title(), list(rivals));
     }
     format!(
         "{holders} both say that they hold {}, but not all of them said so again when asked",
@@ -466,7 +467,10 @@ fn named(sighting: &Sighting) -> String {
     }
 }
 
-fn pairs<'a, 'b>(claims: &'a [Member<'b>]) -> impl Iterator<Item = (&'a Member<'b>, &'a Member<'b>)> {
+/// Every two claimants.
+pub(crate) fn pairs<'a, 'b>(
+    claims: &'a [Member<'b>],
+) -> impl Iterator<Item = (&'a Member<'b>, &'a Member<'b>)> {
     claims.iter().enumerate().flat_map(|(index, a)| claims.iter().skip(index + 1).map(move |b| (a, b)))
 }
 

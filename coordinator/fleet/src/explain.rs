@@ -88,7 +88,7 @@ fn holders(scene: &Scene<'_>) -> Vec<String> {
 fn other(scene: &Scene<'_>, member: &Member<'_>) -> String {
     let (name, report) = (member.name(), member.report());
     if !member.fresh {
-        let (state, _) = member.node.last_known(&member.key.instance, member.instance);
+        let state = member.last_known().state;
         let age = match scene.age(member) {
             Some(age) => format!("its last word is {} old", span(age)),
             None => "it has not been heard since the coordinator's start".to_string(),

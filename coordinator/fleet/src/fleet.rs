@@ -142,7 +142,7 @@ impl Fleet {
                 // The snapshot that follows is the present; only of a silent node is this all that is known.
                 let fresh = self.windows.fresh;
                 let silent = self.with_node(&node, |known, _| {
-                    known.change(change);
+                    known.change(change, now);
                     !known.is_fresh(now, fresh)
                 });
                 if silent == Some(true) {

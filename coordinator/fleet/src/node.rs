@@ -29,7 +29,9 @@ pub(crate) struct Node {
     pub(crate) silent_from: Option<Instant>,
     /// Since when it has been heard without a gap: not stale, and not mute when asked.
     pub(crate) steady_since: Instant,
-    /// The next snapshot begins a new steady time: the stream is new, or a probe went unanswered in silence.
+    /// A snapshot came on the present stream: what was said on an older one is history.
+    heard_on_stream: bool,
+    /// The next snapshot begins a new steady time: it is the first, or a probe went unanswered in silence.
     interrupted: bool,
     /// The last probe sent to it, and until when its answer is waited for before it is asked again.
     pub(crate) asked: Option<(ProbeId, Instant)>,
@@ -46,7 +48,16 @@ pub(crate) struct Node {
     heard_by_address: Vec<(IpAddr, usize)>,
     heard_by_vrid: Vec<(u8, usize)>,
     /// Journalled changes after the last snapshot: what is known of a node that said no more.
-    later: BTreeMap<String, StateChange>,
+    later: BTreeMap<String, (StateChange, Instant)>,
+}
+
+/// The last that is known of an instance, from whichever is later: the snapshot or the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LastKnown<'a> {
+    pub(crate) state: VrrpState,
+    pub(crate) reason: &'a str,
+    /// From when it is known; never before the truth.
+    pub(crate) since: Instant,
 }
 
 /// One instance of a node.
@@ -83,6 +94,7 @@ impl Node {
             heard_at: None,
             silent_from: None,
             steady_since: now,
+            heard_on_stream: false,
             interrupted: true,
             asked: None,
             judged_fresh: false,
@@ -107,13 +119,13 @@ impl Node {
     }
 
     /// A stream began: its snapshots are in order among themselves, whatever older streams said. (A host that was set
-    /// back to an older disk image has an older journal; that must not make it stale for ever.)
+    /// back to an older disk image has an older journal; that must not make it stale for ever.) A new stream within the
+    /// freshness window is no gap: the agent was alive to make it.
     pub(crate) fn connect(&mut self, site: Site, now: Instant) {
         self.site = site;
         self.connected = true;
-        self.disconnected_at = None;
+        self.heard_on_stream = false;
         self.ordered = false;
-        self.interrupted = true;
         self.silent_from = Some(now);
     }
 
@@ -136,32 +148,38 @@ impl Node {
             counters.snapshots_out_of_order += 1;
             return Taken::OutOfOrder;
         }
-        let gap = self.interrupted || !self.is_fresh(now, fresh);
-        if gap {
+        let returns = self.interrupted || !self.is_fresh(now, fresh);
+        if self.interrupted || !self.is_recent(now, fresh) {
             self.steady_since = now;
             self.interrupted = false;
         }
         let taken = match self.take(snapshot, now, counters) {
-            Taken::Same if gap => Taken::Changed,
+            Taken::Same if returns => Taken::Changed,
             taken => taken,
         };
         self.ordered = true;
+        self.heard_on_stream = true;
+        self.disconnected_at = None;
         self.heard_at = Some(now);
         self.silent_from = Some(now);
         taken
     }
 
-    /// Connected, and heard within the window.
+    /// Connected, and heard on this stream within the window.
     pub(crate) fn is_fresh(&self, now: Instant, fresh: Duration) -> bool {
-        self.connected && self.heard_at.is_some_and(|at| now < at + fresh)
+        self.connected && self.heard_on_stream && self.is_recent(now, fresh)
+    }
+
+    fn is_recent(&self, now: Instant, fresh: Duration) -> bool {
+        self.heard_at.is_some_and(|at| now < at + fresh)
     }
 
     /// Since when it has not been fresh; `None` while it is, or if it never was.
     pub(crate) fn stale_since(&self, now: Instant, fresh: Duration) -> Option<Instant> {
         let silent = self.heard_at.map(|at| at + fresh).filter(|at| *at <= now);
-        match (self.connected, self.disconnected_at) {
-            (false, Some(at)) => Some(silent.map_or(at, |silent| silent.min(at))),
-            (false, None) | (true, _) => silent,
+        match self.disconnected_at {
+            Some(at) => Some(silent.map_or(at, |silent| silent.min(at))),
+            None => silent,
         }
     }
 
@@ -173,31 +191,33 @@ impl Node {
     }
 
     /// A journalled change. It is kept only while no snapshot includes it.
-    pub(crate) fn change(&mut self, change: StateChange) {
+    pub(crate) fn change(&mut self, change: StateChange, now: Instant) {
         let newer = change.journal_id == self.journal_id
             && change.seq > self.seq
             && self.instances.contains_key(&change.instance)
-            && self.later.get(&change.instance).is_none_or(|known| change.seq > known.seq);
+            && self.later.get(&change.instance).is_none_or(|(known, _)| change.seq > known.seq);
         if newer {
-            self.later.insert(change.instance.clone(), change);
+            self.later.insert(change.instance.clone(), (change, now));
         }
     }
 
-    /// The last state known of an instance, from whichever is later: the snapshot or the journal.
-    pub(crate) fn last_known<'a>(&'a self, name: &str, instance: &'a Instance) -> (VrrpState, &'a str) {
+    pub(crate) fn last_known<'a>(&'a self, name: &str, instance: &'a Instance) -> LastKnown<'a> {
         match self.later.get(name) {
-            Some(change) => (change.to, &change.reason),
-            None => (instance.report.state, &instance.report.reason),
+            Some((change, since)) => LastKnown { state: change.to, reason: &change.reason, since: *since },
+            None => {
+                let InstanceReport { state, reason, .. } = &instance.report;
+                LastKnown { state: *state, reason, since: instance.entered }
+            }
         }
     }
 
     /// Everything it runs was stopped by an instruction, and it has said nothing since.
     pub(crate) fn was_stopped(&self) -> bool {
-        !self.instances.is_empty()
-            && self
-                .instances
-                .iter()
-                .all(|(name, instance)| self.last_known(name, instance) == (VrrpState::Init, STOPPED))
+        let stopped = |(name, instance): (&String, &Instance)| {
+            let last = self.last_known(name, instance);
+            last.state == VrrpState::Init && last.reason == STOPPED
+        };
+        !self.instances.is_empty() && self.instances.iter().all(stopped)
     }
 
     /// The lines of the heard table that carry this address.
@@ -230,7 +250,7 @@ impl Node {
         }
         self.instances = instances;
         if snapshot.journal_id == self.journal_id {
-            self.later.retain(|_, change| change.seq > snapshot.seq);
+            self.later.retain(|_, (change, _)| change.seq > snapshot.seq);
         } else {
             self.later.clear();
         }

@@ -9,7 +9,7 @@ use crate::{
     input::{ArpAnswer, Heard, InstanceReport, Rejected},
     ledger::Subject,
     model::{GroupKey, NodeName, VrrpState},
-    node::{Instance, Node},
+    node::{Instance, LastKnown, Node},
     time::Instant,
 };
 
@@ -181,7 +181,11 @@ impl<'a> Member<'a> {
 
     /// Not heard any more, and MASTER was the last that was known of it.
     pub(crate) fn was_master(&self) -> bool {
-        !self.fresh && self.node.last_known(&self.key.instance, self.instance).0 == VrrpState::Master
+        !self.fresh && self.last_known().state == VrrpState::Master
+    }
+
+    pub(crate) fn last_known(&self) -> LastKnown<'a> {
+        self.node.last_known(&self.key.instance, self.instance)
     }
 
     /// Since when its present claim counts: it may have said so for longer, but there was a gap.

@@ -80,7 +80,7 @@ fn report(name: &NodeName, node: &Node, now: Instant) -> Report {
     let holds: Vec<_> = node
         .instances
         .iter()
-        .filter(|(instance, known)| node.last_known(instance, known).0 == crate::VrrpState::Master)
+        .filter(|(instance, known)| node.last_known(instance, known).state == crate::VrrpState::Master)
         .map(|(instance, _)| instance.clone())
         .collect();
     let facts = [

@@ -109,14 +109,27 @@ impl Parties<'_> {
             return second(&mut steady).zip(second(&mut entered));
         }
         let holder = self.claims.first()?;
-        let stale = self.stale.iter().map(|member| member.instance.entered);
+        let stale = self.stale.iter().map(|member| member.last_known().since);
         let other = stale.chain(self.heard.iter().map(|sighting| sighting.since)).min()?;
         Some((other.max(holder.steady()), other.max(holder.instance.entered)))
     }
 
-    /// A rival that this many witnesses saw.
+    /// A rival that this many witnesses saw lately.
     fn seen_by(&self, witnesses: usize) -> bool {
         self.heard.iter().chain(&self.answering).any(|sighting| sighting.witnesses.len() >= witnesses)
+    }
+}
+
+impl Parties<'_> {
+    /// A rival that two witnesses see now: by adverts, or by ARP answers to the last probe.
+    fn seen_now(&self, contest: &Contest, scene: &Scene<'_>) -> bool {
+        let from = contest.last_sent.unwrap_or(scene.now).max(scene.now - scene.windows.fresh);
+        let answering = self
+            .answering
+            .iter()
+            .map(|sighting| sighting.witnesses.iter().filter(|(_, at)| *at >= from).count());
+        let heard = self.heard.iter().map(|sighting| sighting.witnesses.len());
+        heard.chain(answering).any(|witnesses| witnesses >= 2)
     }
 }
 
@@ -194,9 +207,16 @@ fn judge_contest(
     ledger: &mut Ledger,
 ) -> Option<Instant> {
     let (now, subject, after) = (scene.now, scene.subject, start + window);
-    let answered = |claim: &&Member<'_>| contest.reasserted.get(claim.key).is_some_and(|at| *at >= after);
-    let answers = parties.claims.iter().filter(answered).count();
-    let proven = answers >= 2 || (answers == 1 && parties.claims.len() == 1 && parties.seen_by(2));
+    let answered =
+        |claim: &Member<'_>, from: Instant| contest.reasserted.get(claim.key).is_some_and(|at| *at >= from);
+    let both = |a: &Member<'_>, b: &Member<'_>| {
+        let from = a.steady().max(b.steady()) + window;
+        answered(a, from) && answered(b, from)
+    };
+    let two = cause::pairs(&parties.claims).any(|(a, b)| both(a, b));
+    let witnessed = parties.claims.len() == 1 && parties.seen_now(contest, scene);
+    let one = parties.claims.first().is_some_and(|claim| answered(claim, after));
+    let proven = two || (one && witnessed);
     let was = ledger
         .firing(subject, FindingKind::SplitBrainConfirmed)
         .map(|finding| (finding.since, finding.id.clone()));
@@ -227,14 +247,16 @@ fn judge_contest(
         // A claimant that fell silent may be back in a moment; after that the finding is no longer proven.
         let silence =
             parties.stale.iter().filter_map(|member| scene.stale_for(member)).min().unwrap_or_default();
-        let waits = was.is_some() && !parties.stale.is_empty() && silence < scene.windows.fresh;
+        // If it is heard advertising meanwhile, its witnesses get the time to prove it.
+        let patience = scene.windows.fresh * if parties.heard.is_empty() { 1 } else { 2 };
+        let waits = was.is_some() && !parties.stale.is_empty() && silence < patience;
         let fades = parties.stale.is_empty() && !parties.seen_by(1);
         let judgement = if was.is_none() || fades { Judgement::Absent } else { Judgement::Unknown };
         let report = || (scene.key.site.clone(), cause::report(scene, parties, contest, true));
         let kind = FindingKind::SplitBrainConfirmed;
         let wake = ledger.judge(subject, kind, judgement, scene.may_resolve(), now, report);
         if was.is_some() && (waits || parties.stale.is_empty()) {
-            return if waits { Some(now + (scene.windows.fresh - silence)) } else { wake };
+            return if waits { Some(now + (patience - silence)) } else { wake };
         }
     }
     // Two claims are suspect after the window even if one of them is interrupted again and again.

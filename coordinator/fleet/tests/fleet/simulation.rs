@@ -28,6 +28,7 @@ struct Truth {
     both: BTreeMap<Pair, (u64, u64)>,
     /// Since when both are MASTER, work and are heard: then it must be found.
     visible: BTreeMap<Pair, u64>,
+    visible_from: u64,
     /// When each host's agent died or froze.
     still: BTreeMap<usize, u64>,
     overlaps: u64,
@@ -61,7 +62,7 @@ impl Truth {
                     let uplink = world.uplinks.get(&host.name).is_some_and(|uplink| uplink.up);
                     master && host.works() && uplink
                 });
-                if seen {
+                if seen && now >= self.visible_from {
                     self.visible.entry((a, b)).or_insert(now);
                 } else {
                     self.visible.remove(&(a, b));
@@ -70,11 +71,12 @@ impl Truth {
         }
     }
 
-    /// Some pair held it together for longer than the window, until now or just before.
-    fn proves(&self, at_us: u64) -> bool {
-        self.both
-            .values()
-            .any(|(from, until)| *until - *from > WINDOW_US && *until + DELAY_US + 20 * MS >= at_us)
+    /// Some pair held it together for longer than the window, until now or just before; what witnesses heard speaks for
+    /// three adverts more.
+    fn proves(&self, at_us: u64, finding: &Finding) -> bool {
+        let witnessed = finding.evidence.iter().any(|evidence| evidence.kind.starts_with("witness_"));
+        let speaks = DELAY_US + 20 * MS + if witnessed { 3 * SECOND } else { 0 };
+        self.both.values().any(|(from, until)| *until - *from > WINDOW_US && *until + speaks >= at_us)
     }
 }
 
@@ -109,6 +111,10 @@ impl Run {
             let due: Vec<(u64, String)> = due;
             for (_, name) in due {
                 if self.world.segment.host(&name).up {
+                    // A new stream has lost the answers that were on their way on the old one: the node counts as mute
+                    // until its next heartbeat.
+                    self.truth.visible.clear();
+                    self.truth.visible_from = now + SECOND + DELAY_US;
                     self.world.connect(&name);
                 }
             }
@@ -122,7 +128,7 @@ impl Run {
         for (us, finding, notify) in self.world.said.split_at(self.checked).1 {
             if finding.kind == CONFIRMED && finding.status == FindingStatus::Firing && *notify {
                 assert!(
-                    self.truth.proves(*us),
+                    self.truth.proves(*us, finding),
                     "confirmed at {us} without truth: {:?} {finding:#?}",
                     self.truth.both
                 );
@@ -152,7 +158,12 @@ impl Run {
                 self.world.segment.cut.clear();
             }
             6 => self.world.segment.host(&one).agent = false,
-            7 | 8 => self.world.segment.hosts.iter_mut().for_each(|host| host.agent = true),
+            7 | 8 => {
+                self.world.segment.hosts.iter_mut().for_each(|host| host.agent = true);
+                // Those that thaw are heard again by their next heartbeat only.
+                self.truth.visible.clear();
+                self.truth.visible_from = now + SECOND + DELAY_US;
+            }
             9 => {
                 self.world.crash(&one);
                 self.world.segment.host(&one).enter(0, VrrpState::Init, "stopped", now);

@@ -297,3 +297,34 @@ fn a_slow_management_line_confirms_later() {
         assert!(took >= 2_000, "{late_ms} ms late, and confirmed after {took} ms");
     }
 }
+
+#[test]
+fn a_late_third_claimant_proves_nothing_about_the_first_two() {
+    let mut world = World::new(&[150, 100, 50]);
+    for (a, b) in [("lb01", "lb02"), ("lb01", "lb03"), ("lb02", "lb03")] {
+        world.filter(a, b);
+    }
+    world.uplinks.get_mut("lb01").expect("uplink").answers = false;
+    world.run(4_000);
+    world.enter("lb02", VrrpState::Master, "master_down");
+    world.run(1_900);
+    world.enter("lb03", VrrpState::Master, "master_down");
+    world.run(1_900);
+    assert!(world.firing(CONFIRMED).is_none(), "lb02 and lb03 have not overlapped for long enough");
+    world.run_until(4_000, "confirmed", |world| world.firing(CONFIRMED).is_some());
+}
+
+#[test]
+fn what_was_said_on_an_older_stream_is_not_the_present() {
+    let mut world = World::new(&[150, 100]);
+    world.disconnect("lb01");
+    world.run(500);
+    world.input(hafleet_fleet::Input::NodeConnected {
+        node: crate::world::node("lb01"),
+        site: crate::world::site(),
+    });
+    assert_eq!(world.group().holder, None, "lb01 has said nothing on its new stream");
+    assert_eq!(world.group().state, GroupState::Unknown);
+    world.connect("lb01");
+    assert_eq!(world.group().holder, Some(crate::world::node("lb01")));
+}

@@ -138,6 +138,27 @@ fn a_journal_that_says_it_left_is_enough_to_clear_a_silent_master() {
 }
 
 #[test]
+fn a_journal_that_says_it_became_master_counts_from_then() {
+    let mut world = World::new(&[150, 100, 50]);
+    let host = world.segment.host("lb03");
+    let change = hafleet_fleet::StateChange {
+        seq: host.seq + 1,
+        journal_id: host.journal_id.clone(),
+        instance: "VI_1".to_owned(),
+        vrid: 51,
+        from: VrrpState::Backup,
+        to: VrrpState::Master,
+        reason: "master_down".to_owned(),
+    };
+    world.segment.host("lb03").instances[0].report.addresses_present = vec![vip()];
+    world.send("lb03", hafleet_fleet::Input::Transition { node: crate::world::node("lb03"), change });
+    world.disconnect("lb03");
+    world.run(1_900);
+    world.silence("less than the window");
+    world.run_until(1_500, "confirmed", |world| world.firing(CONFIRMED).is_some());
+}
+
+#[test]
 fn a_foreign_router_that_two_hear_is_confirmed() {
     let mut world = World::new(&[150, 100]);
     world.segment.foreign_adverts.push((ip(77), 51, vec![vip()]));
