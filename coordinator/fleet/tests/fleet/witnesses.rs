@@ -32,6 +32,25 @@ fn a_silent_master_that_two_others_see_is_confirmed() {
 }
 
 #[test]
+fn what_a_witness_saw_before_it_went_away_proves_nothing_anew() {
+    let mut world = World::new(&[150, 100, 50]);
+    for (a, b) in [("lb01", "lb02"), ("lb02", "lb03")] {
+        world.filter(a, b);
+    }
+    world.run(4_000);
+    world.enter("lb02", VrrpState::Master, "master_down");
+    world.run_until(3_000, "confirmed", |world| world.firing(CONFIRMED).is_some());
+    world.run(600);
+    world.crash("lb03");
+    world.crash("lb02");
+    world.run_until(4_000, "suspected", |world| world.firing(SUSPECTED).is_some());
+    world.segment.host("lb03").up = true;
+    world.connect("lb03");
+    world.run(4_000);
+    assert!(world.firing(CONFIRMED).is_none(), "lb02 has no power: {:#?}", world.expect(CONFIRMED));
+}
+
+#[test]
 fn one_witness_is_a_suspicion() {
     let mut world = World::new(&[150, 100, 50]);
     world.disconnect("lb01");
