@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{Process, Segment, ip, process, program, run};
+use super::{Process, Segment, ip, program, run};
 
 /// A host: one network namespace and a directory for its files.
 #[derive(Clone, Debug)]
@@ -100,10 +100,5 @@ impl Host {
 
     pub(super) fn switch(&self) -> String {
         format!("{}-sw", self.lab)
-    }
-
-    /// Sends a signal to a process of this host by its id.
-    pub fn signal(&self, pid: u32, signal: rustix::process::Signal) {
-        process::signal(pid, signal);
     }
 }
