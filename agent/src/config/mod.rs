@@ -15,17 +15,26 @@ mod load;
 pub mod native;
 mod render;
 mod source;
+pub mod track;
 mod validate;
 
-use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
 pub use load::{Inputs, LoadError, Loaded, check, load};
 pub use render::{Style, render};
 pub use source::Sources;
 
 use hafleet_vrrp::{
-    AdvertInterval, Announcing, Authentication, ChecksumForm, Priority, Version, Vip, VirtualRouterId,
+    AdvertInterval, Announcing, Authentication, ChecksumForm, Peer, Priority, Version, Vip, VirtualRouterId,
 };
+
+use self::track::{Check, Tracked};
 
 /// Everything an agent needs to run.
 #[derive(Clone, Debug, Default)]
@@ -36,8 +45,23 @@ pub struct AgentConfig {
     pub site: Option<String>,
     /// `host:port` of every coordinator; empty: as joined, else none.
     pub coordinators: Vec<String>,
+    /// Where Prometheus metrics are served; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
+    /// How the engine's threads run.
+    pub scheduling: Scheduling,
+    /// Everything that instances may track beside interfaces.
+    pub checks: Vec<Check>,
     /// Every virtual router, in the order of the file.
     pub instances: Vec<Instance>,
+}
+
+/// How the engine's threads run beside the others of the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scheduling {
+    /// `SCHED_RR` at this priority, 1 to 99 (keepalived: `vrrp_rt_priority`); `None`: as every process.
+    pub realtime_priority: Option<u8>,
+    /// Its memory is never swapped out (keepalived: `vrrp_no_swap`).
+    pub lock_memory: bool,
 }
 
 /// One virtual router and what the shell needs to know to serve it.
@@ -65,16 +89,52 @@ pub struct Instance {
     pub checksum: ChecksumForm,
     /// At least one.
     pub vips: Vec<VipConfig>,
-    /// Heartbeat lines beside the service interface's multicast; empty in this version's common case.
+    /// Heartbeat lines: the service interface if its adverts are unicast, then others. Empty: the service interface by
+    /// multicast.
     pub paths: Vec<PathConfig>,
     /// keepalived's `mcast_src_ip` / `unicast_src_ip`; `None`: the interface's primary address.
-    pub source: Option<std::net::IpAddr>,
-    /// Gratuitous ARP counts and delay.
+    pub source: Option<IpAddr>,
+    /// The TTL or hop limit of unicast adverts, 1 to 255 (keepalived: `unicast_ttl`, 255). Multicast is always 255.
+    pub unicast_ttl: u8,
+    /// Gratuitous ARP and unsolicited NA: counts and delays.
     pub announcing: Announcing,
+    /// Pauses between two announcements on an interface.
+    pub pacing: Pacing,
+    /// False for `lower_prio_no_advert`.
+    pub answers_lower: bool,
+    /// True for `higher_prio_send_advert`.
+    pub answers_higher: bool,
+    /// False for `dont_track_primary`.
+    pub track_service: bool,
+    /// What moves its priority, or stops it.
+    pub tracks: Vec<Tracked>,
+    /// False for `no_accept`: while it holds an address, packets to it are dropped on this host, except what ARP and neighbour
+    /// discovery need (RFC 9568 section 6.1, Accept_Mode).
+    pub accept: bool,
+    /// `use_vmac`: the addresses live on a macvlan interface with the virtual router's MAC; `None`: on the interface itself.
+    pub vmac: Option<Vmac>,
     /// The kernel lifetime of its addresses.
     pub lease: Lease,
     /// Where it is written.
     pub defined_at: Place,
+}
+
+/// Pauses between two announcements on an interface, for switches and neighbours that drop a burst. Zero, the default, for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pacing {
+    /// Between gratuitous ARPs (keepalived: `garp_interval`).
+    pub garp: Duration,
+    /// Between unsolicited NAs (keepalived: `gna_interval`).
+    pub gna: Duration,
+}
+
+/// A virtual MAC address, 00:00:5e:00:01:VRID or 00:00:5e:00:02:VRID (RFC 9568 section 7.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vmac {
+    /// The macvlan interface's name; `None`: `vrrp.VRID`, `vrrp6.VRID` for IPv6.
+    pub interface: Option<String>,
+    /// Adverts go out from the parent interface (keepalived: `vmac_xmit_base`).
+    pub adverts_from_parent: bool,
 }
 
 /// One virtual address with what the kernel is told about it.
@@ -88,8 +148,49 @@ pub struct VipConfig {
     pub label: Option<String>,
     /// `scope` as the kernel's number (0 global, 253 link, 254 host).
     pub scope: u8,
-    /// `brd`; `None`: none, as keepalived leaves it.
-    pub broadcast: Option<std::net::Ipv4Addr>,
+    /// `brd`; `None`: none, as keepalived leaves it. IPv4.
+    pub broadcast: Option<Ipv4Addr>,
+    /// `peer`: the other end of a point-to-point address, with its prefix length.
+    pub peer: Option<(IpAddr, u8)>,
+    /// The rest of what the kernel is told.
+    pub flags: VipFlags,
+    /// `preferred_lft` in seconds, 0 for a deprecated address; `None`: as long as it is valid.
+    pub preferred_s: Option<u32>,
+    /// False for `no_track`: an address that somebody removes is not put back.
+    pub repair: bool,
+}
+
+/// Flags of an address (`IFA_F_*`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VipFlags {
+    /// `home`: a mobile IPv6 home address.
+    pub home: bool,
+    /// `-nodad`: IPv6 duplicate address detection is done, as for ordinary addresses. It is not otherwise: a takeover cannot
+    /// wait for it.
+    pub dad: bool,
+    /// `mngtmpaddr`.
+    pub mngtmpaddr: bool,
+    /// `noprefixroute`.
+    pub noprefixroute: bool,
+    /// `autojoin`.
+    pub autojoin: bool,
+}
+
+impl VipConfig {
+    /// An address of which nothing is said but itself.
+    pub fn new(vip: Vip) -> Self {
+        Self {
+            vip,
+            dev: None,
+            label: None,
+            scope: 0,
+            broadcast: None,
+            peer: None,
+            flags: VipFlags::default(),
+            preferred_s: None,
+            repair: true,
+        }
+    }
 }
 
 /// A heartbeat line.
@@ -98,7 +199,7 @@ pub struct PathConfig {
     /// The interface it runs over.
     pub interface: String,
     /// Empty: multicast.
-    pub peers: Vec<std::net::IpAddr>,
+    pub peers: Vec<Peer>,
 }
 
 /// How long the kernel keeps a virtual address that the agent stops renewing.

@@ -141,7 +141,7 @@ impl Engine {
         // What every interface is like is queued already: nobody starts in FAULT only to leave it at once.
         self.take_events()?;
         for index in 0..self.routers.len() {
-            self.input(index, Input::Start);
+            self.input(index, Input::Start { adopt: false });
         }
         for line in 0..self.lines.len() {
             self.reconcile(line);

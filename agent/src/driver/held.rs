@@ -141,15 +141,11 @@ mod tests {
     };
 
     use super::*;
+    use crate::config::Pacing;
 
     fn held() -> HeldAddress {
-        let vip = VipConfig {
-            vip: Vip { address: [192, 168, 178, 3].into(), prefix_len: 24, advertised: true },
-            dev: None,
-            label: None,
-            scope: 0,
-            broadcast: None,
-        };
+        let vip =
+            VipConfig::new(Vip { address: [192, 168, 178, 3].into(), prefix_len: 24, advertised: true });
         let instance = Instance {
             name: "VI_1".into(),
             interface: "ens33".into(),
@@ -163,6 +159,14 @@ mod tests {
             checksum: ChecksumForm::WithPseudoHeader,
             vips: vec![vip.clone()],
             paths: Vec::new(),
+            unicast_ttl: u8::MAX,
+            pacing: Pacing::default(),
+            answers_lower: true,
+            answers_higher: false,
+            track_service: true,
+            tracks: Vec::new(),
+            accept: true,
+            vmac: None,
             source: None,
             announcing: Announcing::default(),
             lease: Lease::default(),

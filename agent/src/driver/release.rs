@@ -152,7 +152,11 @@ fn resign(served: &Served, lines: &[Line]) -> io::Result<()> {
     };
     let IpAddr::V4(source_v4) = source else { return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT)) };
     let mut socket = advert::AdvertSocket::open(&line.name, interface.index)?;
-    let peers: Vec<IpAddr> = config.paths.first().map(|path| path.peers.clone()).unwrap_or_default();
+    let peers: Vec<IpAddr> = config
+        .paths
+        .first()
+        .map(|path| path.peers.iter().map(|peer| peer.address).collect())
+        .unwrap_or_default();
     let destinations = if peers.is_empty() { vec![GROUP_V4.into()] } else { peers };
     for destination in destinations {
         let payload = advertisement.encode(&config.authentication, config.checksum, source, destination);

@@ -56,6 +56,10 @@ impl Served {
                 .map(|path| Path { source: unspecified(&instance), peers: path.peers.clone() })
                 .collect(),
             announcing: instance.announcing,
+            tracks: Vec::new(),
+            track_service: instance.track_service,
+            answers_lower: instance.answers_lower,
+            answers_higher: instance.answers_higher,
         };
         let addresses = instance
             .vips

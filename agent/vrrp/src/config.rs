@@ -5,8 +5,11 @@ use core::{
     fmt,
     net::{IpAddr, Ipv4Addr},
     num::NonZeroU8,
+    ops::RangeInclusive,
     time::Duration,
 };
+
+use crate::tracking::Track;
 
 /// A VRID, 1 to 255 (RFC 9568 section 5.2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -185,10 +188,26 @@ pub struct Path {
     /// The source address of the adverts sent here.
     pub source: IpAddr,
     /// Empty: multicast. Otherwise only these peers are sent to and accepted.
-    pub peers: Vec<IpAddr>,
+    pub peers: Vec<Peer>,
 }
 
-/// How a new master makes itself known (gratuitous ARP, unsolicited NA).
+/// A unicast peer (keepalived: a line of `unicast_peer`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Where its adverts come from, and ours go to.
+    pub address: IpAddr,
+    /// The TTL or hop limit that its adverts may arrive with (keepalived: `min_ttl`, `max_ttl`).
+    pub ttl: RangeInclusive<u8>,
+}
+
+impl Peer {
+    /// A peer at any distance.
+    pub const fn new(address: IpAddr) -> Self {
+        Self { address, ttl: 0..=u8::MAX }
+    }
+}
+
+/// How a master makes itself known (gratuitous ARP, unsolicited NA).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Announcing {
     /// Announcements per address at once. keepalived: `garp_master_repeat`, 5.
@@ -197,11 +216,29 @@ pub struct Announcing {
     pub delay: Duration,
     /// … as many again. keepalived has `garp_master_repeat` serve for both.
     pub delayed_repeat: u8,
+    /// As `repeat` and `delayed_repeat`, after a lower advert was heard. keepalived: `garp_lower_prio_repeat`, as
+    /// `garp_master_repeat`.
+    pub lower_repeat: u8,
+    /// As `delay`, after a lower advert was heard. keepalived: `garp_lower_prio_delay`, as `garp_master_delay`.
+    pub lower_delay: Duration,
+    /// Announcements again and again, so far apart. keepalived: `garp_master_refresh`; zero, the default, for never.
+    pub refresh: Duration,
+    /// How many per address then. keepalived: `garp_master_refresh_repeat`, 1.
+    pub refresh_repeat: u8,
 }
 
 impl Default for Announcing {
     fn default() -> Self {
-        Self { repeat: 5, delay: Duration::from_secs(5), delayed_repeat: 5 }
+        let delay = Duration::from_secs(5);
+        Self {
+            repeat: 5,
+            delay,
+            delayed_repeat: 5,
+            lower_repeat: 5,
+            lower_delay: delay,
+            refresh: Duration::ZERO,
+            refresh_repeat: 1,
+        }
     }
 }
 
@@ -226,12 +263,21 @@ pub struct Config {
     pub authentication: Authentication,
     /// Version 3 over IPv4 only.
     pub checksum: ChecksumForm,
-    /// At least one. All of one family.
+    /// At least one. Those that are advertised are of one family; the others may be of either.
     pub vips: Vec<Vip>,
     /// At least one; the first is the service interface.
     pub paths: Vec<Path>,
     /// How it announces its addresses.
     pub announcing: Announcing,
+    /// What moves its priority, or stops it.
+    pub tracks: Vec<Track>,
+    /// False: it goes on while the service interface has no carrier or is administratively down (`dont_track_primary`).
+    pub track_service: bool,
+    /// False: a MASTER that hears a lower advert says nothing before its time (`lower_prio_no_advert`).
+    pub answers_lower: bool,
+    /// True: a MASTER that hears a higher advert says so once more before it yields, so that the winner announces again
+    /// (`higher_prio_send_advert`).
+    pub answers_higher: bool,
 }
 
 impl Config {
@@ -271,6 +317,12 @@ impl Config {
         self.validate_paths(ours)
     }
 
+    /// Whether a running router may be given `new` ([`crate::Input::Reconfigure`]): what the peers know it by stays.
+    pub fn may_become(&self, new: &Self) -> bool {
+        (self.vrid, self.version, self.family_sample().is_ipv4())
+            == (new.vrid, new.version, new.family_sample().is_ipv4())
+    }
+
     fn validate_vips(&self, ours: IpAddr) -> Result<(), ConfigError> {
         match self.advertised().count() {
             0 => return Err(ConfigError::NothingAdvertised),
@@ -278,8 +330,8 @@ impl Config {
             count => return Err(ConfigError::TooManyAdvertised { count }),
         }
         for (index, vip) in self.vips.iter().enumerate() {
-            let Vip { address, prefix_len, .. } = *vip;
-            if address.is_ipv4() != ours.is_ipv4() {
+            let Vip { address, prefix_len, advertised } = *vip;
+            if advertised && address.is_ipv4() != ours.is_ipv4() {
                 return Err(ConfigError::MixedFamilies { address, ours });
             }
             if prefix_len > if address.is_ipv4() { 32 } else { 128 } {
@@ -301,12 +353,12 @@ impl Config {
         for path in &self.paths {
             if let Some(address) = [path.source]
                 .into_iter()
-                .chain(path.peers.iter().copied())
+                .chain(path.peers.iter().map(|peer| peer.address))
                 .find(|address| address.is_ipv4() != ours.is_ipv4())
             {
                 return Err(ConfigError::MixedFamilies { address, ours });
             }
-            if path.peers.contains(&path.source) {
+            if path.peers.iter().any(|peer| peer.address == path.source) {
                 return Err(ConfigError::PeerIsSelf { address: path.source });
             }
         }
@@ -315,7 +367,7 @@ impl Config {
 
     /// Any address of the family that this router runs over.
     pub(crate) fn family_sample(&self) -> IpAddr {
-        self.vips.first().map_or_else(|| self.source(), |vip| vip.address)
+        self.advertised().next().unwrap_or_else(|| self.source())
     }
 }
 

@@ -19,13 +19,15 @@ pub mod heard;
 pub mod packet;
 mod router;
 mod time;
+mod tracking;
 
 pub use config::{
     AdvertInterval, Announcing, Authentication, ChecksumForm, Config, ConfigError, MAX_ADVERTISED, MAX_PATHS,
-    Path, PathId, Priority, Version, Vip, VirtualRouterId,
+    Path, PathId, Peer, Priority, Version, Vip, VirtualRouterId,
 };
 pub use router::{
     AddressFault, Announcement, Input, LinkFault, Output, PathHealth, Reason, State, Transition,
     VirtualRouter,
 };
 pub use time::Instant;
+pub use tracking::{Track, TrackId, TrackResult};

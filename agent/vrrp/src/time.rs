@@ -34,3 +34,13 @@ impl ops::Add<Duration> for Instant {
         Self(self.0.saturating_add(us))
     }
 }
+
+impl ops::Sub<Duration> for Instant {
+    type Output = Self;
+
+    /// Saturates at the origin.
+    fn sub(self, before: Duration) -> Self {
+        let us = u64::try_from(before.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(us))
+    }
+}

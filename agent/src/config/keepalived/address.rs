@@ -137,8 +137,7 @@ fn address(line: &[&Word], advertised: bool, interface: &str, report: &mut Repor
         report.warn(first.span, remark, validate::ADDRESS_HELP);
     }
     let vip = Vip { address: IpAddr::V4(address), prefix_len, advertised };
-    let vip = VipConfig { vip, dev: None, label: None, scope: 0, broadcast: None };
-    Options { interface, address, label: None }.read(options, vip, report)
+    Options { interface, address, label: None }.read(options, VipConfig::new(vip), report)
 }
 
 /// What stands after an address.

@@ -55,7 +55,12 @@ impl Defaults {
                 ("vrrp_strict", args) => strict(name, args, entry, report),
                 ("vrrp_min_garp", args) => {
                     if value::switch(name, args, report) == Some(true) {
-                        self.announcing = Announcing { repeat: 1, delay: Duration::ZERO, delayed_repeat: 0 };
+                        self.announcing = Announcing {
+                            repeat: 1,
+                            delay: Duration::ZERO,
+                            delayed_repeat: 0,
+                            ..self.announcing
+                        };
                     }
                 }
                 (_, [word]) => {

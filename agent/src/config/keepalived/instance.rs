@@ -14,7 +14,7 @@ use super::{
     tree::{Block, Word},
     value,
 };
-use crate::config::{Instance, Lease, VipConfig, source::Report};
+use crate::config::{Instance, Lease, Pacing, VipConfig, source::Report};
 
 /// Bytes of a version 2 password (RFC 2338 section 5.3.6.1).
 const PASSWORD_LEN: usize = 8;
@@ -186,6 +186,14 @@ impl<'s> Draft<'s> {
             checksum: ChecksumForm::WithPseudoHeader,
             vips: self.vips,
             paths: Vec::new(),
+            unicast_ttl: u8::MAX,
+            pacing: Pacing::default(),
+            answers_lower: true,
+            answers_higher: false,
+            track_service: true,
+            tracks: Vec::new(),
+            accept: true,
+            vmac: None,
             source: self.source,
             announcing: self.announcing,
             lease: Lease::default(),

@@ -46,5 +46,5 @@ fn password(text: &str) -> Authentication {
 fn vip(address: &str, prefix_len: u8) -> VipConfig {
     let address = address.parse().expect("an address");
     let vip = Vip { address, prefix_len, advertised: true };
-    VipConfig { vip, dev: None, label: None, scope: 0, broadcast: None }
+    VipConfig::new(vip)
 }

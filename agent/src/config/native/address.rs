@@ -48,7 +48,13 @@ pub(super) fn read(element: Field<'_>, service: &str, report: &mut Report) -> Op
         }
     }
     let vip = Vip { address: IpAddr::V4(address), prefix_len, advertised };
-    Some(VipConfig { vip, dev, label: label.map(|(_, label)| label), scope: scope_number, broadcast })
+    Some(VipConfig {
+        dev,
+        label: label.map(|(_, label)| label),
+        scope: scope_number,
+        broadcast,
+        ..VipConfig::new(vip)
+    })
 }
 
 fn address(field: Field<'_>, report: &mut Report) -> Option<(Ipv4Addr, u8)> {

@@ -11,7 +11,7 @@ use super::{
     keys::Keys,
     value::{self, Field},
 };
-use crate::config::{Instance, Lease, VipConfig, source::Report, validate};
+use crate::config::{Instance, Lease, Pacing, VipConfig, source::Report, validate};
 
 /// Longer than any maintenance window.
 const LONGEST_PREEMPT_DELAY: Duration = Duration::from_secs(24 * 3600);
@@ -99,6 +99,14 @@ pub(super) fn read(table: Field<'_>, report: &mut Report) -> Option<Instance> {
         checksum: checksum?,
         vips: vips?,
         paths: Vec::new(),
+        unicast_ttl: u8::MAX,
+        pacing: Pacing::default(),
+        answers_lower: true,
+        answers_higher: false,
+        track_service: true,
+        tracks: Vec::new(),
+        accept: true,
+        vmac: None,
         source: source.map_or(Some(None), |source| source.map(Some))?,
         announcing: announcing?,
         lease: lease?,

@@ -82,7 +82,7 @@ vips = [{ address = "192.168.178.5/24" }]
             dev: None,
             label: Some("ens33:3".into()),
             scope: 0,
-            broadcast: None,
+            ..VipConfig::new(vip("192.168.178.3", 24, true))
         },
         VipConfig {
             vip: vip("192.168.178.4", 32, false),
@@ -90,13 +90,17 @@ vips = [{ address = "192.168.178.5/24" }]
             label: None,
             scope: 253,
             broadcast: Some("192.168.178.255".parse().expect("an address")),
+            ..VipConfig::new(vip("192.168.178.4", 32, false))
         },
     ];
     assert_eq!(one.vips, vips);
     assert!(one.paths.is_empty(), "the service interface is no path beside itself");
     assert_eq!((one.lease, one.checksum), (Lease::Off, ChecksumForm::WithoutPseudoHeader));
     assert_eq!(one.source, Some("192.168.178.130".parse().expect("an address")));
-    assert_eq!(one.announcing, Announcing { repeat: 3, delay: Duration::from_secs(2), delayed_repeat: 1 });
+    assert_eq!(
+        one.announcing,
+        Announcing { repeat: 3, delay: Duration::from_secs(2), delayed_repeat: 1, ..Announcing::default() }
+    );
     assert_eq!((one.defined_at.line, one.defined_at.column), (7, 8));
 
     assert_eq!(two.vrid, VirtualRouterId::new(52).expect("not 0"));

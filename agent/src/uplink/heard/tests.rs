@@ -28,7 +28,7 @@ fn flooded() -> Vec<(String, HeardAdvert)> {
     let mut payload = vec![0x21, 51, 150, 255, 0, 1, 0, 0];
     payload.extend([10; 255 * 4 + 8]);
     let mut table = HeardTable::default();
-    let ttl = Verdict::Rejected(Rejection::Ttl { heard: 64 });
+    let ttl = Verdict::Rejected(Rejection::Ttl { heard: 64, least: 255, most: 255 });
     for host in 0..2000 {
         let datagram =
             Datagram { source: source(host), destination: GROUP_V4.into(), ttl: 64, payload: &payload };

@@ -16,6 +16,10 @@ fn config() -> Config {
         vips: vec![vip("10.0.0.100", 24)],
         paths: vec![Path { source: ip("10.0.0.1"), peers: Vec::new() }],
         announcing: Announcing::default(),
+        tracks: Vec::new(),
+        track_service: true,
+        answers_lower: true,
+        answers_higher: false,
     }
 }
 
@@ -92,7 +96,7 @@ fn combinations_are_checked() {
         (|c| c.paths.clear(), Some(ConfigError::NoPath)),
         (|c| c.paths = vec![c.paths[0].clone(); 9], Some(ConfigError::TooManyPaths { count: 9 })),
         (
-            |c| c.paths[0].peers = vec![ip("10.0.0.1")],
+            |c| c.paths[0].peers = vec![Peer::new(ip("10.0.0.1"))],
             Some(ConfigError::PeerIsSelf { address: ip("10.0.0.1") }),
         ),
     ];

@@ -19,7 +19,7 @@ fn at(us: u64) -> Instant {
 fn what_was_said_and_what_became_of_it() {
     let mut table = HeardTable::default();
     table.record(&datagram(2, &KEEPALIVED), None, at(1));
-    let ttl = Verdict::Rejected(Rejection::Ttl { heard: 64 });
+    let ttl = Verdict::Rejected(Rejection::Ttl { heard: 64, least: 255, most: 255 });
     table.record(&datagram(2, &KEEPALIVED), Some(&ttl), at(2));
     table.record(&datagram(2, &KEEPALIVED[..3]), Some(&ttl), at(3));
     let entries: Vec<_> = table.entries().collect();
@@ -76,7 +76,7 @@ fn long_address_lists_and_details_are_cut_and_counted() {
     };
     assert_eq!(lengths(&table), (FOREIGN_ADDRESSES_MAX, 247));
     assert_eq!(table.entries().next().unwrap().addresses[7], IpAddr::from([10, 77, 1, 7]));
-    let ttl = Verdict::Rejected(Rejection::Ttl { heard: 64 });
+    let ttl = Verdict::Rejected(Rejection::Ttl { heard: 64, least: 255, most: 255 });
     table.record(&datagram(2, &payload), Some(&ttl), at(2));
     assert_eq!(lengths(&table), (ADDRESSES_MAX, 191));
     table.record(&datagram(2, &advert_of(64)), Some(&ttl), at(3));
@@ -95,7 +95,7 @@ fn long_address_lists_and_details_are_cut_and_counted() {
 
 #[test]
 fn ten_minutes_of_silence_are_forgotten() {
-    let ttl = Verdict::Rejected(Rejection::Ttl { heard: 64 });
+    let ttl = Verdict::Rejected(Rejection::Ttl { heard: 64, least: 255, most: 255 });
     let minutes = |minutes: u64| at(minutes * 60_000_000);
     let mut table = HeardTable::default();
     table.record(&datagram(1, &KEEPALIVED), None, minutes(1));
@@ -115,7 +115,7 @@ fn ten_minutes_of_silence_are_forgotten() {
 
 #[test]
 fn a_flood_of_foreign_packets_displaces_no_source_that_concerns_a_router_here() {
-    let ttl = Verdict::Rejected(Rejection::Ttl { heard: 64 });
+    let ttl = Verdict::Rejected(Rejection::Ttl { heard: 64, least: 255, most: 255 });
     let mut table = HeardTable::with_capacity(3);
     table.record(&datagram(1, &KEEPALIVED), Some(&ttl), at(1));
     for host in 2..100 {

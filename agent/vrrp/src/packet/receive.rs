@@ -36,7 +36,7 @@ pub struct Received {
 
 /// Checks a packet against what this router and this path are configured to be.
 ///
-/// The TTL is checked on multicast paths; unicast peers may be some hops away and are checked by source address.
+/// By multicast the TTL is 255; a unicast peer may be some hops away, and has a range of its own.
 pub(crate) fn receive(datagram: &Datagram<'_>, config: &Config, path: &Path) -> Result<Received, Rejection> {
     let Datagram { source, destination, ttl, payload } = *datagram;
     let ours = config.family_sample();
@@ -49,8 +49,15 @@ pub(crate) fn receive(datagram: &Datagram<'_>, config: &Config, path: &Path) -> 
         Header::peek(payload).ok_or(Rejection::Length { have: payload.len(), need: super::HEADER_LEN })?;
     let need = header.message_len(source);
     let message = payload.get(..need).ok_or(Rejection::Length { have: payload.len(), need })?;
-    if multicast && ttl != TTL {
-        return Err(Rejection::Ttl { heard: ttl });
+    let peer = path.peers.iter().find(|peer| peer.address == source);
+    let (least, most) = match (multicast, peer) {
+        (true, _) => (TTL, TTL),
+        (false, Some(peer)) => (*peer.ttl.start(), *peer.ttl.end()),
+        // Rejected as a stranger below, if nothing else is wrong with it.
+        (false, None) => (0, u8::MAX),
+    };
+    if !(least..=most).contains(&ttl) {
+        return Err(Rejection::Ttl { heard: ttl, least, most });
     }
     if header.version != version_number(config.version) {
         return Err(Rejection::Version { heard: header.version, ours: version_number(config.version) });
@@ -81,7 +88,7 @@ pub(crate) fn receive(datagram: &Datagram<'_>, config: &Config, path: &Path) -> 
     if header.interval_cs == 0 {
         return Err(Rejection::ZeroInterval);
     }
-    if !multicast && !path.peers.contains(&source) {
+    if !multicast && peer.is_none() {
         return Err(Rejection::UnknownPeer { heard: source });
     }
 

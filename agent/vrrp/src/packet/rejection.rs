@@ -18,10 +18,14 @@ pub enum Rejection {
         need: usize,
     },
     /// A router may be beyond the segment (RFC 9568 section 7.1).
-    #[error("TTL is {heard}, must be 255")]
+    #[error("TTL is {heard}, must be {}", Span(*.least, *.most))]
     Ttl {
         /// As received.
         heard: u8,
+        /// The least allowed: 255 by multicast, the peer's range by unicast.
+        least: u8,
+        /// The most allowed.
+        most: u8,
     },
     /// The other version is spoken.
     #[error("version is {heard}, ours is {ours}")]
@@ -187,6 +191,16 @@ impl fmt::Display for Remark {
                 write!(f, "{source} is our own address, and advertises our priority {priority}")
             }
         }
+    }
+}
+
+/// `255`, or `250 to 255`.
+struct Span(u8, u8);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(least, most) = *self;
+        if least == most { least.fmt(f) } else { write!(f, "{least} to {most}") }
     }
 }
 

@@ -3,7 +3,7 @@ use std::{boxed::Box, format, string::String, vec, vec::Vec};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{AdvertInterval, Announcing, Config, Path, Priority, Vip};
+use crate::{AdvertInterval, Announcing, Config, Path, Peer, Priority, Vip};
 
 const OURS: &str = "10.77.0.1";
 const PEER: &str = "10.77.0.2";
@@ -29,6 +29,10 @@ fn config(version: Version, interval_cs: u16, vrid: u8, auth: Authentication, vi
             .collect(),
         paths: vec![Path { source: ip(OURS), peers: Vec::new() }],
         announcing: Announcing::default(),
+        tracks: Vec::new(),
+        track_service: true,
+        answers_lower: true,
+        answers_higher: false,
     }
 }
 
@@ -280,7 +284,7 @@ fn rejections_tell_both_values() {
     let vrid = VirtualRouterId::new(51).unwrap();
     let table = [
         (Rejection::Length { have: 12, need: 20 }, "message is 12 bytes long, needs 20"),
-        (Rejection::Ttl { heard: 64 }, "TTL is 64, must be 255"),
+        (Rejection::Ttl { heard: 64, least: 255, most: 255 }, "TTL is 64, must be 255"),
         (Rejection::Version { heard: 2, ours: 3 }, "version is 2, ours is 3"),
         (Rejection::Vrid { heard: 52, ours: vrid }, "VRID is 52, ours is 51"),
         (Rejection::Interval { heard_cs: 300, ours_cs: 100 }, "advert interval is 3 s, ours is 1 s"),
@@ -326,13 +330,13 @@ fn the_address_set_is_a_set() {
 #[test]
 fn unicast_paths_hear_their_peers_only() {
     let mut config = v3();
-    config.paths[0].peers = vec![ip(PEER)];
+    config.paths[0].peers = vec![Peer::new(ip(PEER))];
     let bytes = advert(&config).encode(&Authentication::None, config.checksum, ip(PEER), ip(OURS));
     let to_us = Datagram { destination: ip(OURS), ttl: 60, ..datagram(&bytes) };
     assert_eq!(code(&config, &to_us), "accepted");
     let group = encoded(&config);
     assert_eq!(code(&config, &datagram(&group)), "mode_mismatch");
-    config.paths[0].peers = vec![ip("10.77.0.9")];
+    config.paths[0].peers = vec![Peer::new(ip("10.77.0.9"))];
     assert_eq!(code(&config, &to_us), "unknown_peer");
 }
 

@@ -2,7 +2,7 @@
 
 use core::{cmp::Ordering, net::IpAddr, time::Duration};
 
-use super::{Expiry, Preemption, Reason, Role, VirtualRouter, timers};
+use super::{Expiry, Output, Preemption, Reason, Role, VirtualRouter, timers};
 use crate::{
     Instant, PathId,
     packet::{self, Datagram, Received, Rejection, Remark, Verdict},
@@ -37,7 +37,7 @@ impl VirtualRouter {
         };
         match &self.role {
             // Heard and counted; there is nothing to decide.
-            Role::Init | Role::Fault(_) => {}
+            Role::Init(_) | Role::Fault(_) => {}
             Role::Backup(_) => self.on_advert_as_backup(heard, now),
             Role::Master(_) => received.remarks.extend(self.on_advert_as_master(heard, now)),
         }
@@ -70,6 +70,10 @@ impl VirtualRouter {
             return;
         }
         backup.master = Some(heard.source);
+        if core::mem::take(&mut backup.adopting) {
+            // Somebody else holds them.
+            self.outputs.push_back(Output::ReleaseAddresses(self.config.vips.clone()));
+        }
         let is_followed = if heard.priority >= ours || lets_be {
             backup.preemption = None;
             true
@@ -104,6 +108,9 @@ impl VirtualRouter {
         }
         match priority.cmp(&ours) {
             Ordering::Greater => {
+                if self.config.answers_higher {
+                    self.advertise(ours);
+                }
                 let reason = Reason::HigherPriorityHeard { source, priority, ours };
                 self.become_backup(reason, Some((source, interval_cs)), now);
             }
@@ -131,18 +138,21 @@ impl VirtualRouter {
     /// A worse master is told at once, and so are the neighbours that may have believed it. While it goes on, the
     /// neighbours are told once in an interval (or second), not once for each of its adverts.
     fn reassert(&mut self, now: Instant) {
-        self.advertise_at_once(now);
+        if self.config.answers_lower {
+            self.advertise_at_once(now);
+        }
         let pause = self.config.interval.as_duration().min(Duration::from_secs(1));
+        let lower_delay = self.config.announcing.lower_delay;
         let Role::Master(master) = &mut self.role else { return };
         if master.reasserted_at.is_none_or(|at| now.since(at) >= pause) {
             master.reasserted_at = Some(now);
-            self.announce_now_and_later(now);
-        } else if master.announce_at.is_some() {
-            master.announce_at = Some(now + self.config.announcing.delay);
+            self.announce_again(now);
+        } else if let Some((at, _)) = &mut master.announce_at {
+            *at = now + lower_delay;
         }
     }
 
-    fn advertise_at_once(&mut self, now: Instant) {
+    pub(super) fn advertise_at_once(&mut self, now: Instant) {
         if let Role::Master(master) = &mut self.role {
             master.advert_at = now + self.config.interval.as_duration();
         }

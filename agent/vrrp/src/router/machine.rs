@@ -1,11 +1,11 @@
 //! Every (state, input) pair except what an advert decides; that is in `election`.
 
-use alloc::{collections::BTreeSet, string::String, vec, vec::Vec};
+use alloc::{collections::BTreeSet, string::String, vec};
 use core::{net::IpAddr, time::Duration};
 
 use super::{
-    AddressFault, Announcement, Backup, Expiry, Fault, Input, LinkFault, Master, Output, Reason, Role, State,
-    Transition, VirtualRouter, timers,
+    AddressFault, Backup, Expiry, Fault, Init, Input, LinkFault, Master, Output, Reason, Role, State,
+    Transition, VirtualRouter, Waiting, timers,
 };
 use crate::{
     Instant, PathId, Priority, Vip,
@@ -20,7 +20,7 @@ impl VirtualRouter {
     pub fn handle(&mut self, input: Input<'_>, now: Instant) {
         self.last_verdict = None;
         match input {
-            Input::Start => self.on_start(now),
+            Input::Start { adopt } => self.on_start(adopt, now),
             Input::Stop => self.on_stop(),
             Input::Deadline => self.on_deadline(now),
             Input::Packet { path, datagram } => self.on_packet(path, &datagram, now),
@@ -31,33 +31,79 @@ impl VirtualRouter {
             Input::SendFailed { path, error } => self.on_send_failed(path, error),
             Input::Hold => self.on_hold(),
             Input::Unhold => self.on_unhold(now),
+            Input::Track { track, result, detail } => self.on_track(track, result, detail, now),
+            Input::Reconfigure(config) => self.on_reconfigure(config, now),
         }
     }
 
-    fn on_start(&mut self, now: Instant) {
+    fn on_start(&mut self, adopt: bool, now: Instant) {
         match &self.role {
-            Role::Init => match self.obstacle() {
-                Some(reason) => self.leave_for(Role::Fault(Fault { retry: None }), reason),
-                None if self.is_owner() => self.become_master(Reason::AddressOwner, now),
-                None => self.become_backup(Reason::Started, None, now),
-            },
+            Role::Init(_) if self.awaits_results() => {
+                self.role = Role::Init(Init { waiting: Some(Waiting { adopt }) });
+            }
+            Role::Init(_) => self.start(adopt, now),
             Role::Backup(_) | Role::Master(_) | Role::Fault(_) => {}
         }
     }
 
+    /// Leaves INIT: everything that the election waits for is known.
+    pub(super) fn start(&mut self, adopt: bool, now: Instant) {
+        match self.obstacle() {
+            Some(reason) => self.leave_for(Role::Fault(Fault { retry: None }), reason),
+            None if self.is_owner() => self.become_master(Reason::AddressOwner, now),
+            None if adopt => self.adopt(now),
+            None => {
+                self.become_backup(Reason::Started, None, now);
+                let skew = self.first_skew();
+                let Role::Backup(backup) = &mut self.role else { return };
+                backup.down_at = now + timers::interval(backup.master_interval_cs) * 3 + skew;
+            }
+        }
+    }
+
+    /// At the first election: at least that of a one-second interval, so that hosts that start together elect by
+    /// priority.
+    fn first_skew(&self) -> Duration {
+        let interval_cs = self.config.interval.as_centiseconds().max(100);
+        timers::skew(self.config.version, self.effective_priority(), interval_cs)
+    }
+
+    /// The addresses are here. Who would take them over from a lower master anyway says so at once, and whoever ranks
+    /// higher answers at once; who would not, listens first.
+    fn adopt(&mut self, now: Instant) {
+        if self.config.preempt && self.config.preempt_delay.is_zero() {
+            return self.become_master(Reason::Adopted, now);
+        }
+        // The leases begin anew, so that they outlast the listening.
+        self.outputs.push_back(Output::HoldAddresses(self.config.vips.clone()));
+        self.become_backup(Reason::Started, None, now);
+        let priority = self.effective_priority();
+        let Role::Backup(backup) = &mut self.role else { return };
+        let skew = timers::skew(self.config.version, priority, backup.master_interval_cs);
+        backup.down_at = now + timers::interval(backup.master_interval_cs) + skew;
+        backup.expiry = Expiry::Adoption;
+        backup.adopting = true;
+    }
+
     fn on_stop(&mut self) {
         match &self.role {
-            Role::Init => {}
+            Role::Init(Init { waiting: None }) => {}
+            Role::Init(Init { waiting: Some(Waiting { adopt }) }) => {
+                if *adopt {
+                    self.release_all();
+                }
+                self.role = Role::Init(Init::default());
+            }
             Role::Backup(_) | Role::Master(_) | Role::Fault(_) => {
                 self.refusals = timers::Refusals::default();
-                self.leave_for(Role::Init, Reason::Stopped);
+                self.leave_for(Role::Init(Init::default()), Reason::Stopped);
             }
         }
     }
 
     fn on_deadline(&mut self, now: Instant) {
         match &self.role {
-            Role::Init => {}
+            Role::Init(_) => {}
             Role::Backup(_) => self.on_backup_deadline(now),
             Role::Master(_) => self.on_master_deadline(now),
             Role::Fault(_) => self.on_fault_deadline(now),
@@ -77,7 +123,7 @@ impl VirtualRouter {
             self.refusals = timers::Refusals::default();
         }
         match &mut self.role {
-            Role::Init | Role::Backup(_) => {}
+            Role::Init(_) | Role::Backup(_) => {}
             // A returned line hears us at once, not an interval later.
             Role::Master(_) if was_down => self.advertise_on(path, self.effective_priority()),
             Role::Master(_) => {}
@@ -98,9 +144,11 @@ impl VirtualRouter {
             return;
         }
         match &self.role {
-            Role::Init | Role::Fault(_) => {}
+            Role::Init(_) | Role::Fault(_) => {}
             Role::Backup(_) | Role::Master(_) => {
-                self.leave_for(Role::Fault(Fault { retry: None }), Reason::Link(fault));
+                if self.is_link_obstacle(fault) {
+                    self.leave_for(Role::Fault(Fault { retry: None }), Reason::Link(fault));
+                }
             }
         }
     }
@@ -113,7 +161,7 @@ impl VirtualRouter {
                 }
             }
             // The late answer to a hold that was released since, in order.
-            Role::Init | Role::Backup(_) | Role::Fault(_) => {}
+            Role::Init(_) | Role::Backup(_) | Role::Fault(_) => {}
         }
     }
 
@@ -127,6 +175,8 @@ impl VirtualRouter {
                 self.give_up(Reason::AddressRefused { address: vip.address, error }, now);
             }
             (Role::Master(_), AddressFault::Removed) => self.repair(vip, now),
+            // An agent before this one left it, and it is kept until somebody else is heard.
+            (Role::Backup(Backup { adopting: true, .. }), AddressFault::Foreign) => {}
             (Role::Backup(_) | Role::Fault(_), AddressFault::Foreign) => {
                 if self.taken_off.allow(vip.address, now) {
                     self.counters.foreign_released = self.counters.foreign_released.saturating_add(1);
@@ -137,17 +187,17 @@ impl VirtualRouter {
             (Role::Master(_), AddressFault::Foreign) => {}
             // Late answers about what was released since.
             (
-                Role::Init | Role::Backup(_) | Role::Fault(_),
+                Role::Init(_) | Role::Backup(_) | Role::Fault(_),
                 AddressFault::Refused(_) | AddressFault::Removed,
             ) => {}
             // Not started: nothing on this host is ours to touch.
-            (Role::Init, AddressFault::Foreign) => {}
+            (Role::Init(_), AddressFault::Foreign) => {}
         }
     }
 
     fn on_send_failed(&mut self, path: PathId, mut error: String) {
         match &self.role {
-            Role::Init | Role::Backup(_) | Role::Master(_) | Role::Fault(_) => {
+            Role::Init(_) | Role::Backup(_) | Role::Master(_) | Role::Fault(_) => {
                 let Some(health) = self.paths.get_mut(usize::from(path.0)) else { return };
                 truncate(&mut error);
                 health.send_failures = health.send_failures.saturating_add(1);
@@ -160,7 +210,7 @@ impl VirtualRouter {
     fn on_hold(&mut self) {
         self.held_back = true;
         match &self.role {
-            Role::Init | Role::Fault(_) => {}
+            Role::Init(_) | Role::Fault(_) => {}
             Role::Backup(_) | Role::Master(_) => {
                 self.leave_for(Role::Fault(Fault { retry: None }), Reason::Held);
             }
@@ -170,7 +220,7 @@ impl VirtualRouter {
     fn on_unhold(&mut self, now: Instant) {
         let was_held_back = core::mem::take(&mut self.held_back);
         match &self.role {
-            Role::Init | Role::Backup(_) | Role::Master(_) => {}
+            Role::Init(_) | Role::Backup(_) | Role::Master(_) => {}
             Role::Fault(_) => {
                 if was_held_back {
                     self.leave_fault(Reason::Unheld, now);
@@ -180,6 +230,7 @@ impl VirtualRouter {
     }
 
     fn on_backup_deadline(&mut self, now: Instant) {
+        let priority = self.effective_priority();
         let Role::Backup(backup) = &mut self.role else { return };
         let due = backup.due();
         if now < due {
@@ -187,7 +238,7 @@ impl VirtualRouter {
         }
         let interval_cs = backup.master_interval_cs;
         if now.since(due) > timers::interval(interval_cs) && !backup.overslept {
-            let skew = timers::skew(self.config.version, self.config.priority.get(), interval_cs);
+            let skew = timers::skew(self.config.version, priority, interval_cs);
             let until = now + timers::interval(interval_cs) + skew;
             backup.overslept = true;
             backup.down_at = until;
@@ -196,7 +247,7 @@ impl VirtualRouter {
             }
             return;
         }
-        let ours = self.config.priority.get();
+        let ours = priority;
         let reason = match (backup.preemption, backup.expiry) {
             (Some(lower), _) if lower.at <= now => {
                 Reason::Preempted { source: lower.source, priority: lower.priority, ours }
@@ -206,6 +257,7 @@ impl VirtualRouter {
             }
             (_, Expiry::Resignation { source }) => Reason::MasterResigned { source },
             (_, Expiry::Preemption { source, priority }) => Reason::Preempted { source, priority, ours },
+            (_, Expiry::Adoption) => Reason::Adopted,
         };
         self.become_master(reason, now);
     }
@@ -223,16 +275,10 @@ impl VirtualRouter {
                 self.refusals = timers::Refusals::default();
             }
         }
-        let is_announcement_due = master.announce_at.is_some_and(|at| now >= at);
-        if is_announcement_due {
-            master.announce_at = None;
-        }
         if is_advert_due {
             self.advertise(self.effective_priority());
         }
-        if is_announcement_due {
-            self.announce_all(self.config.announcing.delayed_repeat);
-        }
+        self.announce_what_is_due(now);
     }
 
     fn on_fault_deadline(&mut self, now: Instant) {
@@ -252,12 +298,13 @@ impl VirtualRouter {
             since: now,
             advert_at: now + self.config.interval.as_duration(),
             announce_at: None,
+            refresh_at: None,
             reasserted_at: None,
             held: BTreeSet::new(),
         });
         self.advertise(self.effective_priority());
         self.outputs.push_back(Output::HoldAddresses(self.config.vips.clone()));
-        self.announce_now_and_later(now);
+        self.announce_takeover(now);
         self.outputs.push_back(Output::Transition(Transition { from, to: State::Master, reason }));
     }
 
@@ -266,13 +313,13 @@ impl VirtualRouter {
         let from = self.state();
         match &self.role {
             Role::Master(_) => self.release_all(),
-            Role::Init | Role::Backup(_) | Role::Fault(_) => {}
+            Role::Init(_) | Role::Backup(_) | Role::Fault(_) => {}
         }
         let (master, master_interval_cs) = match master {
             Some((source, interval_cs)) => (Some(source), interval_cs),
             None => (None, self.config.interval.as_centiseconds()),
         };
-        let down = timers::master_down(self.config.version, self.config.priority.get(), master_interval_cs);
+        let down = timers::master_down(self.config.version, self.effective_priority(), master_interval_cs);
         self.role = Role::Backup(Backup {
             down_at: now + down,
             since: now,
@@ -281,26 +328,28 @@ impl VirtualRouter {
             master,
             master_interval_cs,
             overslept: false,
+            adopting: false,
         });
         self.outputs.push_back(Output::Transition(Transition { from, to: State::Backup, reason }));
     }
 
     /// INIT or FAULT. A MASTER says priority 0 on every line that works, then releases.
-    fn leave_for(&mut self, role: Role, reason: Reason) {
+    pub(super) fn leave_for(&mut self, role: Role, reason: Reason) {
         let from = self.state();
         match &self.role {
             Role::Master(_) => {
                 self.advertise(0);
                 self.release_all();
             }
-            Role::Init | Role::Backup(_) | Role::Fault(_) => {}
+            Role::Backup(Backup { adopting: true, .. }) => self.release_all(),
+            Role::Init(_) | Role::Backup(_) | Role::Fault(_) => {}
         }
         self.role = role;
         self.outputs.push_back(Output::Transition(Transition { from, to: self.state(), reason }));
     }
 
     /// Leaves FAULT if nothing else keeps us there.
-    fn leave_fault(&mut self, reason: Reason, now: Instant) {
+    pub(super) fn leave_fault(&mut self, reason: Reason, now: Instant) {
         let Role::Fault(Fault { retry: None }) = &self.role else { return };
         match self.obstacle() {
             Some(_) => {}
@@ -331,41 +380,32 @@ impl VirtualRouter {
     }
 
     /// What forbids to serve, apart from a back-off.
-    fn obstacle(&self) -> Option<Reason> {
+    pub(super) fn obstacle(&self) -> Option<Reason> {
+        if self.held_back {
+            return Some(Reason::Held);
+        }
         match self.paths.first().map(|path| path.link) {
-            _ if self.held_back => Some(Reason::Held),
-            Some(Ok(_)) => None,
-            Some(Err(fault)) => Some(Reason::Link(fault)),
-            None => Some(Reason::Link(LinkFault::Missing)),
+            Some(Err(fault)) if self.is_link_obstacle(fault) => return Some(Reason::Link(fault)),
+            Some(Ok(_) | Err(_)) => {}
+            None => return Some(Reason::Link(LinkFault::Missing)),
+        }
+        self.track_obstacle()
+    }
+
+    /// With `dont_track_primary` it goes on without carrier; without an interface or an address nobody can.
+    fn is_link_obstacle(&self, fault: LinkFault) -> bool {
+        match fault {
+            LinkFault::NoCarrier | LinkFault::AdminDown => self.config.track_service,
+            LinkFault::Missing | LinkFault::NoAddress | LinkFault::OnlyVirtual => true,
         }
     }
 
-    fn is_owner(&self) -> bool {
+    pub(super) fn is_owner(&self) -> bool {
         self.config.priority == Priority::OWNER
     }
 
-    fn release_all(&mut self) {
+    pub(super) fn release_all(&mut self) {
         self.outputs.push_back(Output::ReleaseAddresses(self.config.vips.clone()));
-    }
-
-    pub(super) fn announce_now_and_later(&mut self, now: Instant) {
-        self.announce_all(self.config.announcing.repeat);
-        let announcing = self.config.announcing;
-        let has_later = announcing.delay > Duration::ZERO && announcing.delayed_repeat > 0;
-        if let Role::Master(master) = &mut self.role {
-            master.announce_at = has_later.then(|| now + announcing.delay);
-        }
-    }
-
-    fn announce_all(&mut self, repeat: u8) {
-        let addresses = self.config.vips.iter().map(|vip| vip.address).collect();
-        self.announce(addresses, repeat);
-    }
-
-    fn announce(&mut self, addresses: Vec<IpAddr>, repeat: u8) {
-        if repeat > 0 {
-            self.outputs.push_back(Output::Announce(Announcement { addresses, repeat }));
-        }
     }
 
     /// The same advert on every line that works.
@@ -388,9 +428,9 @@ impl VirtualRouter {
             interval_cs: self.config.interval.as_centiseconds(),
             addresses: self.config.advertised().collect(),
         };
-        let group = [packet::group(source)];
-        let destinations = if line.peers.is_empty() { &group[..] } else { &line.peers[..] };
-        for destination in destinations.iter().copied() {
+        let group = line.peers.is_empty().then(|| packet::group(source));
+        let peers = line.peers.iter().map(|peer| peer.address);
+        for destination in group.into_iter().chain(peers) {
             let (authentication, form) = (&self.config.authentication, self.config.checksum);
             let payload = advertisement.encode(authentication, form, source, destination);
             self.counters.adverts_sent = self.counters.adverts_sent.saturating_add(1);

@@ -23,15 +23,23 @@
 //!   interval and skew, once, before it calls the master down.
 //! - After a kernel refusal a working master of lower priority is let be for five minutes, as with `nopreempt`: a host
 //!   that cannot serve does not interrupt the one that does at every retry.
+//! - At the first election of a process the skew is that of a one-second interval at least: hosts that start together, many
+//!   routers each, elect by priority and not by who was scheduled first (docs/decisions).
+//! - A router that starts where its addresses already are ([`Input::Start`] with `adopt`) keeps them and says so at once; with
+//!   `nopreempt` or `preempt_delay` it listens for an interval and skew first.
+//! - A watched thing that has no first result yet keeps a router in INIT, as keepalived does.
 //! - Equal priority is decided by the source addresses of the service path while that path hears anything, because on
 //!   another path the addresses may be ordered the other way round.
 
+mod announcing;
 mod election;
 mod machine;
 mod reason;
+mod reconfigure;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod tracks;
 
 use alloc::{
     collections::{BTreeSet, VecDeque},
@@ -43,8 +51,9 @@ use core::{fmt, net::IpAddr, time::Duration};
 pub use reason::Reason;
 
 use crate::{
-    Config, Instant, PathId, Vip,
+    Config, Instant, PathId, Priority, TrackId, TrackResult, Vip,
     packet::{Datagram, Verdict},
+    tracking::Known,
 };
 
 /// The states of RFC 9568 section 6.3, and keepalived's FAULT.
@@ -109,7 +118,10 @@ pub enum AddressFault {
 pub enum Input<'a> {
     /// Begin. Ignored unless INIT. A path whose configured source is the unspecified address counts as
     /// [`LinkFault::NoAddress`] until [`Input::LinkUp`]; any other counts as up until [`Input::LinkDown`].
-    Start,
+    Start {
+        /// Its addresses are on this host: an agent before this one was MASTER, and nobody has taken them off.
+        adopt: bool,
+    },
     /// Leave: priority 0, addresses released, INIT.
     Stop,
     /// The instant that [`VirtualRouter::deadline`] named has come. Early and late calls are harmless.
@@ -157,6 +169,18 @@ pub enum Input<'a> {
     Hold,
     /// Ends [`Input::Hold`].
     Unhold,
+    /// What became of something watched ([`Config::tracks`]).
+    Track {
+        /// Which.
+        track: TrackId,
+        /// How it is.
+        result: TrackResult,
+        /// In words, for the reader of a transition: "exit code 1".
+        detail: String,
+    },
+    /// A new configuration of the same router ([`Config::may_become`]; another one is ignored). What did not change does not
+    /// notice.
+    Reconfigure(Config),
 }
 
 /// A change of state.
@@ -221,6 +245,8 @@ pub struct PathHealth {
 pub struct VirtualRouter {
     config: Config,
     role: Role,
+    /// As in [`Config::tracks`].
+    known: Vec<Known>,
     paths: Vec<PathHealth>,
     held_back: bool,
     refusals: timers::Refusals,
@@ -235,10 +261,21 @@ pub struct VirtualRouter {
 /// The state with what it alone needs to know.
 #[derive(Debug)]
 enum Role {
-    Init,
+    Init(Init),
     Backup(Backup),
     Master(Master),
     Fault(Fault),
+}
+
+#[derive(Debug, Default)]
+struct Init {
+    /// It was started, and waits for the first results of what it watches.
+    waiting: Option<Waiting>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    adopt: bool,
 }
 
 #[derive(Debug)]
@@ -257,6 +294,8 @@ struct Backup {
     master_interval_cs: u16,
     /// Whether the grace of the late deadline has been used since the last advert.
     overslept: bool,
+    /// The addresses are here, left by an agent before this one, until somebody else is heard to hold them.
+    adopting: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -264,6 +303,7 @@ enum Expiry {
     Silence,
     Resignation { source: IpAddr },
     Preemption { source: IpAddr, priority: u8 },
+    Adoption,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -277,8 +317,10 @@ struct Preemption {
 struct Master {
     since: Instant,
     advert_at: Instant,
-    /// When the delayed announcements are due.
-    announce_at: Option<Instant>,
+    /// When the delayed announcements are due, and how many for each address.
+    announce_at: Option<(Instant, u8)>,
+    /// When the announcements that are repeated for ever are due.
+    refresh_at: Option<Instant>,
     /// When a worse master last made us announce.
     reasserted_at: Option<Instant>,
     /// What the kernel says it installed.
@@ -306,9 +348,11 @@ impl VirtualRouter {
     /// A router in INIT. It does nothing before [`Input::Start`]. `config` should have passed [`Config::validate`].
     pub fn new(config: Config) -> Self {
         let paths = config.paths.iter().map(PathHealth::new).collect();
+        let known = config.tracks.iter().map(crate::Track::at_start).collect();
         Self {
             config,
-            role: Role::Init,
+            role: Role::Init(Init::default()),
+            known,
             paths,
             held_back: false,
             refusals: timers::Refusals::default(),
@@ -328,10 +372,12 @@ impl VirtualRouter {
     /// When to call with [`Input::Deadline`]; `None` when only another input can change anything.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.role {
-            Role::Init => None,
+            Role::Init(_) => None,
             Role::Backup(backup) => Some(backup.due()),
             Role::Master(master) => {
-                Some(master.announce_at.map_or(master.advert_at, |at| at.min(master.advert_at)))
+                let announce_at = master.announce_at.map(|(at, _)| at);
+                let announcements = announce_at.into_iter().chain(master.refresh_at);
+                Some(announcements.fold(master.advert_at, Instant::min))
             }
             Role::Fault(fault) => fault.retry.map(|(at, _)| at),
         }
@@ -345,7 +391,7 @@ impl VirtualRouter {
     /// The current state.
     pub const fn state(&self) -> State {
         match &self.role {
-            Role::Init => State::Init,
+            Role::Init(_) => State::Init,
             Role::Backup(_) => State::Backup,
             Role::Master(_) => State::Master,
             Role::Fault(_) => State::Fault,
@@ -362,9 +408,27 @@ impl VirtualRouter {
         timers::master_down(self.config.version, self.effective_priority(), self.master_interval_cs())
     }
 
-    /// The priority as advertised: 1 to 255.
-    pub const fn effective_priority(&self) -> u8 {
-        self.config.priority.get()
+    /// The priority as advertised, after what is watched: the sum, cut to 1 to 254. 255 never changes.
+    pub fn effective_priority(&self) -> u8 {
+        let base = self.config.priority;
+        if base == Priority::OWNER {
+            return base.get();
+        }
+        let sum = self.adds().fold(i32::from(base.get()), i32::saturating_add);
+        u8::try_from(sum.clamp(1, 254)).unwrap_or(base.get())
+    }
+
+    /// What is known of each watched thing, in the order of [`Config::tracks`]; `None` before its first result.
+    pub fn track_results(&self) -> impl Iterator<Item = Option<TrackResult>> + '_ {
+        self.known.iter().map(|known| match known {
+            Known::Awaited | Known::Assumed => None,
+            Known::Is(result) => Some(*result),
+        })
+    }
+
+    /// Whether it was started and waits for the first results of what it watches.
+    pub const fn awaits_tracks(&self) -> bool {
+        matches!(&self.role, Role::Init(Init { waiting: Some(_) }))
     }
 
     /// The address that adverts are sent from on the service path; `None` while it cannot serve.
@@ -376,7 +440,7 @@ impl VirtualRouter {
     pub const fn master_source(&self) -> Option<IpAddr> {
         match &self.role {
             Role::Backup(backup) => backup.master,
-            Role::Init | Role::Master(_) | Role::Fault(_) => None,
+            Role::Init(_) | Role::Master(_) | Role::Fault(_) => None,
         }
     }
 
@@ -428,7 +492,7 @@ impl VirtualRouter {
     fn master_interval_cs(&self) -> u16 {
         match &self.role {
             Role::Backup(backup) => backup.master_interval_cs,
-            Role::Init | Role::Master(_) | Role::Fault(_) => self.config.interval.as_centiseconds(),
+            Role::Init(_) | Role::Master(_) | Role::Fault(_) => self.config.interval.as_centiseconds(),
         }
     }
 }

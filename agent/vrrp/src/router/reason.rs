@@ -80,6 +80,19 @@ pub enum Reason {
     Held,
     /// The hold ended.
     Unheld,
+    /// The addresses were here when the agent started, and nobody else was heard.
+    Adopted,
+    /// Something watched with weight 0 fails.
+    TrackFailed {
+        /// Its name.
+        track: String,
+        /// How it fails.
+        detail: String,
+    },
+    /// Nothing watched with weight 0 fails any more.
+    TracksRestored,
+    /// A new configuration made it possible.
+    Reconfigured,
 }
 
 impl Reason {
@@ -101,6 +114,10 @@ impl Reason {
             Self::Retry { .. } => "retry",
             Self::Held => "held",
             Self::Unheld => "unheld",
+            Self::Adopted => "adopted",
+            Self::TrackFailed { .. } => "track_failed",
+            Self::TracksRestored => "tracks_restored",
+            Self::Reconfigured => "reconfigured",
         }
     }
 }
@@ -142,6 +159,12 @@ impl fmt::Display for Reason {
             Self::Retry { after } => write!(f, "trying again after {} s", Seconds(*after)),
             Self::Held => f.write_str("held back by instruction"),
             Self::Unheld => f.write_str("no longer held back"),
+            Self::Adopted => f.write_str(
+                "the addresses were on this host when the agent started, and nobody else was heard",
+            ),
+            Self::TrackFailed { track, detail } => write!(f, "{track}: {detail}"),
+            Self::TracksRestored => f.write_str("nothing that is tracked fails any more"),
+            Self::Reconfigured => f.write_str("the new configuration allows it"),
         }
     }
 }

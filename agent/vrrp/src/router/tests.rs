@@ -8,7 +8,8 @@ use std::{format, string::String, string::ToString, vec, vec::Vec};
 
 use super::*;
 use crate::{
-    AdvertInterval, Announcing, Authentication, ChecksumForm, Path, Priority, Version, VirtualRouterId,
+    AdvertInterval, Announcing, Authentication, ChecksumForm, Path, Peer, Priority, Track, TrackId,
+    TrackResult, Version, VirtualRouterId,
     packet::{self, Advertisement, Header, Rejection},
 };
 
@@ -44,6 +45,10 @@ fn config() -> Config {
         vips: vec![vip(100), vip(101)],
         paths: vec![Path { source: ip(OURS), peers: Vec::new() }],
         announcing: Announcing::default(),
+        tracks: Vec::new(),
+        track_service: true,
+        answers_lower: true,
+        answers_higher: false,
     }
 }
 
@@ -73,7 +78,7 @@ impl Rig {
     /// Started, and in BACKUP unless the owner or unable.
     fn started(config: Config) -> Self {
         let mut rig = Self::new(config);
-        rig.give(Input::Start);
+        rig.give(Input::Start { adopt: false });
         rig
     }
 
@@ -126,7 +131,10 @@ impl Rig {
         let payload = advert(self.router.config(), ABOVE, 254, 100);
         let datagram = Datagram { ttl: 64, ..datagram(ABOVE, &payload) };
         let outputs = self.give(Input::Packet { path: PathId::SERVICE, datagram });
-        assert_eq!(self.router.last_verdict(), Some(&Verdict::Rejected(Rejection::Ttl { heard: 64 })));
+        assert_eq!(
+            self.router.last_verdict(),
+            Some(&Verdict::Rejected(Rejection::Ttl { heard: 64, least: 255, most: 255 }))
+        );
         outputs
     }
 }

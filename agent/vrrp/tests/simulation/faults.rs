@@ -231,7 +231,7 @@ impl World {
     /// From when exactly one must serve, and the end of the run.
     ///
     /// A router that the kernel refused may still have to sit its back-off out; if all do, the first one to be ready
-    /// counts.
+    /// counts. One that was just started may wait a second longer in its first election.
     pub fn horizon(&self) -> (Instant, Instant) {
         let ready = self
             .hosts
@@ -239,6 +239,9 @@ impl World {
             .filter_map(|host| host.router.as_ref())
             .map(|router| match router.state() {
                 State::Fault => router.deadline().unwrap_or(self.now),
+                State::Backup if router.master_source().is_none() => {
+                    router.deadline().map_or(self.now, |at| (at - router.master_down()).max(self.now))
+                }
                 State::Init | State::Backup | State::Master => self.now,
             })
             .min()

@@ -306,6 +306,10 @@ fn is_true(host: &Host, transition: &Transition, now: Instant) -> bool {
             }
             Reason::Held => transition.to == State::Fault && host.is_held,
             Reason::Unheld => transition.from == State::Fault && !host.is_held,
+            // Nothing here is adopted, tracked or reconfigured.
+            Reason::Adopted | Reason::TrackFailed { .. } | Reason::TracksRestored | Reason::Reconfigured => {
+                false
+            }
         }
 }
 
@@ -331,7 +335,7 @@ pub fn note(host: &mut Host, input: &Input<'_>, now: Instant) {
         }
         Input::LinkDown { path: PathId(_), .. }
         | Input::AddressFault { .. }
-        | Input::Start
+        | Input::Start { .. }
         | Input::Stop
         | Input::Deadline
         | Input::Packet { .. }
@@ -339,6 +343,8 @@ pub fn note(host: &mut Host, input: &Input<'_>, now: Instant) {
         | Input::AddressHeld(_)
         | Input::SendFailed { .. }
         | Input::Hold
-        | Input::Unhold => {}
+        | Input::Unhold
+        | Input::Track { .. }
+        | Input::Reconfigure(_) => {}
     }
 }

@@ -404,7 +404,7 @@ impl World {
         host.well_since = now;
         host.kernel_free_at = now;
         host.witness = Witness::new(now, host.config.interval.as_centiseconds());
-        self.give(index, Input::Start)?;
+        self.give(index, Input::Start { adopt: false })?;
         let vips = self.hosts[index].config.vips.clone();
         for vip in vips {
             if self.hosts[index].holds(vip.address, now) && self.hosts[index].state() != State::Master {
@@ -490,6 +490,10 @@ fn configs(chance: &mut Chance, paths: u8) -> Vec<Config> {
                 vips: vips.clone(),
                 paths: (0..paths).map(source).collect(),
                 announcing: Announcing::default(),
+                tracks: Vec::new(),
+                track_service: true,
+                answers_lower: true,
+                answers_higher: false,
             };
             config.validate().unwrap();
             config

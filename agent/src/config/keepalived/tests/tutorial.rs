@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use hafleet_vrrp::{AdvertInterval, Announcing, ChecksumForm, Priority, Version, VirtualRouterId};
 
 use super::{password, vip};
-use crate::config::{Inputs, Instance, Lease, Place, VipConfig, load};
+use crate::config::{Inputs, Instance, Lease, Pacing, Place, VipConfig, load};
 
 /// One instance as the tutorial's tables describe it.
 struct Expected {
@@ -55,6 +55,14 @@ fn check(file: &str, expected: &[Expected]) {
                 ..vip(expected.address, expected.prefix_len)
             }],
             paths: Vec::new(),
+            unicast_ttl: u8::MAX,
+            pacing: Pacing::default(),
+            answers_lower: true,
+            answers_higher: false,
+            track_service: true,
+            tracks: Vec::new(),
+            accept: true,
+            vmac: None,
             source: None,
             announcing: Announcing::default(),
             lease: Lease::For(Duration::from_secs(3)),

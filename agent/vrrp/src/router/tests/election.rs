@@ -194,7 +194,7 @@ fn the_service_path_breaks_the_tie_while_it_hears() {
 #[test]
 fn unicast_peers_are_each_sent_to() {
     let mut config = config();
-    config.paths[0].peers = vec![ip(BELOW), ip(ABOVE)];
+    config.paths[0].peers = vec![Peer::new(ip(BELOW)), Peer::new(ip(ABOVE))];
     let mut rig = Rig::started(config);
     rig.now = rig.router.deadline().unwrap();
     rig.router.handle(Input::Deadline, rig.now);

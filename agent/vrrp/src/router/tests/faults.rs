@@ -152,7 +152,7 @@ fn a_spare_path_goes_and_comes_without_a_transition() {
 fn a_router_without_link_starts_in_fault() {
     let mut rig = Rig::new(config());
     assert_eq!(rig.give(down(LinkFault::Missing)), [""; 0]);
-    assert_eq!(rig.give(Input::Start), ["INIT>FAULT link_missing"]);
+    assert_eq!(rig.give(Input::Start { adopt: false }), ["INIT>FAULT link_missing"]);
     assert_eq!(rig.give(up()), ["FAULT>BACKUP link_restored"]);
 
     let mut config = with_priority(255);
@@ -185,11 +185,13 @@ fn held_back_through_everything() {
     assert_eq!(rig.give(Input::Hold), ["advert 0", "release 2", "MASTER>FAULT held"]);
     assert!(rig.router.is_held_back());
     assert_eq!(rig.router.deadline(), None);
-    for input in [down(LinkFault::NoCarrier), up(), Input::Hold, Input::Start, Input::Deadline] {
+    for input in
+        [down(LinkFault::NoCarrier), up(), Input::Hold, Input::Start { adopt: false }, Input::Deadline]
+    {
         assert_eq!(rig.give(input), [""; 0]);
     }
     rig.give(Input::Stop);
-    assert_eq!(rig.give(Input::Start), ["INIT>FAULT held"]);
+    assert_eq!(rig.give(Input::Start { adopt: false }), ["INIT>FAULT held"]);
     rig.give(down(LinkFault::NoCarrier));
     assert_eq!(rig.give(Input::Unhold), [""; 0], "the link is down still");
     assert_eq!(rig.give(up()), ["FAULT>BACKUP link_restored"]);
@@ -197,7 +199,7 @@ fn held_back_through_everything() {
     // Before the start it is remembered.
     let mut rig = Rig::new(with_priority(255));
     rig.give(Input::Hold);
-    assert_eq!(rig.give(Input::Start), ["INIT>FAULT held"]);
+    assert_eq!(rig.give(Input::Start { adopt: false }), ["INIT>FAULT held"]);
     assert_eq!(rig.give(Input::Unhold).last().unwrap(), "FAULT>MASTER unheld");
 }
 
@@ -234,6 +236,6 @@ fn a_stopped_router_can_start_again() {
     let mut rig = Rig::master(config());
     assert_eq!(rig.give(Input::Stop), ["advert 0", "release 2", "MASTER>INIT stopped"]);
     assert_eq!((rig.router.deadline(), rig.router.master_source()), (None, None));
-    assert_eq!(rig.give(Input::Start), ["INIT>BACKUP started"]);
+    assert_eq!(rig.give(Input::Start { adopt: false }), ["INIT>BACKUP started"]);
     assert_eq!(rig.left(), rig.router.master_down());
 }

@@ -138,7 +138,7 @@ fn run(config: &Config, steps: &[Step]) -> Result<(), TestCaseError> {
                 now = router.deadline().unwrap_or(now).max(now) + Duration::from_micros(*late_us);
                 Input::Deadline
             }
-            Step::Start => Input::Start,
+            Step::Start => Input::Start { adopt: false },
             Step::Stop => Input::Stop,
             Step::Hear { path, host, priority, interval_cs } => {
                 let source = if *path == 1 { [10, 9, 0, *host] } else { [10, 77, 0, *host] };

@@ -4,7 +4,7 @@
 use super::*;
 
 const STATES: [State; 4] = [State::Init, State::Backup, State::Master, State::Fault];
-const INPUTS: [&str; 11] = [
+const INPUTS: [&str; 13] = [
     "start",
     "stop",
     "deadline",
@@ -16,12 +16,14 @@ const INPUTS: [&str; 11] = [
     "send_failed",
     "hold",
     "unhold",
+    "track",
+    "reconfigure",
 ];
 
 /// The name of an input's kind; exhaustive on purpose.
 fn kind(input: &Input<'_>) -> &'static str {
     match input {
-        Input::Start => "start",
+        Input::Start { .. } => "start",
         Input::Stop => "stop",
         Input::Deadline => "deadline",
         Input::Packet { .. } => "packet",
@@ -32,6 +34,8 @@ fn kind(input: &Input<'_>) -> &'static str {
         Input::SendFailed { .. } => "send_failed",
         Input::Hold => "hold",
         Input::Unhold => "unhold",
+        Input::Track { .. } => "track",
+        Input::Reconfigure(_) => "reconfigure",
     }
 }
 
@@ -48,11 +52,11 @@ fn index(state: State) -> usize {
 /// Two seconds after it entered the state. FAULT here is no carrier on the service path.
 fn in_state(state: State) -> Rig {
     let mut rig = match state {
-        State::Init => Rig::new(two_paths()),
-        State::Backup => Rig::started(two_paths()),
-        State::Master => Rig::master(two_paths()),
+        State::Init => Rig::new(watching()),
+        State::Backup => Rig::started(watching()),
+        State::Master => Rig::master(watching()),
         State::Fault => {
-            let mut rig = Rig::started(two_paths());
+            let mut rig = Rig::started(watching());
             rig.give(Input::LinkDown { path: PathId::SERVICE, fault: LinkFault::NoCarrier });
             rig
         }
@@ -62,20 +66,35 @@ fn in_state(state: State) -> Rig {
     rig
 }
 
+/// Two lines, and something watched that stops the router and something that costs 20, both up.
+fn watching() -> Config {
+    let track = |name: &str, weight| Track {
+        name: name.to_string(),
+        weight,
+        reverse: false,
+        initially: Some(TrackResult::Up),
+    };
+    Config { tracks: vec![track("gateway", 0), track("nginx", -20)], ..two_paths() }
+}
+
 /// What must follow: the row's name, the input, then for each state the outputs in order.
 type Row = (&'static str, Input<'static>, [&'static [&'static str]; 4]);
 
 const NOTHING: &[&str] = &[];
 const ADVERT: &[&str] = &["advert 100", "advert 100 on 1"];
+const MASTER_AT_ONCE: &[&str] =
+    &["advert 100", "advert 100 on 1", "hold 2", "announce 2x5", "INIT>MASTER adopted"];
 const REASSERT: &[&str] = &["advert 100", "advert 100 on 1", "announce 2x5"];
 
 fn rows() -> Vec<Row> {
     let spare = PathId(1);
     let foreign = Vip { address: ip("10.77.0.200"), ..vip(200) };
     let fault = |vip, fault| Input::AddressFault { vip, fault };
+    let track =
+        |track, result| Input::Track { track: TrackId(track), result, detail: "exit code 1".to_string() };
     let refused = || AddressFault::Refused("No space left on device".to_string());
     vec![
-        ("start", Input::Start, [&["INIT>BACKUP started"], NOTHING, NOTHING, NOTHING]),
+        ("start", Input::Start { adopt: false }, [&["INIT>BACKUP started"], NOTHING, NOTHING, NOTHING]),
         (
             "stop",
             Input::Stop,
@@ -157,6 +176,60 @@ fn rows() -> Vec<Row> {
             ],
         ),
         ("unhold", Input::Unhold, [NOTHING; 4]),
+        ("start to adopt", Input::Start { adopt: true }, [MASTER_AT_ONCE, NOTHING, NOTHING, NOTHING]),
+        (
+            "track fails",
+            track(0, TrackResult::Down),
+            [
+                NOTHING,
+                &["BACKUP>FAULT track_failed"],
+                &["advert 0", "advert 0 on 1", "release 2", "MASTER>FAULT track_failed"],
+                NOTHING,
+            ],
+        ),
+        ("track is up as before", track(0, TrackResult::Up), [NOTHING; 4]),
+        ("track unknown", track(2, TrackResult::Down), [NOTHING; 4]),
+        (
+            "track costs priority",
+            track(1, TrackResult::Down),
+            [NOTHING, NOTHING, &["advert 80", "advert 80 on 1"], NOTHING],
+        ),
+        ("reconfigure to the same", Input::Reconfigure(watching()), [NOTHING; 4]),
+        (
+            "reconfigure to another router",
+            Input::Reconfigure(Config { vrid: VirtualRouterId::new(52).unwrap(), ..watching() }),
+            [NOTHING; 4],
+        ),
+        (
+            "reconfigure the priority",
+            Input::Reconfigure(Config { priority: Priority::new(120).unwrap(), ..watching() }),
+            [NOTHING, NOTHING, &["advert 120", "advert 120 on 1"], NOTHING],
+        ),
+        (
+            "reconfigure the addresses",
+            Input::Reconfigure(Config { vips: vec![vip(100), vip(102)], ..watching() }),
+            [
+                NOTHING,
+                NOTHING,
+                &["advert 100", "advert 100 on 1", "hold 1", "announce 1x5", "release 1"],
+                NOTHING,
+            ],
+        ),
+        (
+            "reconfigure to the owner",
+            Input::Reconfigure(Config { priority: Priority::OWNER, ..watching() }),
+            [
+                NOTHING,
+                &["advert 255", "advert 255 on 1", "hold 2", "announce 2x5", "BACKUP>MASTER address_owner"],
+                &["advert 255", "advert 255 on 1"],
+                NOTHING,
+            ],
+        ),
+        (
+            "reconfigure not to mind the carrier",
+            Input::Reconfigure(Config { track_service: false, ..watching() }),
+            [NOTHING, NOTHING, NOTHING, &["FAULT>BACKUP reconfigured"]],
+        ),
     ]
 }
 

@@ -40,7 +40,10 @@ fn a_backup_waits_a_whole_master_down() {
 #[test]
 fn the_owner_does_not_wait() {
     let mut rig = Rig::new(with_priority(255));
-    assert_eq!(rig.give(Input::Start), ["advert 255", "hold 2", "announce 2x5", "INIT>MASTER address_owner"]);
+    assert_eq!(
+        rig.give(Input::Start { adopt: false }),
+        ["advert 255", "hold 2", "announce 2x5", "INIT>MASTER address_owner"]
+    );
 }
 
 #[test]
@@ -111,11 +114,11 @@ fn announcements_at_once_and_after_the_delay() {
         rounds.iter().map(|(ms, text)| (*ms, text.to_string())).collect()
     };
     assert_eq!(rounds(Announcing::default()), expected(&[(0, "announce 2x5"), (5_000, "announce 2x5")]));
-    let other = Announcing { repeat: 3, delay: ms(2_500), delayed_repeat: 1 };
+    let other = Announcing { repeat: 3, delay: ms(2_500), delayed_repeat: 1, ..Announcing::default() };
     assert_eq!(rounds(other), expected(&[(0, "announce 2x3"), (2_500, "announce 2x1")]));
-    let never = Announcing { repeat: 2, delay: Duration::ZERO, delayed_repeat: 4 };
+    let never = Announcing { repeat: 2, delay: Duration::ZERO, delayed_repeat: 4, ..Announcing::default() };
     assert_eq!(rounds(never), expected(&[(0, "announce 2x2")]));
-    let silent = Announcing { repeat: 0, delay: SECOND, delayed_repeat: 0 };
+    let silent = Announcing { repeat: 0, delay: SECOND, delayed_repeat: 0, ..Announcing::default() };
     assert_eq!(rounds(silent), []);
 }
 
