@@ -18,6 +18,9 @@ impl VirtualRouter {
             Role::Init(Init { waiting: None }) => {}
             Role::Init(Init { waiting: Some(Waiting { adopt }) }) => {
                 let adopt = *adopt;
+                if adopt {
+                    release(&mut self.outputs, missing(&old.vips, &self.config.vips));
+                }
                 if !self.awaits_results() {
                     self.start(adopt, now);
                 }

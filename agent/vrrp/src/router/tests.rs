@@ -1,8 +1,10 @@
 mod election;
 mod faults;
 mod operations;
+mod reconfigure;
 mod table;
 mod timing;
+mod tracking;
 
 use std::{format, string::String, string::ToString, vec, vec::Vec};
 

@@ -6,13 +6,15 @@ use super::*;
 
 /// No input causes more than this: two lines with one group each, hold or release, announce, transition, and a
 /// deadline that is both advert and announcement.
-const MOST_OUTPUTS: usize = 6;
+const MOST_OUTPUTS: usize = 7;
 
 #[derive(Clone, Debug)]
 enum Step {
     Wait(u64),
     ToDeadline(u64),
-    Start,
+    Start { adopt: bool },
+    Track { which: u16, result: TrackResult },
+    Reconfigure(u8),
     Stop,
     Hear { path: u8, host: u8, priority: u8, interval_cs: u16 },
     Junk(Vec<u8>),
@@ -32,7 +34,10 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..5_000_000_u64).prop_map(Step::Wait),
         8 => prop::sample::select(vec![0_u64, 0, 0, 1, 500_000, 20_000_000]).prop_map(Step::ToDeadline),
-        2 => Just(Step::Start),
+        2 => any::<bool>().prop_map(|adopt| Step::Start { adopt }),
+        2 => (0..3_u16, prop::sample::select(vec![TrackResult::Up, TrackResult::Down, TrackResult::Value(-9)]))
+            .prop_map(|(which, result)| Step::Track { which, result }),
+        1 => any::<u8>().prop_map(Step::Reconfigure),
         1 => Just(Step::Stop),
         8 => (path.clone(), host.clone(), priority, prop::sample::select(vec![1_u16, 100, 4_095]))
             .prop_map(|(path, host, priority, interval_cs)| Step::Hear { path, host, priority, interval_cs }),
@@ -79,7 +84,7 @@ struct World {
 
 impl World {
     /// Follows one input's outputs; their order is part of it.
-    fn follow(&mut self, outputs: &[Output], before: State, config: &Config) -> Result<(), TestCaseError> {
+    fn follow(&mut self, outputs: &[Output], before: State, ours: u8) -> Result<(), TestCaseError> {
         prop_assert!(outputs.len() <= MOST_OUTPUTS, "a storm: {outputs:?}");
         let mut state = self.state.unwrap_or(State::Init);
         prop_assert_eq!(state, before);
@@ -89,7 +94,7 @@ impl World {
                 Output::SendAdvertisement { payload, source, .. } => {
                     let priority = Header::peek(payload).unwrap().priority;
                     prop_assert!(!source.is_unspecified());
-                    prop_assert!(priority == 0 || priority == config.priority.get());
+                    prop_assert!(priority == 0 || priority == ours);
                     resigned |= priority == 0;
                 }
                 Output::HoldAddresses(vips) => {
@@ -121,10 +126,31 @@ impl World {
     }
 }
 
+/// Another configuration of the same router.
+fn changed(config: &Config, bits: u8) -> Config {
+    let has = |bit: u8| bits & 1 << bit != 0;
+    let mut new = config.clone();
+    if has(0) {
+        new.priority = Priority::new(if has(1) { 50 } else { 254 }).unwrap();
+    }
+    if has(2) {
+        new.vips = vec![vip(if has(3) { 100 } else { 102 }), vip(101)];
+    }
+    if has(4) {
+        let track =
+            |name: &str, weight| Track { name: name.to_string(), weight, reverse: has(5), initially: None };
+        new.tracks = vec![track("a", if has(6) { 0 } else { -30 }), track("b", 20)];
+    }
+    new.preempt = has(7);
+    new
+}
+
 fn run(config: &Config, steps: &[Step]) -> Result<(), TestCaseError> {
     let mut router = VirtualRouter::new(config.clone());
+    let mut config = config.clone();
     let mut world = World::default();
     let mut now = at_ms(1_000);
+    let mut adopts = false;
     for step in steps {
         let before = router.state();
         let deadline_before = router.deadline();
@@ -138,11 +164,23 @@ fn run(config: &Config, steps: &[Step]) -> Result<(), TestCaseError> {
                 now = router.deadline().unwrap_or(now).max(now) + Duration::from_micros(*late_us);
                 Input::Deadline
             }
-            Step::Start => Input::Start { adopt: false },
+            Step::Start { adopt } => {
+                // What the shell would have found.
+                if *adopt && before == State::Init {
+                    adopts = true;
+                    world.held.extend(config.vips.iter().map(|vip| vip.address));
+                }
+                Input::Start { adopt: *adopt && before == State::Init }
+            }
+            Step::Track { which, result } => {
+                Input::Track { track: TrackId(*which), result: *result, detail: String::new() }
+            }
+            Step::Reconfigure(bits) => Input::Reconfigure(changed(&config, *bits)),
             Step::Stop => Input::Stop,
             Step::Hear { path, host, priority, interval_cs } => {
                 let source = if *path == 1 { [10, 9, 0, *host] } else { [10, 77, 0, *host] };
                 let source = IpAddr::from(source).to_string();
+                let config = &config;
                 let cs = if config.version == Version::V2 {
                     config.interval.as_centiseconds()
                 } else {
@@ -170,20 +208,30 @@ fn run(config: &Config, steps: &[Step]) -> Result<(), TestCaseError> {
             Step::Hold => Input::Hold,
             Step::Unhold => Input::Unhold,
         };
+        if let Input::Reconfigure(new) = &input {
+            config = new.clone();
+        }
         let was_deadline = matches!(input, Input::Deadline);
         let was_packet = matches!(input, Input::Packet { .. });
         router.handle(input, now);
         let outputs: Vec<Output> = core::iter::from_fn(|| router.next_output()).collect();
-        world.follow(&outputs, before, config)?;
+        world.follow(&outputs, before, router.effective_priority())?;
 
         let state = router.state();
         prop_assert_eq!(world.state, Some(state));
         let all: BTreeSet<IpAddr> = config.vips.iter().map(|vip| vip.address).collect();
-        let expected = if state == State::Master { all } else { BTreeSet::new() };
-        prop_assert_eq!(&world.held, &expected, "MASTER and the addresses go together");
-        if state == State::Master {
-            prop_assert!(router.source().is_some() && !router.is_held_back());
+        match state {
+            State::Master => {
+                prop_assert_eq!(&world.held, &all, "MASTER and the addresses go together");
+                prop_assert!(router.source().is_some() && !router.is_held_back());
+            }
+            // What was found is kept while it listens or waits for first results, whole.
+            State::Backup | State::Init => prop_assert!(world.held.is_empty() || adopts),
+            // The shell finds it, and is told to take it off.
+            State::Fault if adopts && before == State::Init => world.held.clear(),
+            State::Fault => prop_assert!(world.held.is_empty(), "{:?} in FAULT", world.held),
         }
+        adopts &= !world.held.is_empty() && state != State::Master;
         prop_assert_eq!(router.last_verdict().is_some(), was_packet);
         if let Some(Verdict::Rejected(_)) = router.last_verdict() {
             prop_assert!(outputs.is_empty());

@@ -238,3 +238,42 @@ fn a_simultaneous_start_makes_one_takeover() {
     assert_eq!(masters, 1);
     assert_eq!(rigs[39].router.state(), State::Master);
 }
+
+#[test]
+fn the_first_election_has_the_skew_of_a_second_at_least() {
+    let interval = AdvertInterval::from_centiseconds(1, Version::V3).unwrap();
+    let mut rig = Rig::started(Config { interval, ..config() });
+    assert_eq!(rig.left(), ms(30) + Duration::from_micros(609_375));
+    // The first advert heard ends it.
+    rig.hear_on(PathId::SERVICE, ABOVE, 200, 1);
+    assert_eq!(rig.left(), ms(30) + Duration::from_micros(6_093));
+}
+
+#[test]
+fn announcements_are_refreshed_for_ever() {
+    let announcing =
+        Announcing { refresh: ms(700), refresh_repeat: 2, delay: Duration::ZERO, ..Announcing::default() };
+    let mut rig = Rig::master(Config { announcing, ..config() });
+    let mut announced = Vec::new();
+    for _ in 0..5 {
+        let outputs = rig.run_to_deadline();
+        announced.extend(outputs.into_iter().filter(|output| output.starts_with("announce")));
+    }
+    assert_eq!(announced, ["announce 2x2", "announce 2x2", "announce 2x2"]);
+}
+
+#[test]
+fn a_lower_advert_has_counts_of_its_own_and_may_be_left_unanswered() {
+    let announcing = Announcing { lower_repeat: 2, lower_delay: ms(300), ..Announcing::default() };
+    let mut rig = Rig::master(Config { announcing, answers_lower: false, ..config() });
+    rig.wait(ms(100));
+    assert_eq!(rig.hear(BELOW, 50), ["announce 2x2"]);
+    assert_eq!(rig.left(), ms(300));
+    assert_eq!(rig.run_to_deadline(), ["announce 2x2"]);
+}
+
+#[test]
+fn a_higher_advert_is_answered_before_yielding_if_so_configured() {
+    let mut rig = Rig::master(Config { answers_higher: true, ..config() });
+    assert_eq!(rig.hear(BELOW, 200), ["advert 100", "release 2", "MASTER>BACKUP higher_priority_heard"]);
+}
