@@ -1,6 +1,6 @@
 //! The engine alone, without the agent around it: what `tests/engine` runs in network namespaces, and the shortest way
-//! to see it work. Reports go to standard output, one a line; `snapshot`, `probe ADDRESS`, `stall` and `resume` are read
-//! from standard input. A stall is a kernel that does not answer: netlink is cut off as by a lock that another program
+//! to see it work. Reports go to standard output, one a line; `snapshot`, `probe ADDRESS`, `reload`, `track NAME up|down`,
+//! `stall` and `resume` are read from standard input. A stall is a kernel that does not answer: netlink is cut off as by a lock that another program
 //! holds. SIGTERM and the end of standard input stop the engine.
 //!
 //! ```text
@@ -12,22 +12,22 @@
 use std::{
     io::BufRead,
     net::{IpAddr, Ipv4Addr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
     time::Duration,
 };
 
 use anyhow::Context;
 use ha_agent::{
-    config::{Inputs, Instance, load},
-    driver::{self, ArpObservation, Command, EngineSnapshot, Report},
+    config::{AgentConfig, Inputs, load},
+    driver::{self, ArpObservation, Command, EngineSnapshot, Plan, Report},
     net::{
         advert::AdvertSocket,
         announce::AnnounceSocket,
         netlink::{self, Netlink},
     },
 };
-use hafleet_vrrp::packet::GROUP_V4;
+use hafleet_vrrp::{TrackResult, packet::GROUP_V4};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot, watch},
@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<()> {
     let first = arguments.next().context("usage: engine [release] FILE")?;
     if first == "release" {
         let file = arguments.next().context("usage: engine release FILE")?;
-        for released in driver::release(&instances(file.into())?)? {
+        for released in driver::release(&configuration(file.into())?.instances)? {
             println!("released {} {:?} {:?}", released.instance, released.removed, released.errors);
         }
         return Ok(());
@@ -49,11 +49,10 @@ fn main() -> anyhow::Result<()> {
         let rate: u32 = arguments.next().context("usage: engine flood INTERFACE RATE")?.parse()?;
         return tokio::runtime::Runtime::new()?.block_on(flood(&interface, rate.max(1)));
     }
-    let instances = instances(first.into())?;
-    tokio::runtime::Runtime::new()?.block_on(run(instances))
+    tokio::runtime::Runtime::new()?.block_on(run(first.into()))
 }
 
-fn instances(file: PathBuf) -> anyhow::Result<Vec<Instance>> {
+fn configuration(file: PathBuf) -> anyhow::Result<AgentConfig> {
     let is_keepalived = file.extension().is_some_and(|extension| extension == "conf");
     let file = Some(file);
     let inputs = if is_keepalived {
@@ -61,14 +60,15 @@ fn instances(file: PathBuf) -> anyhow::Result<Vec<Instance>> {
     } else {
         Inputs { native: file, ..Inputs::default() }
     };
-    Ok(load(&inputs)?.config.instances)
+    Ok(load(&inputs)?.config)
 }
 
-async fn run(instances: Vec<Instance>) -> anyhow::Result<()> {
+async fn run(file: PathBuf) -> anyhow::Result<()> {
+    let plan = Plan::of(&configuration(file.clone())?);
     let (stall, is_stalled) = watch::channel(false);
-    let netlink = stallable(netlink::start(driver::interfaces(&instances))?, is_stalled);
+    let netlink = stallable(netlink::start(plan.interfaces())?, is_stalled);
     let driver::Engine { commands, mut reports, thread } =
-        driver::start_with(instances, netlink, AnnounceSocket::open()?)?;
+        driver::start_with(plan, netlink, AnnounceSocket::open()?)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut lines = standard_input();
     loop {
@@ -77,7 +77,7 @@ async fn run(instances: Vec<Instance>) -> anyhow::Result<()> {
             line = lines.recv() => match line {
                 Some(line) if line == "stall" => drop(stall.send_replace(true)),
                 Some(line) if line == "resume" => drop(stall.send_replace(false)),
-                Some(line) => obey(&line, &commands).await?,
+                Some(line) => obey(&line, &file, &commands).await?,
                 None => break,
             },
             _ = terminate.recv() => break,
@@ -107,7 +107,7 @@ fn stallable(mut kernel: Netlink, stalled: watch::Receiver<bool>) -> Netlink {
     }
     tokio::spawn(relay(asked, kernel.operations, stalled.clone()));
     tokio::spawn(relay(kernel.events, answers, stalled));
-    Netlink { operations, events }
+    Netlink { operations, events, interfaces: kernel.interfaces }
 }
 
 async fn relay<T>(mut from: mpsc::Receiver<T>, to: mpsc::Sender<T>, mut stalled: watch::Receiver<bool>) {
@@ -161,7 +161,7 @@ fn standard_input() -> mpsc::Receiver<String> {
     lines
 }
 
-async fn obey(line: &str, commands: &mpsc::Sender<Command>) -> anyhow::Result<()> {
+async fn obey(line: &str, file: &Path, commands: &mpsc::Sender<Command>) -> anyhow::Result<()> {
     match line.split_once(' ').unwrap_or((line, "")) {
         ("snapshot", _) => {
             let (reply, answer) = oneshot::channel();
@@ -180,6 +180,19 @@ async fn obey(line: &str, commands: &mpsc::Sender<Command>) -> anyhow::Result<()
             for ArpObservation { interface, target, macs, error } in answer.await? {
                 println!("probe {interface} {target} {} {error}", macs.join(","));
             }
+        }
+        ("reload", _) => {
+            let (reply, answer) = oneshot::channel();
+            let plan = Plan::of(&configuration(file.to_owned())?);
+            commands.send(Command::Reconfigure(plan, reply)).await.ok().context("the engine is gone")?;
+            println!("reloaded {}", answer.await?);
+        }
+        ("track", result) => {
+            let (check, result) = result.split_once(' ').context("track NAME up|down")?;
+            let result = if result == "up" { TrackResult::Up } else { TrackResult::Down };
+            let detail = "as told".to_owned();
+            let command = Command::Track { check: check.to_owned(), result, detail };
+            commands.send(command).await.ok().context("the engine is gone")?;
         }
         _ => println!("unknown {line}"),
     }

@@ -118,6 +118,11 @@ impl JournalReader {
                 border::text("lost.at", &lost.at)?,
                 format!("{} events were lost", lost.count),
             ),
+            Event::Configuration(configuration) => (
+                Happening::Configuration,
+                border::text("configuration.what", &configuration.what)?,
+                border::text("configuration.detail", &configuration.detail)?,
+            ),
             Event::Address(address) => {
                 let detail = format!("{}: {}", address.address, address.detail);
                 let happening = Happening::Address {

@@ -221,17 +221,24 @@ pub async fn nul_in_text(fixture: Fixture) {
 pub async fn every_kind(fixture: Fixture) {
     fixture.enroll("lb01").await;
     let address = Happening::Address { instance: "vi1".into() };
-    let all = [Happening::Started, transition(2).what, address, Happening::Lost, Happening::Stopped];
+    let all = [
+        Happening::Started,
+        transition(2).what,
+        address,
+        Happening::Lost,
+        Happening::Stopped,
+        Happening::Configuration,
+    ];
     let events: Vec<_> =
         all.into_iter().zip(1..).map(|(what, seq)| EventRow { what, ..transition(seq) }).collect();
-    assert_eq!(fixture.append("lb01", "j1", &events, T0).await, outcome(5, 5, 0));
+    assert_eq!(fixture.append("lb01", "j1", &events, T0).await, outcome(6, 6, 0));
     assert_eq!(seqs(&fixture, "lb01").await, [2], "the others are no transitions");
     let kinds = fixture.numbers(
         "SELECT seq FROM events WHERE (seq = 1 AND kind = 'started') OR (seq = 2 AND kind = 'transition') \
          OR (seq = 3 AND kind = 'address' AND instance = 'vi1' AND vrid IS NULL) OR (seq = 4 AND kind = 'lost') \
-         OR (seq = 5 AND kind = 'stopped') ORDER BY seq",
+         OR (seq = 5 AND kind = 'stopped') OR (seq = 6 AND kind = 'configuration') ORDER BY seq",
     );
-    assert_eq!(kinds.await, [1, 2, 3, 4, 5]);
+    assert_eq!(kinds.await, [1, 2, 3, 4, 5, 6]);
 }
 
 /// More than one statement can bind; still one transaction.

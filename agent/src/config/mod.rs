@@ -55,6 +55,22 @@ pub struct AgentConfig {
     pub instances: Vec<Instance>,
 }
 
+impl AgentConfig {
+    /// The keys that `new` says differently and that a running agent cannot take.
+    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        [
+            ("node", self.node != new.node),
+            ("site", self.site != new.site),
+            ("coordinators", self.coordinators != new.coordinators),
+            ("metrics", self.metrics != new.metrics),
+            ("scheduling", self.scheduling != new.scheduling),
+        ]
+        .into_iter()
+        .filter_map(|(key, differs)| differs.then_some(key))
+        .collect()
+    }
+}
+
 /// How the engine's threads run beside the others of the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scheduling {
@@ -65,7 +81,7 @@ pub struct Scheduling {
 }
 
 /// One virtual router and what the shell needs to know to serve it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
     /// Its name, unique.
     pub name: String,

@@ -26,6 +26,12 @@ pub(super) struct Ticket {
     asked_at: Instant,
 }
 
+impl Ticket {
+    pub(super) fn is_of(&self, router: usize) -> bool {
+        self.router == router
+    }
+}
+
 /// An input that arose while carrying out an output.
 #[derive(Debug)]
 pub(super) enum Feedback {
@@ -154,7 +160,7 @@ impl Engine {
     }
 
     /// Hands one action on these addresses to the netlink thread.
-    fn operate(&mut self, index: usize, action: Action, positions: &[usize]) {
+    pub(super) fn operate(&mut self, index: usize, action: Action, positions: &[usize]) {
         let now = clock::now();
         let Some(served) = self.routers.get_mut(index) else { return };
         let mut batch = Vec::with_capacity(positions.len());

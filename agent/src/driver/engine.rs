@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use hafleet_vrrp::{Input, Instant, PathId, packet};
+use hafleet_vrrp::{Input, Instant, packet};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
@@ -24,12 +24,13 @@ use super::{
     bell::Bell,
     carry_out::{Feedback, Ticket},
     line::Line,
+    plan::{Checks, Plan},
     probe::Probes,
+    reconfigure::line_of,
     served::Served,
 };
 use crate::{
     clock,
-    config::Instance,
     net::{
         advert::{self, BUFFER_LEN},
         announce::{AnnounceQueue, AnnounceSocket},
@@ -62,7 +63,11 @@ pub(super) enum EngineError {
 /// Everything the engine thread owns.
 #[derive(Debug)]
 pub(super) struct Engine {
+    /// Slots: timers, tickets and lines name a router by its place here.
     pub(super) routers: Vec<Served>,
+    /// Those that are configured, in the configuration's order.
+    pub(super) order: Vec<usize>,
+    pub(super) checks: Checks,
     pub(super) lines: Vec<Line>,
     pub(super) netlink: Netlink,
     pub(super) announce_socket: AnnounceSocket,
@@ -105,7 +110,7 @@ pub(super) enum Timer {
 
 impl Engine {
     pub(super) fn new(
-        instances: Vec<Instance>,
+        plan: Plan,
         netlink: Netlink,
         announce_socket: AnnounceSocket,
         commands: mpsc::Receiver<Command>,
@@ -113,9 +118,14 @@ impl Engine {
     ) -> io::Result<Self> {
         let bell = Bell::new()?;
         let waker = bell.waker();
-        let (routers, lines) = lay_out(instances);
-        Ok(Self {
+        let checks = Checks::new(plan.failing_at_first);
+        let mut lines = Vec::new();
+        let served = |instance| Served::new(instance, &checks, line_of(&mut lines));
+        let routers: Vec<Served> = plan.instances.into_iter().map(served).collect();
+        let mut engine = Self {
+            order: (0..routers.len()).collect(),
             routers,
+            checks,
             lines,
             netlink,
             announce_socket,
@@ -133,15 +143,17 @@ impl Engine {
             waker,
             packets_malformed: 0,
             more: false,
-        })
+        };
+        engine.listen_anew();
+        Ok(engine)
     }
 
     /// Starts every router and runs until a stop is done.
     pub(super) fn run(&mut self) -> Result<(), EngineError> {
         // What every interface is like is queued already: nobody starts in FAULT only to leave it at once.
         self.take_events()?;
-        for index in 0..self.routers.len() {
-            self.input(index, Input::Start { adopt: false });
+        for index in self.order.clone() {
+            self.try_start(index);
         }
         for line in 0..self.lines.len() {
             self.reconcile(line);
@@ -323,6 +335,12 @@ impl Engine {
                 Poll::Ready(Some(Command::Probe { targets, timeout, reply })) => {
                     self.probes.start(&self.routers, &self.lines, &targets, timeout, reply);
                 }
+                Poll::Ready(Some(Command::Track { check, result, detail })) => {
+                    self.take_check(check, result, detail);
+                }
+                Poll::Ready(Some(Command::Reconfigure(plan, reply))) => {
+                    let _ = reply.send(self.reconfigure(plan));
+                }
                 Poll::Ready(Some(Command::Stop(reply))) => self.stop(Some(reply)),
                 // Nobody can ever ask for a stop any more.
                 Poll::Ready(None) => return self.stop(None),
@@ -409,7 +427,12 @@ impl Engine {
         let by_routers: u64 = self.routers.iter().map(|served| served.router.packets_rejected()).sum();
         let unreadable: u64 = self.lines.iter().map(|line| line.heard.unreadable()).sum();
         EngineSnapshot {
-            instances: self.routers.iter().map(|served| served.snapshot(&self.lines, now)).collect(),
+            instances: self
+                .order
+                .iter()
+                .filter_map(|index| self.routers.get(*index))
+                .map(|served| served.snapshot(&self.lines, &self.checks, now))
+                .collect(),
             heard,
             packets_rejected: by_routers + unreadable + self.packets_malformed,
             reports_dropped: self.reports_dropped,
@@ -417,25 +440,4 @@ impl Engine {
             sources_evicted: self.lines.iter().map(|line| line.heard.evicted()).sum(),
         }
     }
-}
-
-/// A line for every interface that is named anywhere, and who listens on it.
-fn lay_out(instances: Vec<Instance>) -> (Vec<Served>, Vec<Line>) {
-    let mut lines: Vec<Line> = Vec::new();
-    let mut routers = Vec::with_capacity(instances.len());
-    for instance in instances {
-        let served = Served::new(instance, |interface| {
-            lines.iter().position(|line| line.name == interface).unwrap_or_else(|| {
-                lines.push(Line::new(interface.to_owned()));
-                lines.len() - 1
-            })
-        });
-        for (path, id) in served.paths.iter().zip((0..=u8::MAX).map(PathId)) {
-            if let Some(line) = lines.get_mut(path.line) {
-                line.routers.insert(served.instance.vrid.get(), (routers.len(), id));
-            }
-        }
-        routers.push(served);
-    }
-    (routers, lines)
 }

@@ -53,26 +53,15 @@ pub(super) struct HeldAddress {
     pub(super) repairing: Option<String>,
     /// Announcements that wait for the kernel to have it.
     pub(super) announce: u8,
+    /// The configuration has it no more: it is forgotten when the kernel has it no more either.
+    pub(super) leaving: bool,
 }
 
 impl HeldAddress {
     pub(super) fn new(instance: &Instance, vip: &VipConfig, line: usize) -> Self {
-        let lease = match instance.lease {
-            Lease::For(lease) => Some(lease),
-            Lease::Off => None,
-        };
-        let spec = AddressSpec {
-            interface: interface_of(instance, vip).to_owned(),
-            address: vip.vip.address,
-            prefix_len: vip.vip.prefix_len,
-            label: vip.label.clone(),
-            scope: vip.scope,
-            broadcast: vip.broadcast,
-            lease,
-        };
         Self {
             vip: vip.vip,
-            spec: Arc::new(spec),
+            spec: Arc::new(spec_of(instance, vip)),
             line,
             phase: Phase::Absent,
             ticket: 0,
@@ -80,6 +69,7 @@ impl HeldAddress {
             awaits: None,
             repairing: None,
             announce: 0,
+            leaving: false,
         }
     }
 
@@ -126,6 +116,23 @@ impl HeldAddress {
     /// `192.168.178.3/24`.
     pub(super) fn text(&self) -> String {
         format!("{}/{}", self.vip.address, self.vip.prefix_len)
+    }
+}
+
+/// What the kernel is told about a VIP.
+pub(super) fn spec_of(instance: &Instance, vip: &VipConfig) -> AddressSpec {
+    let lease = match instance.lease {
+        Lease::For(lease) => Some(lease),
+        Lease::Off => None,
+    };
+    AddressSpec {
+        interface: interface_of(instance, vip).to_owned(),
+        address: vip.vip.address,
+        prefix_len: vip.vip.prefix_len,
+        label: vip.label.clone(),
+        scope: vip.scope,
+        broadcast: vip.broadcast,
+        lease,
     }
 }
 

@@ -69,8 +69,17 @@ impl Line {
         // A recreated interface counts from zero.
         let at_start = self.errors_at_start.get_or_insert(interface.errors);
         *at_start = (*at_start).min(interface.errors);
+        self.fit_socket();
+    }
+
+    /// Opens the socket that who listens here needs, and closes one that nobody needs.
+    pub(super) fn fit_socket(&mut self) {
+        let Some(interface) = self.interface.as_ref().filter(|_| !self.routers.is_empty()) else {
+            self.socket = None;
+            return;
+        };
         let fits = self.socket.as_ref().is_some_and(|socket| socket.interface_index() == interface.index);
-        if !self.routers.is_empty() && !fits {
+        if !fits {
             self.socket = AdvertSocket::open(&self.name, interface.index)
                 .inspect_err(|error| {
                     tracing::error!(interface = self.name, %error, "cannot open the VRRP socket; trying again");
@@ -105,6 +114,11 @@ impl Line {
             .range((address, 0)..=(address, u8::MAX))
             .map(|(_, present)| present)
             .find(|it| is_wanted(it))
+    }
+
+    /// Whether the kernel has spoken of it at all.
+    pub(super) fn is_seen(&self) -> bool {
+        self.seen_at.is_some()
     }
 
     /// Whether the kernel has spoken of it lately: a kernel that does not answer may have dropped every address since.

@@ -16,13 +16,15 @@ mod carry_out;
 mod engine;
 mod held;
 mod line;
+mod plan;
 mod probe;
+mod reconfigure;
 mod release;
 mod served;
+mod tracking;
 mod truth;
 
 use std::{
-    collections::BTreeSet,
     io,
     net::IpAddr,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -32,13 +34,17 @@ use std::{
 };
 
 use anyhow::Context;
-use hafleet_vrrp::{Instant, LinkFault, State, heard::HeardAdvert};
+use hafleet_vrrp::{Instant, LinkFault, State, TrackResult, heard::HeardAdvert};
 use tokio::sync::{mpsc, oneshot};
 
-pub use self::release::{Released, release};
-use self::{engine::Engine as Loop, held::interface_of};
+use self::engine::Engine as Loop;
+pub use self::{
+    plan::Plan,
+    reconfigure::Changes,
+    release::{Released, release},
+};
 use crate::{
-    config::Instance,
+    config::{Instance, track::Subject},
     net::{advert, announce::AnnounceSocket, netlink},
 };
 
@@ -61,6 +67,17 @@ pub enum Command {
         /// The answers, one for each target and interface of an instance.
         reply: oneshot::Sender<Vec<ArpObservation>>,
     },
+    /// What became of a check. Every router that tracks it is told.
+    Track {
+        /// Its name.
+        check: String,
+        /// How it is.
+        result: TrackResult,
+        /// In words.
+        detail: String,
+    },
+    /// Another plan. What did not change does not notice; the answer says what did.
+    Reconfigure(Plan, oneshot::Sender<Changes>),
     /// Priority 0 on every path, addresses released, then the thread ends. The answer names every address that may still be
     /// on this host and why; it is empty when all went well.
     Stop(oneshot::Sender<Vec<String>>),
@@ -182,6 +199,25 @@ pub struct InstanceSnapshot {
     pub foreign_released: u64,
     /// Every heartbeat line, the service interface first.
     pub paths: Vec<PathSnapshot>,
+    /// Everything it tracks, in the configuration's order.
+    pub tracks: Vec<TrackSnapshot>,
+    /// It was started and waits for the first results of what it tracks.
+    pub awaits_tracks: bool,
+}
+
+/// Something that an instance tracks, as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackSnapshot {
+    /// What.
+    pub subject: Subject,
+    /// As configured.
+    pub weight: i16,
+    /// As configured.
+    pub reverse: bool,
+    /// How it is; `None` before the first result.
+    pub result: Option<TrackResult>,
+    /// In words; empty for an interface.
+    pub detail: String,
 }
 
 /// Who answered for one address on one interface.
@@ -210,12 +246,12 @@ pub struct Engine {
 
 /// Starts the engine. Fails when a raw socket or netlink cannot be had (CAP_NET_RAW, CAP_NET_ADMIN), and then nothing
 /// was changed. A missing interface is not a failure: its instances are in FAULT until it appears.
-pub fn start(instances: Vec<Instance>) -> anyhow::Result<Engine> {
+pub fn start(plan: Plan) -> anyhow::Result<Engine> {
     let privilege = "opening a raw socket for VRRP: run as root or with CAP_NET_RAW";
     advert::may_open().context(privilege)?;
     let announce_socket = AnnounceSocket::open().context(privilege)?;
-    let netlink = netlink::start(interfaces(&instances)).context("starting the netlink thread")?;
-    start_with(instances, netlink, announce_socket)
+    let netlink = netlink::start(plan.interfaces()).context("starting the netlink thread")?;
+    start_with(plan, netlink, announce_socket)
 }
 
 /// Starts the engine on a netlink thread that runs already, or on what stands between it and one.
@@ -223,13 +259,13 @@ pub fn start(instances: Vec<Instance>) -> anyhow::Result<Engine> {
 /// # Errors
 /// As [`start`].
 pub fn start_with(
-    instances: Vec<Instance>,
+    plan: Plan,
     netlink: netlink::Netlink,
     announce_socket: AnnounceSocket,
 ) -> anyhow::Result<Engine> {
     let (commands, commands_end) = mpsc::channel(COMMAND_QUEUE_LEN);
     let (reports_end, reports) = mpsc::channel(REPORT_QUEUE_LEN);
-    let mut engine = Loop::new(instances, netlink, announce_socket, commands_end, reports_end)
+    let mut engine = Loop::new(plan, netlink, announce_socket, commands_end, reports_end)
         .context("preparing the engine")?;
     let body = move || match catch_unwind(AssertUnwindSafe(|| engine.run())) {
         Ok(Ok(())) => {}
@@ -242,19 +278,6 @@ pub fn start_with(
     let thread =
         thread::Builder::new().name("engine".into()).spawn(body).context("starting the engine thread")?;
     Ok(Engine { commands, reports, thread })
-}
-
-/// Every interface that an instance serves, sends on, or puts an address on.
-pub fn interfaces(instances: &[Instance]) -> BTreeSet<String> {
-    instances
-        .iter()
-        .flat_map(|instance| {
-            let paths = instance.paths.iter().map(|path| path.interface.as_str());
-            let devices = instance.vips.iter().map(|vip| interface_of(instance, vip));
-            std::iter::once(instance.interface.as_str()).chain(paths).chain(devices)
-        })
-        .map(str::to_owned)
-        .collect()
 }
 
 /// Ends the process by SIGABRT. An agent without its engine must not go on: systemd starts it again.

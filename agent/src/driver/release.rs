@@ -10,7 +10,13 @@ use anyhow::Context;
 use hafleet_vrrp::packet::{Advertisement, GROUP_V4};
 use tokio::{runtime, sync::mpsc};
 
-use super::{held::HeldAddress, interfaces, line::Line, served::Served};
+use super::{
+    held::HeldAddress,
+    line::Line,
+    plan::{Checks, Plan},
+    reconfigure::line_of,
+    served::Served,
+};
 use crate::{
     config::Instance,
     net::{
@@ -40,7 +46,8 @@ pub struct Released {
 /// When a raw socket or netlink cannot be had; then nothing was changed.
 pub fn release(instances: &[Instance]) -> anyhow::Result<Vec<Released>> {
     advert::may_open().context("opening a raw socket for VRRP: run as root or with CAP_NET_RAW")?;
-    let netlink = netlink::start(interfaces(instances)).context("starting the netlink thread")?;
+    let plan = Plan { instances: instances.to_vec(), ..Plan::default() };
+    let netlink = netlink::start(plan.interfaces()).context("starting the netlink thread")?;
     let runtime = runtime::Builder::new_current_thread().build().context("starting a runtime")?;
     runtime.block_on(release_with(instances, netlink))
 }
@@ -49,12 +56,7 @@ async fn release_with(instances: &[Instance], mut netlink: Netlink) -> anyhow::R
     let mut lines: Vec<Line> = Vec::new();
     let mut routers: Vec<Served> = Vec::new();
     for instance in instances {
-        routers.push(Served::new(instance.clone(), |name| {
-            lines.iter().position(|line| line.name == name).unwrap_or_else(|| {
-                lines.push(Line::new(name.to_owned()));
-                lines.len() - 1
-            })
-        }));
+        routers.push(Served::new(instance.clone(), &Checks::default(), line_of(&mut lines)));
     }
     let mut unseen: BTreeSet<String> = lines.iter().map(|line| line.name.clone()).collect();
     while !unseen.is_empty() {

@@ -5,15 +5,16 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use hafleet_vrrp::{Config, Instant, Path, PathHealth, Priority, Transition, VirtualRouter};
+use hafleet_vrrp::{Instant, PathHealth, Priority, Transition, VirtualRouter};
 
 use super::{
-    InstanceSnapshot, PathSnapshot,
+    InstanceSnapshot, PathSnapshot, TrackSnapshot,
     held::{HeldAddress, Phase, interface_of},
     line::{Line, ServedPath},
+    plan::{Checks, interfaces_of},
 };
 use crate::{
-    config::{Instance, Lease, PathConfig},
+    config::{Instance, Lease, PathConfig, track::Subject},
     net::link::Address,
 };
 
@@ -25,6 +26,10 @@ pub(super) struct Served {
     pub(super) addresses: Vec<HeldAddress>,
     /// As in [`Config::paths`].
     pub(super) paths: Vec<ServedPath>,
+    /// It was not started yet: an interface that it needs was never looked at.
+    pub(super) unstarted: bool,
+    /// The configuration has it no more; its slot is free when the kernel has none of its addresses.
+    pub(super) retired: bool,
     /// The core's deadline as it stands in the engine's timers.
     pub(super) deadline: Option<Instant>,
     /// When the leases are renewed next, as it stands in the engine's timers.
@@ -38,43 +43,24 @@ pub(super) struct Served {
 
 impl Served {
     /// Builds the router in INIT. `line_of` names the line of an interface.
-    pub(super) fn new(instance: Instance, mut line_of: impl FnMut(&str) -> usize) -> Self {
-        let paths = path_configs(&instance);
-        let config = Config {
-            name: instance.name.clone(),
-            vrid: instance.vrid,
-            version: instance.version,
-            priority: instance.priority,
-            interval: instance.interval,
-            preempt: instance.preempt,
-            preempt_delay: instance.preempt_delay,
-            authentication: instance.authentication.clone(),
-            checksum: instance.checksum,
-            vips: instance.vips.iter().map(|vip| vip.vip).collect(),
-            paths: paths
-                .iter()
-                .map(|path| Path { source: unspecified(&instance), peers: path.peers.clone() })
-                .collect(),
-            announcing: instance.announcing,
-            tracks: Vec::new(),
-            track_service: instance.track_service,
-            answers_lower: instance.answers_lower,
-            answers_higher: instance.answers_higher,
-        };
+    pub(super) fn new(instance: Instance, checks: &Checks, mut line_of: impl FnMut(&str) -> usize) -> Self {
+        let config = checks.config(&instance);
         let addresses = instance
             .vips
             .iter()
             .map(|vip| HeldAddress::new(&instance, vip, line_of(interface_of(&instance, vip))))
             .collect();
-        let paths = paths
-            .iter()
-            .map(|path| ServedPath { line: line_of(&path.interface), told: None, failing: BTreeSet::new() })
-            .collect();
+        let paths = served_paths(&instance, &mut line_of);
+        for tracked in interfaces_of(&instance) {
+            line_of(tracked);
+        }
         Self {
             instance,
             router: VirtualRouter::new(config),
             addresses,
             paths,
+            unstarted: true,
+            retired: false,
             deadline: None,
             renewal: None,
             answer: None,
@@ -124,7 +110,7 @@ impl Served {
         is_service && present.permanent && own.is_empty() && sends_from_it
     }
 
-    pub(super) fn snapshot(&self, lines: &[Line], now: Instant) -> InstanceSnapshot {
+    pub(super) fn snapshot(&self, lines: &[Line], checks: &Checks, now: Instant) -> InstanceSnapshot {
         let line = self.paths.first().and_then(|path| lines.get(path.line));
         let present = |held: &&HeldAddress| {
             let line = lines.get(held.line).filter(|line| line.is_fresh(now));
@@ -138,6 +124,19 @@ impl Served {
             send_failures: health.send_failures,
             last_send_error: health.last_send_error.clone(),
         };
+        let tracks = self.instance.tracks.iter().zip(self.router.track_results());
+        let tracks = tracks.map(|(tracked, result)| TrackSnapshot {
+            subject: tracked.subject.clone(),
+            weight: tracked.weight,
+            reverse: tracked.reverse,
+            result,
+            detail: match &tracked.subject {
+                Subject::Interface(_) => String::new(),
+                Subject::Check(name) => {
+                    checks.result(name).map(|(_, detail)| detail.clone()).unwrap_or_default()
+                }
+            },
+        });
         InstanceSnapshot {
             config: self.instance.clone(),
             state: self.router.state(),
@@ -146,7 +145,13 @@ impl Served {
             reason_detail: self.reason_detail.clone(),
             effective_priority: self.router.effective_priority(),
             master_down: self.router.master_down(),
-            addresses_present: self.addresses.iter().filter(present).map(|held| held.vip.address).collect(),
+            addresses_present: self
+                .addresses
+                .iter()
+                .filter(|held| !held.leaving)
+                .filter(present)
+                .map(|held| held.vip.address)
+                .collect(),
             source: self.router.source(),
             carrier: line.is_some_and(Line::carrier),
             interface_errors: line.map_or(0, Line::errors),
@@ -159,6 +164,8 @@ impl Served {
             repairs: self.router.repairs(),
             foreign_released: self.router.foreign_released(),
             paths: self.paths.iter().zip(self.router.paths()).map(path).collect(),
+            tracks: tracks.collect(),
+            awaits_tracks: self.router.awaits_tracks(),
         }
     }
 
@@ -171,8 +178,18 @@ impl Served {
     }
 }
 
+/// What the paths of an instance are on the engine's lines; the router was told nothing of them yet.
+pub(super) fn served_paths(instance: &Instance, mut line_of: impl FnMut(&str) -> usize) -> Vec<ServedPath> {
+    let path = |path: &PathConfig| ServedPath {
+        line: line_of(&path.interface),
+        told: None,
+        failing: BTreeSet::new(),
+    };
+    path_configs(instance).iter().map(path).collect()
+}
+
 /// The service interface first: multicast unless the configuration lists it with peers.
-fn path_configs(instance: &Instance) -> Vec<PathConfig> {
+pub(super) fn path_configs(instance: &Instance) -> Vec<PathConfig> {
     let (service, others): (Vec<_>, Vec<_>) =
         instance.paths.iter().cloned().partition(|path| path.interface == instance.interface);
     let service = service
@@ -183,7 +200,7 @@ fn path_configs(instance: &Instance) -> Vec<PathConfig> {
 }
 
 /// The core takes it for "no address yet".
-fn unspecified(instance: &Instance) -> IpAddr {
+pub(super) fn unspecified(instance: &Instance) -> IpAddr {
     match instance.vips.first().map(|vip| vip.vip.address) {
         Some(IpAddr::V6(_)) => Ipv6Addr::UNSPECIFIED.into(),
         Some(IpAddr::V4(_)) | None => Ipv4Addr::UNSPECIFIED.into(),

@@ -7,7 +7,10 @@ use hafleet_vrrp::{AddressFault, Input, LinkFault, PathId, State};
 use super::{engine::Engine, held::Phase};
 use crate::{
     clock,
-    net::link::{Interface, primary_address},
+    net::{
+        address::Action,
+        link::{Interface, primary_address},
+    },
 };
 
 impl Engine {
@@ -21,11 +24,27 @@ impl Engine {
         for index in 0..self.routers.len() {
             self.tell_links(index, position, &own);
         }
+        self.tell_interface(position);
+        for index in 0..self.routers.len() {
+            self.try_start(index);
+        }
         self.reconcile(position);
     }
 
+    /// Whether an agent before this one left the addresses of this router here.
+    pub(super) fn finds_its_addresses(&self, index: usize) -> bool {
+        let Some(served) = self.routers.get(index) else { return false };
+        served.addresses.iter().any(|held| {
+            let own = self.own_addresses(held.line);
+            let present = self.lines.get(held.line).and_then(|line| served.find(held, line));
+            present.is_some_and(|present| {
+                !served.is_native(present) && !served.is_the_host_s(present, held.line, &own)
+            })
+        })
+    }
+
     /// The addresses that the host has on a line for itself, in the kernel's order.
-    fn own_addresses(&self, position: usize) -> Vec<IpAddr> {
+    pub(super) fn own_addresses(&self, position: usize) -> Vec<IpAddr> {
         let interface = self.lines.get(position).and_then(|line| line.interface.as_ref());
         let Some(interface) = interface else { return Vec::new() };
         let virtual_addresses: BTreeSet<IpAddr> =
@@ -37,7 +56,7 @@ impl Engine {
     }
 
     /// Tells a router what its lines on this interface are like, if that is new.
-    fn tell_links(&mut self, index: usize, position: usize, own: &[IpAddr]) {
+    pub(super) fn tell_links(&mut self, index: usize, position: usize, own: &[IpAddr]) {
         let paths = self.routers.get(index).map_or(0, |served| served.paths.len());
         for (at, path) in (0..paths).zip((0..=u8::MAX).map(PathId)) {
             let Some(now) = self.news_of(index, at, position, own) else { continue };
@@ -79,6 +98,7 @@ impl Engine {
             for address in 0..addresses {
                 self.reconcile_address(index, address, position, &own);
             }
+            self.forget_absent(index);
         }
     }
 
@@ -88,6 +108,13 @@ impl Engine {
         let Some(held) = served.addresses.get(address).filter(|held| held.line == position) else { return };
         let vip = held.vip;
         let present = served.find(held, line);
+        if held.leaving {
+            // Its removal failed: it is asked for again, for as long as it takes.
+            if held.phase == Phase::Absent && present.is_some() {
+                self.operate(index, Action::Delete, &[address]);
+            }
+            return;
+        }
         let is_the_host_s = present.is_some_and(|present| served.is_the_host_s(present, position, own));
         let is_native = present.is_some_and(|present| served.is_native(present));
         match (held.phase, present.is_some()) {

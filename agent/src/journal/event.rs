@@ -35,6 +35,12 @@ impl Happening {
         Self::now(Event::Lost(v1::EventsLost { count, at: at.to_owned() }))
     }
 
+    /// A configuration came while the agent runs; `what` is `applied` or `refused`.
+    pub fn configured(what: &str, detail: String) -> Self {
+        let event = v1::ConfigurationEvent { what: what.to_owned(), detail: bounded(detail) };
+        Self::now(Event::Configuration(event))
+    }
+
     fn now(event: Event) -> Self {
         Self { event, at_us: clock::wall_us(), mono_us: clock::now().as_micros() }
     }

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::VipConfig,
     driver::{EngineSnapshot, InstanceSnapshot, PathSnapshot},
-    journal, uplink,
+    journal,
+    run::ConfigurationStatus,
+    uplink,
 };
 
 /// Everything the agent says of itself.
@@ -14,6 +16,9 @@ use crate::{
 pub struct Document {
     /// The process.
     pub agent: AgentPart,
+    /// What became of configurations that came while it runs.
+    #[serde(default)]
+    pub configuration: ConfigurationPart,
     /// The engine.
     pub engine: EnginePart,
     /// Every virtual router, in the order of the configuration.
@@ -45,6 +50,21 @@ pub struct AgentPart {
     pub up_ms: u64,
     /// The files that configure it.
     pub configuration: Vec<String>,
+}
+
+/// What became of configurations that came while the agent runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigurationPart {
+    /// When the one that runs was taken, RFC 3339.
+    pub taken_at: String,
+    /// How many were taken since the start, the first not counted.
+    pub taken: u64,
+    /// How many were refused.
+    pub refused: u64,
+    /// Why the last one was refused; absent when it was taken.
+    pub error: Option<String>,
+    /// When it was refused, RFC 3339.
+    pub error_at: Option<String>,
 }
 
 /// The engine.
@@ -399,6 +419,18 @@ impl From<uplink::Status> for UplinkPart {
             heard_left_out: status.heard_left_out,
             certificate_not_after: status.certificate_not_after_us.map(uplink::rfc3339),
             renewal_error: status.renewal_error,
+        }
+    }
+}
+
+impl From<ConfigurationStatus> for ConfigurationPart {
+    fn from(status: ConfigurationStatus) -> Self {
+        Self {
+            taken_at: uplink::rfc3339(status.taken_at_us),
+            taken: status.taken,
+            refused: status.refused,
+            error: status.error,
+            error_at: status.error_at_us.map(uplink::rfc3339),
         }
     }
 }

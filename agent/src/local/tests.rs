@@ -3,7 +3,7 @@ use std::{os::unix::fs::PermissionsExt, time::Duration};
 use tokio::{io::AsyncReadExt, net::UnixStream, time::timeout};
 
 use super::*;
-use crate::status;
+use crate::{local::document::ConfigurationPart, status};
 
 pub(crate) fn document() -> Document {
     Document {
@@ -15,6 +15,10 @@ pub(crate) fn document() -> Document {
             started_at: "2026-11-23T15:00:00Z".to_owned(),
             up_ms: 3_723_000,
             configuration: vec!["/etc/keepalived/keepalived.conf".to_owned()],
+        },
+        configuration: ConfigurationPart {
+            taken_at: "2026-11-23T15:00:00Z".to_owned(),
+            ..ConfigurationPart::default()
         },
         engine: EnginePart { packets_rejected: 3, ..EnginePart::default() },
         instances: vec![InstancePart {

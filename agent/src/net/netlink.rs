@@ -27,7 +27,7 @@ use rtnetlink::{
 };
 use tokio::{
     runtime, select,
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{MissedTickBehavior, interval},
 };
 
@@ -91,6 +91,8 @@ pub struct Netlink {
     pub operations: mpsc::Sender<Vec<Operation>>,
     /// Gives answers and truth, in order.
     pub events: mpsc::Receiver<Event>,
+    /// Which interfaces are watched. A new name is looked at at once; one that is gone from the set is told of no more.
+    pub interfaces: watch::Sender<BTreeSet<String>>,
 }
 
 /// Why netlink cannot be had.
@@ -129,6 +131,7 @@ pub fn start(watched: BTreeSet<String>) -> Result<Netlink, NetlinkError> {
     let (operations, operations_end) = mpsc::channel(OPERATION_QUEUE_LEN);
     let (events_end, events) = mpsc::channel(EVENT_QUEUE_LEN.max(2 * watched.len()));
     let (ready, is_ready) = blocking::sync_channel(1);
+    let (interfaces, wanted) = watch::channel(watched.clone());
     let body = move || {
         let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
@@ -146,7 +149,7 @@ pub fn start(watched: BTreeSet<String>) -> Result<Netlink, NetlinkError> {
                 }
             };
             let _ = ready.send(Ok(()));
-            if let Err(error) = kernel.run(operations_end).await {
+            if let Err(error) = kernel.run(operations_end, wanted).await {
                 let error: &(dyn std::error::Error + 'static) = &error;
                 tracing::error!(error, "the netlink thread cannot go on");
             }
@@ -154,7 +157,7 @@ pub fn start(watched: BTreeSet<String>) -> Result<Netlink, NetlinkError> {
     };
     thread::Builder::new().name("netlink".into()).spawn(body).map_err(NetlinkError::Thread)?;
     is_ready.recv().unwrap_or(Err(NetlinkError::Gone))?;
-    Ok(Netlink { operations, events })
+    Ok(Netlink { operations, events, interfaces })
 }
 
 /// The engine dropped its end of the events.
@@ -185,7 +188,11 @@ impl Kernel {
     }
 
     /// Cancel-safe where it selects: a batch or a datagram is either taken whole or left in its queue.
-    async fn run(&mut self, mut operations: mpsc::Receiver<Vec<Operation>>) -> Result<(), NetlinkError> {
+    async fn run(
+        &mut self,
+        mut operations: mpsc::Receiver<Vec<Operation>>,
+        mut wanted: watch::Receiver<BTreeSet<String>>,
+    ) -> Result<(), NetlinkError> {
         let mut tick = interval(RECONCILE_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut buffer = Vec::with_capacity(EVENT_BUFFER_LEN);
@@ -203,12 +210,24 @@ impl Kernel {
                     let changes = self.changes(received.map(drop), &mut buffer).map_err(NetlinkError::Events)?;
                     self.apply(changes).await
                 }
+                // An engine that is gone is seen by its operations.
+                Ok(()) = wanted.changed() => {
+                    let wanted = wanted.borrow_and_update().clone();
+                    self.watch(wanted).await
+                }
                 _ = tick.tick() => self.apply(Changes::everything()).await,
             };
             if outcome.is_err() {
                 return Ok(());
             }
         }
+    }
+
+    async fn watch(&mut self, wanted: BTreeSet<String>) -> Result<(), EngineGone> {
+        let old = std::mem::replace(&mut self.watched, wanted);
+        self.truth.retain(|name, _| self.watched.contains(name));
+        let links = self.watched.difference(&old).cloned().collect();
+        self.apply(Changes { all: false, look_at: links, ..Changes::default() }).await
     }
 
     async fn carry_out(&mut self, operations: Vec<Operation>) -> Result<(), EngineGone> {
@@ -277,7 +296,7 @@ impl Kernel {
     }
 
     async fn apply(&mut self, changes: Changes) -> Result<(), EngineGone> {
-        let mut look_at = BTreeSet::new();
+        let mut look_at = changes.look_at;
         if changes.all {
             look_at.clone_from(&self.watched);
         }
@@ -398,6 +417,8 @@ impl Kernel {
 #[derive(Default)]
 struct Changes {
     all: bool,
+    /// Interfaces that were named for another reason.
+    look_at: BTreeSet<String>,
     links: Vec<LinkChange>,
     /// Index, and the address as it is now; `None`: it was removed.
     addresses: Vec<(u32, Option<Address>)>,

@@ -7,7 +7,9 @@ use tokio::{
     time::timeout,
 };
 
-use crate::driver::{ArpObservation, Command, EngineSnapshot};
+use hafleet_vrrp::TrackResult;
+
+use crate::driver::{ArpObservation, Changes, Command, EngineSnapshot, Plan};
 
 /// A healthy engine answers within a millisecond.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
@@ -54,6 +56,27 @@ impl EngineClient {
     ) -> Result<Vec<ArpObservation>, EngineSilent> {
         let timeout = listen.min(PROBE_AT_MOST);
         self.ask(|reply| Command::Probe { targets, timeout, reply }, timeout + ANSWER_WITHIN).await
+    }
+
+    /// Makes this the plan; what changed by it.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn reconfigure(&self, plan: Plan, within: Duration) -> Result<Changes, EngineSilent> {
+        self.ask(|reply| Command::Reconfigure(plan, reply), within).await
+    }
+
+    /// Tells what became of a check; waits while the engine has too many commands already.
+    ///
+    /// # Errors
+    /// When the engine has ended.
+    pub async fn track(
+        &self,
+        check: String,
+        result: TrackResult,
+        detail: String,
+    ) -> Result<(), EngineSilent> {
+        self.0.send(Command::Track { check, result, detail }).await.map_err(|_| EngineSilent::Ended)
     }
 
     /// Priority 0, addresses released, thread ended; waits at most `at_most`. Names the addresses that may be left on this

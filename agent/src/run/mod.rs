@@ -9,6 +9,7 @@
 //!
 //! The tasks on the control runtime hold only channels and timers across their awaits, so dropping one loses nothing.
 
+mod door;
 mod engine;
 mod lock;
 mod pulse;
@@ -25,6 +26,7 @@ use tokio::{
     time::timeout,
 };
 
+pub use door::{ConfigurationStatus, Door};
 pub use engine::{EngineClient, EngineSilent};
 pub use lock::{LockError, StateLock};
 
@@ -110,7 +112,7 @@ fn serve(options: &Options, loaded: Loaded, log_thread: &LogThread) -> anyhow::R
     let (journal, journal_thread) = Journal::start(&options.state_dir.join("journal"), Limits::default())
         .context("cannot start the journal's thread")?;
     journal.append(Happening::started());
-    let engine = driver::start(config.instances.clone()).context("the engine cannot start")?;
+    let engine = driver::start(driver::Plan::of(&config)).context("the engine cannot start")?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         instances = config.instances.len(),
@@ -192,7 +194,9 @@ async fn control(
         stop: uplink_stop,
     };
     let uplink = tokio::spawn(uplink.run());
+    let mut door = Door::new(options.inputs.clone(), config, client.clone(), journal.clone());
     let status = StatusSource {
+        configuration: door.status(),
         engine: client.clone(),
         journal: journal.clone(),
         uplink: uplink_status,
@@ -212,16 +216,21 @@ async fn control(
             }
             _ = signals.terminate.recv() => break "sigterm",
             _ = signals.interrupt.recv() => break "sigint",
-            _ = signals.hangup.recv() => tracing::warn!(
-                "SIGHUP: reloading the configuration at run time is not part of this version; nothing was changed. A \
-                 restart applies a new configuration: it releases this host's addresses and says priority 0, so that a \
-                 peer takes over; without a peer they are away until the agent serves again"
-            ),
+            _ = signals.hangup.recv() => reload(&mut door).await,
             _ = signals.user1.recv() => status.dump().await,
         }
     };
     let _ = sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status("releasing addresses")]);
     stop(reason, &client, reports, &journal, &stop_uplink, uplink).await
+}
+
+/// SIGHUP, with systemd told about it (`Type=notify-reload` in sd_notify(3)).
+async fn reload(door: &mut Door) {
+    let monotonic = NotifyState::monotonic_usec_now();
+    let reloading = monotonic.into_iter().chain([NotifyState::Reloading]).collect::<Vec<_>>();
+    let _ = sd_notify::notify(&reloading);
+    door.reload().await;
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
 }
 
 /// The orderly end: first the addresses, then the story.
@@ -301,6 +310,7 @@ fn agent_part(options: &Options, names: &Names) -> AgentPart {
 /// Where a status document comes from.
 #[derive(Clone)]
 struct StatusSource {
+    configuration: watch::Receiver<ConfigurationStatus>,
     engine: EngineClient,
     journal: Journal,
     uplink: watch::Receiver<uplink::Status>,
@@ -322,6 +332,7 @@ impl StatusSource {
         let engine = engine.unwrap_or_default();
         Document {
             agent,
+            configuration: self.configuration.borrow().clone().into(),
             engine: engine_part,
             instances: engine.instances.iter().map(|one| InstancePart::new(one, now, wall_us)).collect(),
             heard: HeardPart::all(&engine, now),

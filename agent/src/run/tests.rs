@@ -152,16 +152,28 @@ fn an_agent_from_its_start_to_its_end() {
     assert!(status::ask(dir.path()).is_ok());
 
     agent.signal(Number::HUP);
+    agent.until_told("RELOADING=1");
+    agent.until_logged("the configuration is applied: 0 unchanged");
+    agent.until_told("READY=1");
+    let file = dir.path().join("agent.toml");
+    std::fs::write(&file, "node = \"lb02\"\nsite = \"dc1\"\n").unwrap();
+    agent.signal(Number::HUP);
+    agent.until_logged("`node` is different in the configuration; it takes effect with a restart");
+    std::fs::write(&file, "nod = \"lb02\"\n").unwrap();
+    agent.signal(Number::HUP);
     agent.until_logged("nothing was changed");
-    // A restart releases the addresses: nothing else may be said.
-    agent.until_logged("it releases this host's addresses");
+    agent.until_logged("agent.toml:1:1: error: `nod` is not a key of agent.toml");
+    let document = status::parse(&status::ask(dir.path()).unwrap()).unwrap();
+    assert_eq!((document.configuration.taken, document.configuration.refused), (2, 1));
+    assert!(document.configuration.error.unwrap().contains("`nod` is not a key"));
     agent.signal(Number::USR1);
     agent.until_logged("state: {");
     agent.signal(Number::TERM);
     agent.until_told("STOPPING=1");
     agent.until_logged("stopping: priority 0");
     let log = agent.end();
-    assert!(log.contains("unix_exit_status(0)") && !log.contains("ERROR"), "{log}");
+    assert!(log.contains("unix_exit_status(0)"), "{log}");
+    assert_eq!(log.matches("ERROR").count(), 1, "the configuration that is refused:\n{log}");
     assert_eq!(
         log.matches("runs on its own").count(),
         2,
@@ -169,7 +181,16 @@ fn an_agent_from_its_start_to_its_end() {
     );
     let events = events(dir.path());
     assert!(
-        matches!(&events[..], [Event::Started(_), Event::Stopped(stopped)] if stopped.reason == "sigterm"),
+        matches!(
+            &events[..],
+            [
+                Event::Started(_),
+                Event::Configuration(_),
+                Event::Configuration(_),
+                Event::Configuration(refused),
+                Event::Stopped(stopped),
+            ] if stopped.reason == "sigterm" && refused.what == "refused"
+        ),
         "{events:?}"
     );
 }

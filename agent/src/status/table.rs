@@ -9,7 +9,7 @@ use crate::local::{Document, HeardPart, InstancePart, JournalPart, PathPart, Upl
 /// The whole document as text, at most `width` columns wide if possible.
 pub fn table(document: &Document, width: u16) -> String {
     let mut text = String::new();
-    let Document { agent, engine, instances, heard, uplink, journal, log } = document;
+    let Document { agent, configuration, engine, instances, heard, uplink, journal, log } = document;
     let node = agent.node.as_deref().unwrap_or("this node");
     let site = agent.site.as_ref().map(|site| format!(" (site {site})")).unwrap_or_default();
     // Writing to a string cannot fail.
@@ -22,6 +22,11 @@ pub fn table(document: &Document, width: u16) -> String {
     );
     if let Some(error) = &engine.error {
         let _ = writeln!(text, "\nTHE ENGINE DOES NOT ANSWER: {error}");
+    }
+    if let Some(error) = &configuration.error {
+        let at = configuration.error_at.as_deref().unwrap_or_default();
+        let _ =
+            writeln!(text, "\nTHE CONFIGURATION OF {at} IS NOT APPLIED, the one before it runs on: {error}");
     }
     let _ = writeln!(text, "\n{}", instance_table(instances, width));
     if !heard.is_empty() {

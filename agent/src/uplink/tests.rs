@@ -111,6 +111,10 @@ async fn fake_engine(mut orders: mpsc::Receiver<Command>) {
                 };
                 let _ = reply.send(targets.into_iter().map(answer).collect());
             }
+            Command::Track { .. } => {}
+            Command::Reconfigure(_, reply) => {
+                let _ = reply.send(crate::driver::Changes::default());
+            }
             Command::Stop(reply) => {
                 let _ = reply.send(Vec::new());
                 return;

@@ -122,12 +122,15 @@ fn an_address_that_somebody_removes_is_back_at_once_and_alone() {
 }
 
 #[test]
-fn what_a_dead_engine_left_behind_is_removed_at_the_start() {
+fn what_a_dead_engine_left_behind_is_removed_by_one_that_cannot_serve() {
     let (_lab, host) = lb01();
     host.ip(&["addr", "add", "192.168.178.3/24", "dev", "ens33", "label", "ens33:3"]);
+    host.carrier(false);
     let engine = host.engine(&config(150));
+    assert_eq!(engine.state("FAULT").reason, "link_no_carrier");
     engine.line("report", |line| line.contains("192.168.178.3/24 leftover").then_some(()));
     until("it is gone", Duration::from_millis(500), || !host.has("192.168.178.3"));
+    host.carrier(true);
     engine.state("MASTER");
     until("it is ours", Duration::from_millis(500), || host.has("192.168.178.3"));
 }

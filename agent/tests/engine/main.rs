@@ -6,6 +6,7 @@ mod election;
 mod faults;
 mod keepalived;
 mod lab;
+mod reload;
 mod stall;
 mod wire;
 

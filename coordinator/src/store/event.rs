@@ -53,6 +53,8 @@ pub enum Happening {
     Stopped,
     /// Events were lost before they reached the journal.
     Lost,
+    /// A configuration came to the running agent.
+    Configuration,
     /// The kernel did something to an address unasked, or refused what was asked.
     Address {
         /// The instance whose address it is.
@@ -469,6 +471,7 @@ impl<'a> Line<'a> {
             Happening::Started => line.kind = "started",
             Happening::Stopped => line.kind = "stopped",
             Happening::Lost => line.kind = "lost",
+            Happening::Configuration => line.kind = "configuration",
             Happening::Address { instance } => {
                 line.kind = "address";
                 line.instance = Some(text(instance));

@@ -1,0 +1,123 @@
+//! What the engine is to do: the part of a configuration that concerns it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hafleet_vrrp::{Config, Path, Track, TrackResult};
+
+use super::served::{path_configs, unspecified};
+use crate::config::{
+    AgentConfig, Instance,
+    track::{CheckKind, Subject},
+};
+
+/// Every virtual router, and what is known of checks before they were ever run.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// In the configuration's order.
+    pub instances: Vec<Instance>,
+    /// Checks that count as down until their first success (`init_fail`).
+    pub failing_at_first: BTreeSet<String>,
+}
+
+impl Plan {
+    /// The engine's part of a configuration.
+    pub fn of(config: &AgentConfig) -> Self {
+        let fails_at_first = |kind: &CheckKind| match kind {
+            CheckKind::Script(script) => script.init_fail,
+            CheckKind::Process(_) | CheckKind::File(_) => false,
+        };
+        Self {
+            instances: config.instances.clone(),
+            failing_at_first: config
+                .checks
+                .iter()
+                .filter(|check| fails_at_first(&check.kind))
+                .map(|check| check.name.clone())
+                .collect(),
+        }
+    }
+
+    /// Every interface that an instance serves, sends on, puts an address on, or tracks.
+    pub fn interfaces(&self) -> BTreeSet<String> {
+        self.instances.iter().flat_map(interfaces_of).map(str::to_owned).collect()
+    }
+}
+
+/// Every interface that an instance needs to know about.
+pub(super) fn interfaces_of(instance: &Instance) -> impl Iterator<Item = &str> {
+    let paths = instance.paths.iter().map(|path| path.interface.as_str());
+    let devices = instance.vips.iter().filter_map(|vip| vip.dev.as_deref());
+    let tracked = instance.tracks.iter().filter_map(|tracked| match &tracked.subject {
+        Subject::Interface(name) => Some(name.as_str()),
+        Subject::Check(_) => None,
+    });
+    std::iter::once(instance.interface.as_str()).chain(paths).chain(devices).chain(tracked)
+}
+
+/// The last results of checks, as far as there are any. As many as there are checks.
+#[derive(Debug, Default)]
+pub(super) struct Checks {
+    failing_at_first: BTreeSet<String>,
+    results: BTreeMap<String, (TrackResult, String)>,
+}
+
+impl Checks {
+    pub(super) fn new(failing_at_first: BTreeSet<String>) -> Self {
+        Self { failing_at_first, results: BTreeMap::new() }
+    }
+
+    /// Forgets the results of checks that nobody tracks any more.
+    pub(super) fn replace(&mut self, plan: &Plan) {
+        self.failing_at_first.clone_from(&plan.failing_at_first);
+        let tracked: BTreeSet<&str> = plan
+            .instances
+            .iter()
+            .flat_map(|instance| &instance.tracks)
+            .map(|tracked| tracked.subject.name())
+            .collect();
+        self.results.retain(|name, _| tracked.contains(name.as_str()));
+    }
+
+    pub(super) fn note(&mut self, check: String, result: TrackResult, detail: String) {
+        self.results.insert(check, (result, detail));
+    }
+
+    pub(super) fn result(&self, check: &str) -> Option<&(TrackResult, String)> {
+        self.results.get(check)
+    }
+
+    /// The core's configuration of an instance.
+    pub(super) fn config(&self, instance: &Instance) -> Config {
+        let paths = path_configs(instance);
+        let tracks = instance.tracks.iter().map(|tracked| Track {
+            name: tracked.subject.name().to_owned(),
+            weight: tracked.weight,
+            reverse: tracked.reverse,
+            initially: match &tracked.subject {
+                Subject::Interface(_) => None,
+                Subject::Check(name) => self.failing_at_first.contains(name).then_some(TrackResult::Down),
+            },
+        });
+        Config {
+            name: instance.name.clone(),
+            vrid: instance.vrid,
+            version: instance.version,
+            priority: instance.priority,
+            interval: instance.interval,
+            preempt: instance.preempt,
+            preempt_delay: instance.preempt_delay,
+            authentication: instance.authentication.clone(),
+            checksum: instance.checksum,
+            vips: instance.vips.iter().map(|vip| vip.vip).collect(),
+            paths: paths
+                .iter()
+                .map(|path| Path { source: unspecified(instance), peers: path.peers.clone() })
+                .collect(),
+            announcing: instance.announcing,
+            tracks: tracks.collect(),
+            track_service: instance.track_service,
+            answers_lower: instance.answers_lower,
+            answers_higher: instance.answers_higher,
+        }
+    }
+}
