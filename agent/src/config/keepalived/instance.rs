@@ -14,7 +14,11 @@ use super::{
     tree::{Block, Word},
     value,
 };
-use crate::config::{Instance, Lease, Pacing, VipConfig, source::Report};
+use crate::config::{
+    Instance, Lease, Pacing, VipConfig,
+    source::{Report, Span},
+    validate,
+};
 
 /// Bytes of a version 2 password (RFC 2338 section 5.3.6.1).
 const PASSWORD_LEN: usize = 8;
@@ -47,15 +51,19 @@ struct Draft<'s> {
     interface: Option<String>,
     vrid: Option<VirtualRouterId>,
     version: Version,
+    /// Where the instance itself says 2.
+    version_2: Option<&'s Word>,
+    native_ipv6: Option<Entry<'s>>,
     state_master: Option<&'s Word>,
     priority: Option<(Priority, &'s Word)>,
     interval: Option<(u64, &'s Word)>,
     nopreempt: Option<Entry<'s>>,
     preempt_delay: Option<(Duration, Entry<'s>)>,
     authentication: Option<(Entry<'s>, Authentication)>,
-    source: Option<IpAddr>,
+    source: Option<(IpAddr, &'s Word)>,
+    group: Option<(IpAddr, &'s Word)>,
     announcing: Announcing,
-    vips: Vec<VipConfig>,
+    vips: Vec<(VipConfig, Span)>,
     /// Lines about addresses, right or wrong.
     address_lines: usize,
     /// Keywords that were there, even if their value was wrong.
@@ -68,6 +76,8 @@ impl<'s> Draft<'s> {
             interface: None,
             vrid: None,
             version: defaults.version,
+            version_2: None,
+            native_ipv6: None,
             state_master: None,
             priority: None,
             interval: None,
@@ -75,6 +85,7 @@ impl<'s> Draft<'s> {
             preempt_delay: None,
             authentication: None,
             source: None,
+            group: None,
             announcing: defaults.announcing,
             vips: Vec::new(),
             address_lines: 0,
@@ -91,6 +102,7 @@ impl<'s> Draft<'s> {
             }
             ("nopreempt", _, _) => self.nopreempt = Some(entry),
             ("preempt", _, _) => self.preempt(report),
+            ("native_ipv6", _, _) => self.native_ipv6 = Some(entry),
             ("strict_mode", args, _) => global::strict(name, args, entry, report),
             (_, [word], _) => self.value(entry, word, report),
             (_, _, _) => {}
@@ -118,9 +130,14 @@ impl<'s> Draft<'s> {
                     value::seconds_us(name, word, 0..=1_000_000_000, report).map(Duration::from_micros);
                 self.preempt_delay = delay.map(|delay| (delay, entry));
             }
-            "version" => self.version = global::version(name, word, report).unwrap_or(self.version),
-            "mcast_src_ip" => self.source = value::ipv4(name, word, report).map(IpAddr::V4),
-            "mcast_dst_ip" => global::multicast_group(name, word, report),
+            "version" => {
+                self.version = global::version(name, word, report).unwrap_or(self.version);
+                self.version_2 = (self.version == Version::V2).then_some(word);
+            }
+            "mcast_src_ip" => {
+                self.source = value::ip(name, word, report).map(|address| (address, word));
+            }
+            "mcast_dst_ip" => self.group = value::ip(name, word, report).map(|address| (address, word)),
             "down_timer_adverts" => global::down_timer_adverts(name, word, report),
             _ => global::announcing(name, word, &mut self.announcing, report),
         }
@@ -150,7 +167,41 @@ impl<'s> Draft<'s> {
         }
     }
 
-    fn finish(self, name: &Word, report: &mut Report) -> Option<Instance> {
+    /// Whether the instance runs over IPv6, and what follows from it.
+    fn family(&mut self, report: &mut Report) -> Option<()> {
+        let is_ipv6 = validate::family(&self.vips, report)?;
+        if let Some(entry) = self.native_ipv6.filter(|_| !is_ipv6) {
+            report.error_with(
+                entry.span,
+                "`native_ipv6` stands in an instance with IPv4 addresses",
+                "remove it: the family of the addresses decides",
+            );
+            return None;
+        }
+        if is_ipv6 {
+            if let Some(word) = self.version_2 {
+                report.warn(
+                    word.span,
+                    "version 3 is used: version 2 carries IPv4 only",
+                    "write `version 3`, or remove it: an instance with IPv6 addresses always uses 3, in keepalived too",
+                );
+            }
+            self.version = Version::V3;
+        }
+        if let Some((group, word)) = self.group {
+            global::multicast_group("mcast_dst_ip", word, Some(group), is_ipv6, report);
+        }
+        if let Some((source, word)) = self.source {
+            if let Some(fault) = validate::other_end_fault("the source", source, is_ipv6) {
+                report.error_with(word.span, fault, "remove it, or write an address of the other family");
+            } else if let Some(remark) = validate::source_remark(source) {
+                report.warn(word.span, remark, "remove it: the interface's link-local address is used then");
+            }
+        }
+        Some(())
+    }
+
+    fn finish(mut self, name: &Word, report: &mut Report) -> Option<Instance> {
         let at = name.span;
         for required in ["interface", "virtual_router_id"] {
             if !self.seen.contains(&required) {
@@ -169,6 +220,7 @@ impl<'s> Draft<'s> {
                 "write a `virtual_ipaddress { … }` block with one address on a line",
             );
         }
+        let family = self.family(report);
         let priority = self.priority(report);
         let interval = self.interval(report);
         let (preempt, preempt_delay) = self.preemption(priority, report);
@@ -184,7 +236,7 @@ impl<'s> Draft<'s> {
             preempt_delay,
             authentication,
             checksum: ChecksumForm::WithPseudoHeader,
-            vips: self.vips,
+            vips: self.vips.into_iter().map(|(vip, _)| vip).collect(),
             paths: Vec::new(),
             unicast_ttl: u8::MAX,
             pacing: Pacing::default(),
@@ -194,12 +246,12 @@ impl<'s> Draft<'s> {
             tracks: Vec::new(),
             accept: true,
             vmac: None,
-            source: self.source,
+            source: self.source.map(|(source, _)| source),
             announcing: self.announcing,
             lease: Lease::default(),
             defined_at: report.place(at),
         };
-        (!instance.vips.is_empty()).then_some(instance)
+        family.map(|()| instance)
     }
 
     fn priority(&self, report: &mut Report) -> Priority {

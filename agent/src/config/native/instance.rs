@@ -11,7 +11,11 @@ use super::{
     keys::Keys,
     value::{self, Field},
 };
-use crate::config::{Instance, Lease, Pacing, VipConfig, source::Report, validate};
+use crate::config::{
+    Instance, Lease, Pacing, VipConfig,
+    source::{Report, Span},
+    validate,
+};
 
 /// Longer than any maintenance window.
 const LONGEST_PREEMPT_DELAY: Duration = Duration::from_secs(24 * 3600);
@@ -46,10 +50,10 @@ pub(super) fn read(table: Field<'_>, report: &mut Report) -> Option<Instance> {
     let name = fields.take("name").and_then(|field| visible(field, report));
     let interface = fields.take("interface").and_then(|field| interface(field, report));
     let vrid = fields.take("vrid").and_then(|field| value::integer(field, 1..=u8::MAX, report));
-    let versions = [2, 3];
+    let version_span = fields.0.get("version").map(|field| field.span);
     let version = match fields.take("version") {
         None => Some(Version::V3),
-        Some(field) => value::integer(field, versions[0]..=versions[1], report)
+        Some(field) => value::integer(field, 2..=3, report)
             .map(|number: u8| if number == 2 { Version::V2 } else { Version::V3 }),
     };
     let priority = match fields.take("priority") {
@@ -81,10 +85,19 @@ pub(super) fn read(table: Field<'_>, report: &mut Report) -> Option<Instance> {
         None => Some(Announcing::default()),
         Some(field) => announcing(field, report),
     };
-    let source = fields.take("source").map(|field| value::ipv4(field, report).map(IpAddr::V4));
+    let source_span = fields.0.get("source").map(|field| field.span);
+    let source = fields.take("source").map(|field| value::ip(field, report));
     let service = interface.as_deref().unwrap_or_default();
     let paths = fields.take("paths").map_or(Some(()), |field| paths(field, service, report));
     let vips = fields.take("vips").and_then(|field| vips(field, service, report));
+    let is_ipv6 = vips.as_deref().and_then(|vips| validate::family(vips, report))?;
+    if let Some(span) = version_span.filter(|_| is_ipv6 && version == Some(Version::V2)) {
+        let help = "write `version = 3` on every router of the group, or remove it";
+        report.error_with(span, "`version` is 3 with IPv6 addresses: version 2 carries IPv4 only", help);
+    }
+    if let (Some(source), Some(span)) = (source.flatten(), source_span) {
+        self::source(source, span, is_ipv6, report)?;
+    }
     paths?;
     Some(Instance {
         name: name?,
@@ -97,7 +110,7 @@ pub(super) fn read(table: Field<'_>, report: &mut Report) -> Option<Instance> {
         preempt_delay: preempt_delay?,
         authentication: authentication?,
         checksum: checksum?,
-        vips: vips?,
+        vips: vips?.into_iter().map(|(vip, _)| vip).collect(),
         paths: Vec::new(),
         unicast_ttl: u8::MAX,
         pacing: Pacing::default(),
@@ -266,7 +279,18 @@ fn paths(field: Field<'_>, service: &str, report: &mut Report) -> Option<()> {
     good
 }
 
-fn vips(field: Field<'_>, service: &str, report: &mut Report) -> Option<Vec<VipConfig>> {
+fn source(source: IpAddr, span: Span, is_ipv6: bool, report: &mut Report) -> Option<()> {
+    if let Some(fault) = validate::other_end_fault("the source", source, is_ipv6) {
+        report.error_with(span, fault, "remove it, or write an address of the other family");
+        return None;
+    }
+    if let Some(remark) = validate::source_remark(source) {
+        report.warn(span, remark, "remove it: the interface's link-local address is used then");
+    }
+    Some(())
+}
+
+fn vips(field: Field<'_>, service: &str, report: &mut Report) -> Option<Vec<(VipConfig, Span)>> {
     let (span, mut all) = (field.span, Some(Vec::new()));
     let elements = value::list(field, address::EXPECTED, report);
     if elements.is_empty() && !report.failed() {
@@ -278,12 +302,13 @@ fn vips(field: Field<'_>, service: &str, report: &mut Report) -> Option<Vec<VipC
             all = None;
             continue;
         };
-        let twice = all.iter().flatten().any(|other: &VipConfig| other.vip.address == vip.vip.address);
+        let same = |(other, _): &(VipConfig, Span)| other.vip.address == vip.vip.address;
+        let twice = all.iter().flatten().any(same);
         if twice {
             report.error_with(span, format!("{} is listed twice", vip.vip.address), "remove one of the two");
         }
         all = all.filter(|_| !twice).map(|mut all| {
-            all.push(vip);
+            all.push((vip, span));
             all
         });
     }

@@ -125,7 +125,25 @@ const IN_AN_INSTANCE: &[(&str, Verdict, Difference)] = &[
     ("unicast_peer {\n192.168.178.131\n}", Refused, OnlyHere("not supported")),
     ("down_timer_adverts 4", Refused, OnlyHere("not supported")),
     ("smtp_alert off", Warned, OnlyHere("the coordinator sends mail")),
-    ("virtual_ipaddress {\n192.168.178.4 no_track\n}", Warned, OnlyHere("not active")),
+    ("virtual_ipaddress {\n192.168.178.4 use_vmac\n}", Refused, OnlyHere("not supported")),
+    // Addresses of both families.
+    ("virtual_ipaddress {\n192.168.178.4 no_track noprefixroute autojoin\n}", Clean, Agree),
+    ("virtual_ipaddress {\n192.168.178.4 peer 192.168.178.5 preferred_lft forever\n}", Clean, Agree),
+    ("virtual_ipaddress {\n192.168.178.4 peer 192.168.178.5/24\n}", Warned, Agree),
+    ("virtual_ipaddress {\n192.168.178.4/24 peer 192.168.178.5\n}", Warned, Agree),
+    ("virtual_ipaddress {\n192.168.178.4 peer fe80::1\n}", Refused, Agree),
+    ("virtual_ipaddress {\n192.168.178.4 peer\n}", Refused, Agree),
+    ("virtual_ipaddress {\n192.168.178.4 preferred_lft -1\n}", Refused, Agree),
+    ("virtual_ipaddress {\n192.168.178.4 preferred_lft 4294967295\n}", Clean, Agree),
+    ("virtual_ipaddress {\nfe80::1\n}", Refused, Agree),
+    ("virtual_ipaddress_excluded {\nfe80::1/64 home -nodad mngtmpaddr preferred_lft 0\n}", Clean, Agree),
+    ("virtual_ipaddress_excluded {\nfe80::1/129\n}", Refused, Agree),
+    ("virtual_ipaddress_excluded {\nfe80::1/64 brd +\n}", Refused, Agree),
+    ("virtual_ipaddress_excluded {\nfe80::1/64 scope link\n}", Warned, Agree),
+    ("virtual_ipaddress_excluded {\nfe80::1/64 label ens33:1\n}", Warned, Agree),
+    ("virtual_ipaddress_excluded {\nff02::12\n}", Refused, OnlyHere("no host can hold it")),
+    ("virtual_ipaddress {\n192.168.178.4 -nodad\n}", Warned, OnlyHere("it has no effect")),
+    ("mcast_src_ip fe80::2", Refused, Agree),
     // Where keepalived wants more than it needs.
     (
         "virtual_ipaddress {\n192.168.178.4 dev eth9\n}",
@@ -142,6 +160,38 @@ const WHOLE: &[(&str, Verdict, Difference)] = &[
         OnlyHere("no instance"),
     ),
     ("vrrp_instance A {\n}\n", Refused, Agree),
+    (
+        "vrrp_instance A {\ninterface ens33\nvirtual_router_id 1\nadvert_int 0.5\nmcast_src_ip fe80::9\n\
+         virtual_ipaddress {\nfe80::1\n2001:db8::1/64\n}\n}\n",
+        Clean,
+        Agree,
+    ),
+    (
+        "vrrp_instance A {\ninterface ens33\nvirtual_router_id 1\nvirtual_ipaddress {\n2001:db8::1/64\n}\n}\n",
+        Warned,
+        OnlyHere("the first address is not link-local"),
+    ),
+    (
+        "vrrp_instance A {\ninterface ens33\nvirtual_router_id 1\nversion 2\nvirtual_ipaddress {\nfe80::1\n}\n}\n",
+        Warned,
+        OnlyHere("keepalived uses version 3 as well and does not say so"),
+    ),
+    (
+        "vrrp_instance A {\ninterface ens33\nvirtual_router_id 1\nadvert_int 50\nvirtual_ipaddress {\nfe80::1\n}\n}\n",
+        Refused,
+        Agree,
+    ),
+    (
+        "vrrp_instance A {\ninterface ens33\nvirtual_router_id 1\nvirtual_ipaddress_excluded {\nfe80::1\n}\n}\n",
+        Refused,
+        Agree,
+    ),
+    (
+        "vrrp_instance A {\ninterface ens33\nvirtual_router_id 1\nvirtual_ipaddress {\nfe80::1\n}\n}\n\
+         vrrp_instance B {\ninterface ens33\nvirtual_router_id 1\nvirtual_ipaddress {\n10.0.0.1\n}\n}\n",
+        Clean,
+        Agree,
+    ),
     ("vrrp_instance A {\ninterface ens33\nvirtual_router_id 1\n}\n", Refused, Agree),
     ("vrrp_instance A {\ninterface ens33\nvirtual_ipaddress { 10.0.0.1 }\n}\n", Refused, Agree),
     ("vrrp_instance A {\nvirtual_router_id 1\nvirtual_ipaddress { 10.0.0.1 }\n}\n", Refused, Agree),
