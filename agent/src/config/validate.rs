@@ -5,6 +5,8 @@ use std::{
     net::IpAddr,
 };
 
+use hafleet_vrrp::Peer;
+
 use super::{
     AgentConfig, Instance, Severity, VipConfig,
     source::{Report, Span},
@@ -112,16 +114,57 @@ pub(super) fn family(vips: &[(VipConfig, Span)], report: &mut Report) -> Option<
     good.then_some(first.is_ipv6())
 }
 
-/// What is wrong with an address of `what` (a source, a peer) beside the instance's own addresses, if anything.
-pub(super) fn other_end_fault(what: &str, address: IpAddr, is_ipv6: bool) -> Option<String> {
-    if address.is_ipv6() == is_ipv6 {
-        return None;
-    }
-    let [own, other] = if is_ipv6 { ["IPv6", "IPv4"] } else { ["IPv4", "IPv6"] };
-    Some(format!("{what} {address} is {other}, but the instance's addresses are {own}"))
+/// What to do about [`source_fault`].
+pub(super) const SOURCE_HELP: &str =
+    "remove it, or write an address of this host and of the instance's family";
+
+/// What is wrong with the source of an instance's adverts, if anything.
+pub(super) fn source_fault(source: IpAddr, is_ipv6: bool) -> Option<String> {
+    address_fault(source).or_else(|| other_family("the source", source, is_ipv6))
 }
 
-/// What is remarkable about the source of multicast adverts, if anything.
+fn other_family(what: &str, address: IpAddr, is_ipv6: bool) -> Option<String> {
+    let [own, other] = if is_ipv6 { ["IPv6", "IPv4"] } else { ["IPv4", "IPv6"] };
+    let differs = address.is_ipv6() != is_ipv6;
+    differs.then(|| format!("{what} {address} is {other}, but the instance's addresses are {own}"))
+}
+
+/// The unicast peers of an instance, against what else it says; `None` with an error.
+pub(super) fn peers(
+    peers: &[(Peer, Span)],
+    source: Option<IpAddr>,
+    vips: &[(VipConfig, Span)],
+    is_ipv6: bool,
+    report: &mut Report,
+) -> Option<Vec<Peer>> {
+    let mut good = true;
+    let mut kept: Vec<Peer> = Vec::new();
+    for (peer, span) in peers {
+        let address = peer.address;
+        let own = vips.iter().any(|(vip, _)| vip.vip.address == address);
+        let own = own.then(|| format!("the peer {address} is one of the addresses that move"));
+        let fault = address_fault(address).or_else(|| other_family("the peer", address, is_ipv6)).or(own);
+        if let Some(fault) = fault {
+            report.error_with(*span, fault, "write the other router's own address");
+            good = false;
+        } else if source == Some(address) {
+            let message = format!("the peer {address} is this router's own source; it is not used");
+            report.warn(*span, message, "name the other routers only");
+        } else if let Some(earlier) = kept.iter_mut().find(|earlier| earlier.address == address) {
+            report.warn(
+                *span,
+                format!("the peer {address} is listed twice"),
+                "the last one counts; remove one of them",
+            );
+            earlier.ttl = peer.ttl.clone();
+        } else {
+            kept.push(peer.clone());
+        }
+    }
+    good.then_some(kept)
+}
+
+/// What is remarkable about the source of an instance's multicast adverts, if anything.
 pub(super) fn source_remark(source: IpAddr) -> Option<String> {
     let odd = source.is_ipv6() && !is_link_local(source);
     odd.then(|| {

@@ -33,7 +33,7 @@ pub(super) fn read(
         if let Some(block) = &statement.block {
             report.error(block.open, "an address has no block");
         }
-        for line in lines(statement, report) {
+        for line in lines(statement, takes_value, report) {
             let Some((vip, span)) = address(&line, advertised, interface, report) else { continue };
             if vips.len() >= MOST {
                 return report.error(block.open, format!("an instance holds at most {MOST} addresses"));
@@ -49,7 +49,11 @@ pub(super) fn read(
 }
 
 /// The words of a line; two addresses on one line are two lines.
-fn lines<'s>(statement: &'s Statement, report: &mut Report) -> Vec<Vec<&'s Word>> {
+pub(super) fn lines<'s>(
+    statement: &'s Statement,
+    takes_value: impl Fn(&str) -> bool,
+    report: &mut Report,
+) -> Vec<Vec<&'s Word>> {
     let mut lines = vec![vec![&statement.keyword]];
     let mut value_of_option = false;
     for word in &statement.args {
@@ -70,7 +74,7 @@ fn lines<'s>(statement: &'s Statement, report: &mut Report) -> Vec<Vec<&'s Word>
 }
 
 /// An address and the text of its prefix length.
-fn parse(text: &str) -> Option<(IpAddr, Option<&str>)> {
+pub(super) fn parse(text: &str) -> Option<(IpAddr, Option<&str>)> {
     match text.split_once('/') {
         Some((address, length)) => Some((address.parse().ok()?, Some(length))),
         None => Some((text.parse().ok()?, None)),

@@ -9,10 +9,11 @@ use hafleet_vrrp::{
 use super::{
     address,
     keys::Keys,
+    path,
     value::{self, Field},
 };
 use crate::config::{
-    Instance, Lease, Pacing, VipConfig,
+    Instance, Lease, Pacing, PathConfig, VipConfig,
     source::{Report, Span},
     validate,
 };
@@ -88,20 +89,30 @@ pub(super) fn read(table: Field<'_>, report: &mut Report) -> Option<Instance> {
     let source_span = fields.0.get("source").map(|field| field.span);
     let source = fields.take("source").map(|field| value::ip(field, report));
     let service = interface.as_deref().unwrap_or_default();
-    let paths = fields.take("paths").map_or(Some(()), |field| paths(field, service, report));
+    let peers = fields.take("paths").map_or(Some(Vec::new()), |field| path::read(field, service, report));
+    let ttl =
+        fields.take("unicast_ttl").map(|field| (field.key_span, value::integer(field, 1..=u8::MAX, report)));
     let vips = fields.take("vips").and_then(|field| vips(field, service, report));
     let is_ipv6 = vips.as_deref().and_then(|vips| validate::family(vips, report))?;
     if let Some(span) = version_span.filter(|_| is_ipv6 && version == Some(Version::V2)) {
         let help = "write `version = 3` on every router of the group, or remove it";
         report.error_with(span, "`version` is 3 with IPv6 addresses: version 2 carries IPv4 only", help);
     }
-    if let (Some(source), Some(span)) = (source.flatten(), source_span) {
-        self::source(source, span, is_ipv6, report)?;
+    let source = source.map_or(Some(None), |source| source.map(Some))?;
+    let peers = validate::peers(&peers?, source, vips.as_deref()?, is_ipv6, report)?;
+    if let (Some(source), Some(span)) = (source, source_span) {
+        let multicast = peers.is_empty();
+        self::source(source, span, is_ipv6, multicast, report)?;
     }
-    paths?;
+    if let Some((span, Some(_))) = ttl.filter(|_| peers.is_empty()) {
+        let message = "`unicast_ttl` has no effect without `peers`: multicast has TTL 255";
+        report.warn(span, message, "name the other routers in `paths`, or remove it");
+    }
+    let interface = interface?;
+    let service = PathConfig { interface: interface.clone(), peers };
     Some(Instance {
         name: name?,
-        interface: interface?,
+        interface,
         vrid: vrid.and_then(VirtualRouterId::new)?,
         version: version?,
         priority: priority?,
@@ -111,8 +122,8 @@ pub(super) fn read(table: Field<'_>, report: &mut Report) -> Option<Instance> {
         authentication: authentication?,
         checksum: checksum?,
         vips: vips?.into_iter().map(|(vip, _)| vip).collect(),
-        paths: Vec::new(),
-        unicast_ttl: u8::MAX,
+        paths: Some(service).filter(|path| !path.peers.is_empty()).into_iter().collect(),
+        unicast_ttl: ttl.map_or(Some(u8::MAX), |(_, ttl)| ttl)?,
         pacing: Pacing::default(),
         answers_lower: true,
         answers_higher: false,
@@ -120,7 +131,7 @@ pub(super) fn read(table: Field<'_>, report: &mut Report) -> Option<Instance> {
         tracks: Vec::new(),
         accept: true,
         vmac: None,
-        source: source.map_or(Some(None), |source| source.map(Some))?,
+        source,
         announcing: announcing?,
         lease: lease?,
         defined_at,
@@ -252,39 +263,12 @@ fn announcing(field: Field<'_>, report: &mut Report) -> Option<Announcing> {
     Some(announcing)
 }
 
-/// This version has one path, the service interface by multicast; saying so is allowed.
-fn paths(field: Field<'_>, service: &str, report: &mut Report) -> Option<()> {
-    let mut good = Some(());
-    for path in value::list(field, "a list of tables { interface = \"…\" }", report) {
-        let fields = value::table(path, Keys::Path, "a list of tables { interface = \"…\" }", report)?;
-        for field in fields {
-            let span = field.span;
-            if field.key == "peers" {
-                report.error_with(
-                    field.key_span,
-                    "`peers` is not supported by this version",
-                    "this version advertises by multicast on the service interface only",
-                );
-                good = None;
-            } else if interface(field, report)? != service {
-                report.error_with(
-                    span,
-                    "a path over another interface is not supported by this version",
-                    format!("this version advertises on the service interface, `{service}`, only"),
-                );
-                good = None;
-            }
-        }
-    }
-    good
-}
-
-fn source(source: IpAddr, span: Span, is_ipv6: bool, report: &mut Report) -> Option<()> {
-    if let Some(fault) = validate::other_end_fault("the source", source, is_ipv6) {
-        report.error_with(span, fault, "remove it, or write an address of the other family");
+fn source(source: IpAddr, span: Span, is_ipv6: bool, multicast: bool, report: &mut Report) -> Option<()> {
+    if let Some(fault) = validate::source_fault(source, is_ipv6) {
+        report.error_with(span, fault, validate::SOURCE_HELP);
         return None;
     }
-    if let Some(remark) = validate::source_remark(source) {
+    if let Some(remark) = validate::source_remark(source).filter(|_| multicast) {
         report.warn(span, remark, "remove it: the interface's link-local address is used then");
     }
     Some(())

@@ -15,13 +15,15 @@ pub(super) enum Keys {
     Announcing,
     /// An element of `paths`.
     Path,
+    /// An element of `peers`.
+    Peer,
 }
 
 impl Keys {
     /// Every table, as the documentation orders them.
     #[cfg(test)]
-    pub const ALL: [Self; 6] =
-        [Self::Agent, Self::Instance, Self::Vip, Self::Auth, Self::Announcing, Self::Path];
+    pub const ALL: [Self; 7] =
+        [Self::Agent, Self::Instance, Self::Vip, Self::Auth, Self::Announcing, Self::Path, Self::Peer];
 
     /// Its keys.
     pub fn names(self) -> &'static [&'static str] {
@@ -43,6 +45,7 @@ impl Keys {
                 "source",
                 "announcing",
                 "paths",
+                "unicast_ttl",
                 "track",
             ],
             Self::Vip => &[
@@ -64,6 +67,7 @@ impl Keys {
             Self::Auth => &["type", "secret"],
             Self::Announcing => &["repeat", "delay", "delayed_repeat"],
             Self::Path => &["interface", "peers"],
+            Self::Peer => &["address", "min_ttl", "max_ttl"],
         }
     }
 
@@ -76,6 +80,7 @@ impl Keys {
             Self::Auth => "auth",
             Self::Announcing => "announcing",
             Self::Path => "paths",
+            Self::Peer => "peers",
         }
     }
 }

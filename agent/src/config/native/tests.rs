@@ -3,12 +3,12 @@
 use std::{fs, path::Path, time::Duration};
 
 use hafleet_vrrp::{
-    AdvertInterval, Announcing, Authentication, ChecksumForm, Priority, Version, Vip, VirtualRouterId,
+    AdvertInterval, Announcing, Authentication, ChecksumForm, Peer, Priority, Version, Vip, VirtualRouterId,
 };
 
 use super::keys::Keys;
 use crate::config::{
-    AgentConfig, Lease, VipConfig, VipFlags,
+    AgentConfig, Lease, PathConfig, VipConfig, VipFlags,
     tests::{expect, lines, read_native},
 };
 
@@ -108,6 +108,20 @@ vips = [{ address = "192.168.178.5/24" }]
     assert_eq!(Some(two.interval), AdvertInterval::from_centiseconds(10, Version::V3));
     assert_eq!((two.authentication.clone(), two.announcing), (Authentication::None, Announcing::default()));
     assert_eq!((two.lease, two.checksum), (Lease::default(), ChecksumForm::WithPseudoHeader));
+}
+
+#[test]
+fn peers_make_the_service_interface_unicast() {
+    let text = instance(
+        "unicast_ttl = 64\nsource = \"10.0.0.1\"\n\
+         paths = [{ interface = \"ens33\", peers = [\"10.0.0.2\", { address = \"10.0.0.3\", min_ttl = 62, max_ttl = 64 }] }]",
+    );
+    let config = clean(&text);
+    let [found] = config.instances.as_slice() else { panic!("{:?}", config.instances) };
+    let peer = |address: &str, ttl| Peer { address: address.parse().expect("an address"), ttl };
+    let peers = vec![peer("10.0.0.2", 0..=255), peer("10.0.0.3", 62..=64)];
+    assert_eq!(found.paths, [PathConfig { interface: "ens33".to_owned(), peers }]);
+    assert_eq!(found.unicast_ttl, 64);
 }
 
 #[test]
@@ -245,10 +259,36 @@ const WRONG: &[(&str, &[&str])] = &[
     ("track = [{ interface = \"ens33\" }]", &["6:1: error: `track` is not supported by this version"]),
     (
         "paths = [{ interface = \"ens33\" }, { interface = \"hb0\", peers = [\"10.9.0.2\"] }]",
+        &["6:49: error: a path over another interface is not supported by this version"],
+    ),
+    (
+        "paths = [{ interface = \"ens33\" }, { interface = \"ens33\" }, {}]",
         &[
-            "6:49: error: a path over another interface is not supported by this version",
-            "6:56: error: `peers` is not supported by this version",
+            "6:35: error: a second path over `ens33`",
+            "6:60: error: this element of `paths` has no `interface`",
         ],
+    ),
+    (
+        "paths = [{ interface = \"ens33\", peers = [\"lb02\", 3, { min_ttl = 1 }, { address = \"10.0.0.2\", min_ttl = 9, max_ttl = 3 }, { address = \"10.0.0.2\", ttl = 9 }] }]",
+        &[
+            "6:42: error: `peers` is an address such as \"192.0.2.1\" or \"fe80::1\", here is \"lb02\"",
+            "6:50: error: `peers` is a list of addresses such as \"192.0.2.2\" or tables { address = \"192.0.2.2\", min_ttl = 254 }, here is 3",
+            "6:53: error: this element of `peers` has no `address`",
+            "6:70: error: no advert has a TTL of at least 9 and at most 3",
+            "6:146: error: `ttl` is not a key of peers",
+        ],
+    ),
+    (
+        "paths = [{ interface = \"ens33\", peers = [\"fe80::1\", \"192.168.178.3\"] }]",
+        &[
+            "6:42: error: the peer fe80::1 is IPv6, but the instance's addresses are IPv4",
+            "6:53: error: the peer 192.168.178.3 is one of the addresses that move",
+        ],
+    ),
+    ("unicast_ttl = 0", &["6:15: error: `unicast_ttl` is a whole number from 1 to 255, here is 0"]),
+    (
+        "unicast_ttl = 9",
+        &["6:1: warning: `unicast_ttl` has no effect without `peers`: multicast has TTL 255"],
     ),
     ("priority = 1\npriority = 2", &["7:1: error: duplicate key"]),
     ("priority = ", &["6:12: error: string values must be quoted, expected literal string"]),

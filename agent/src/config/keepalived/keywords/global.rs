@@ -105,7 +105,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     inactive("umask", "the agent's files are readable by their owner only"),
     inactive("vmac_addr_prefix", NO_VMAC),
     inactive("vmac_prefix", NO_VMAC),
-    inactive("vrrp_check_unicast_src", "this version advertises by multicast only"),
+    satisfied("vrrp_check_unicast_src", "Unicast adverts are accepted from peers only."),
     inactive("vrrp_cpu_affinity", ONE_PROCESS),
     read("vrrp_down_timer_adverts", Words(1, 1), "3, the RFC's. Anything else is an error."),
     inactive("vrrp_garp_extra_if", NO_REFRESH),

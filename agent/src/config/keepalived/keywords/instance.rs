@@ -8,7 +8,7 @@ use super::{
 
 const NO_TRACKING: &str = "this version watches the instance's own interface only";
 const NO_SCRIPT: &str = "this version runs no notify scripts; the addresses move all the same";
-const NO_UNICAST: &str = "this version advertises by multicast only";
+const SOURCE_CHECKED: &str = "Unicast adverts are accepted from peers only.";
 const NO_VMAC: &str = "this version keeps the interface's own MAC address";
 const NO_REFRESH: &str = "announcements are made when an address is taken over, not repeated later";
 
@@ -20,7 +20,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "Seconds between adverts, 1 if absent. Version 2: whole seconds, 1 to 255; version 3: 0.01 to 40.95 in steps of 0.01. Anything between steps is rounded as keepalived does, with a warning.",
     ),
     read("authentication", Block, "Version 2 only. In version 3 there is none: a warning."),
-    inactive("check_unicast_src", NO_UNICAST),
+    satisfied("check_unicast_src", SOURCE_CHECKED),
     satisfied("debug", "Does nothing in keepalived either."),
     unsupported(
         "dont_track_primary",
@@ -57,7 +57,11 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "Gratuitous ARPs per address and round, 1 to 255; `vrrp_garp_master_repeat` or 5 if absent.",
     ),
     inactive("higher_prio_send_advert", "a master that hears a higher advert yields without another word"),
-    read("interface", Words(1, 1), "The service interface. Required. It need not exist yet."),
+    read(
+        "interface",
+        Words(1, 1),
+        "The service interface. Required, with unicast too. It need not exist yet.",
+    ),
     inactive("kernel_rx_buf_size", "sockets keep the kernel's buffer size"),
     inactive("linkbeat_use_polling", "carrier is reported by the kernel, never polled"),
     inactive("lower_prio_no_advert", "a master that hears a lower advert always answers at once"),
@@ -87,7 +91,11 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     inactive("notify_master_rx_lower_pri", NO_SCRIPT),
     inactive("notify_priority_changes", NO_SCRIPT),
     inactive("notify_stop", NO_SCRIPT),
-    inactive("old_unicast_checksum", NO_UNICAST),
+    read(
+        "old_unicast_checksum",
+        Words(0, 1),
+        "`never`, or without effect. The form of keepalived 1.3.6 and older, in version 3 over IPv4, is not supported: an error.",
+    ),
     read("preempt", Words(0, 0), "The default: a higher priority takes over."),
     read(
         "preempt_delay",
@@ -117,10 +125,18 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     unsupported("track_process", NO_TRACKING),
     unsupported("track_script", NO_TRACKING),
     inactive("track_src_ip", "a source address that is missing shows as a failure to send"),
-    unsupported("unicast_fault_no_peer", NO_UNICAST),
-    unsupported("unicast_peer", NO_UNICAST),
-    unsupported("unicast_src_ip", NO_UNICAST),
-    unsupported("unicast_ttl", NO_UNICAST),
+    read(
+        "unicast_fault_no_peer",
+        Words(0, 0),
+        "Without a peer the instance would never hold its addresses: an error then.",
+    ),
+    read(
+        "unicast_peer",
+        Block,
+        "The other routers, one on a line: `ADDRESS [min_ttl NUMBER] [max_ttl NUMBER]`, 0 and 255 if absent. The adverts go to these instead of the multicast group. Adverts from anybody else, or with a TTL (hop limit) outside the range, are rejected and counted; keepalived accepts anybody unless `check_unicast_src` or a TTL is set. Without any peer: multicast, and a warning.",
+    ),
+    read("unicast_src_ip", Words(1, 1), "As `mcast_src_ip`."),
+    read("unicast_ttl", Words(1, 1), "The TTL (hop limit) of unicast adverts, 1 to 255; 255 if absent."),
     unsupported("use_ipvlan", NO_VMAC),
     unsupported("use_vmac", NO_VMAC),
     unsupported("use_vmac_addr", NO_VMAC),
@@ -144,5 +160,5 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     unsupported("virtual_rules", "this version moves addresses only"),
     inactive("vmac_garp_intvl", "announcements are made when an address is taken over, not repeated later"),
     unsupported("vmac_xmit_base", NO_VMAC),
-    unsupported("vrf", NO_UNICAST),
+    unsupported("vrf", "name the service interface: it decides the VRF"),
 ];

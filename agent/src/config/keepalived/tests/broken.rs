@@ -90,7 +90,26 @@ const IN_AN_INSTANCE: &[(&str, &str)] = &[
     ("garp delay in fractions", "garp_master_delay 2.5"),
     ("garp refresh", "garp_master_refresh 60"),
     ("tracking", "track_script {\n chk_nginx\n}\ntrack_interface {\n eth1\n}"),
-    ("unicast", "unicast_src_ip 10.0.0.1\nunicast_peer {\n 10.0.0.2\n}"),
+    (
+        "wrong peers",
+        "unicast_peer {\n lb02\n 10.0.0.2 min_ttl\n 10.0.0.3 min_ttl 256\n 10.0.0.4 min_ttl 9 max_ttl 3\n \
+         10.0.0.5 ttl 3\n 10.0.0.6 {\n }\n}",
+    ),
+    ("peers that cannot be", "unicast_peer {\n fe80::1\n 224.0.0.18\n 192.168.178.3\n 0.0.0.0\n}"),
+    (
+        "peers that are not used",
+        "unicast_src_ip 10.0.0.1\nunicast_peer {\n 10.0.0.1\n 10.0.0.2/24\n 10.0.0.2 max_ttl 9\n 10.0.0.3 10.0.0.4\n}\n\
+         mcast_dst_ip 224.0.0.18",
+    ),
+    ("no peers", "unicast_peer {\n}\nunicast_ttl 9\nold_unicast_checksum"),
+    ("unicast without peers", "unicast_src_ip 10.0.0.1"),
+    ("two sources", "mcast_src_ip 10.0.0.1\nunicast_src_ip 10.0.0.1\nunicast_peer {\n 10.0.0.2\n}"),
+    ("fault without peers", "unicast_fault_no_peer"),
+    ("TTL 0", "unicast_ttl 0\nunicast_peer {\n 10.0.0.2\n}"),
+    ("old checksum", "version 3\nold_unicast_checksum\nunicast_peer {\n 10.0.0.2\n}"),
+    ("old checksum in version 2", "old_unicast_checksum\nunicast_peer {\n 10.0.0.2\n}"),
+    ("old checksum with a wrong word", "old_unicast_checksum always\nunicast_peer {\n 10.0.0.2\n}"),
+    ("peers in a line", "unicast_peer 10.0.0.2"),
     ("virtual MAC", "use_vmac"),
     ("no tracking of the interface", "dont_track_primary"),
     ("routes", "virtual_routes {\n 0.0.0.0/0 via 10.0.0.1\n}"),

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use hafleet_vrrp::{AdvertInterval, Announcing, Authentication, Priority, Version};
+use hafleet_vrrp::{AdvertInterval, Announcing, Authentication, Peer, Priority, Version};
 
 use super::{clean, instance, password, vip, warned};
-use crate::config::{Instance, VipConfig, VipFlags};
+use crate::config::{Instance, PathConfig, VipConfig, VipFlags};
 
 fn one(mut instances: Vec<Instance>) -> Instance {
     assert_eq!(instances.len(), 1);
@@ -250,6 +250,43 @@ fn the_prefix_length_of_a_point_to_point_address_is_its_peer_s() {
         let found = one(warned(&text, &warning.into_iter().collect::<Vec<_>>()));
         assert_eq!(found.vips[1], expected, "{line}");
     }
+}
+
+#[test]
+fn peers_make_the_service_interface_unicast() {
+    let found = one(clean(&instance(
+        "check_unicast_src\nunicast_src_ip 10.0.0.1\nunicast_ttl 64\nunicast_fault_no_peer\nold_unicast_checksum never\n\
+         unicast_peer {\n10.0.0.2\n10.0.0.3 max_ttl 64 min_ttl 62\n}\nunicast_peer {\n10.0.0.4 min_ttl 255\n}",
+    )));
+    let peer = |address: &str, ttl| Peer { address: address.parse().expect("an address"), ttl };
+    let peers = vec![peer("10.0.0.2", 0..=255), peer("10.0.0.3", 62..=64), peer("10.0.0.4", 255..=255)];
+    assert_eq!(found.paths, [PathConfig { interface: "ens33".to_owned(), peers }]);
+    assert_eq!((found.unicast_ttl, found.source), (64, Some("10.0.0.1".parse().expect("an address"))));
+
+    let found = one(clean(&instance("unicast_peer {\n10.0.0.2\n}")));
+    assert_eq!((found.unicast_ttl, found.source), (255, None));
+    let found = one(clean(
+        &instance("unicast_src_ip 2001:db8::1\nunicast_peer {\nfe80::2\n2001:db8::2\n}")
+            .replace("192.168.178.3/24", "fe80::51"),
+    ));
+    assert_eq!(found.paths[0].peers, [peer("fe80::2", 0..=255), peer("2001:db8::2", 0..=255)]);
+
+    let found = one(warned(
+        &instance(
+            "unicast_src_ip 10.0.0.1\nunicast_peer {\n10.0.0.1\n10.0.0.2 10.0.0.3\n10.0.0.2 min_ttl 9\n}",
+        ),
+        &[
+            "8:1: warning: the peer 10.0.0.1 is this router's own source; it is not used",
+            "9:10: warning: a second address on one line; keepalived would not read it",
+            "10:1: warning: the peer 10.0.0.2 is listed twice",
+        ],
+    ));
+    assert_eq!(found.paths[0].peers, [peer("10.0.0.2", 9..=255), peer("10.0.0.3", 0..=255)]);
+    let found = one(warned(
+        &instance("unicast_peer {\n}"),
+        &["6:1: warning: `unicast_peer` names no peer, so the adverts are multicast, as in keepalived"],
+    ));
+    assert!(found.paths.is_empty());
 }
 
 #[test]
