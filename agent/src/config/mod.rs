@@ -103,7 +103,7 @@ pub struct Instance {
     pub authentication: Authentication,
     /// Version 3 checksum form to send.
     pub checksum: ChecksumForm,
-    /// At least one.
+    /// At least one that is advertised. Those that are are of one family, the others of either.
     pub vips: Vec<VipConfig>,
     /// Heartbeat lines: the service interface if its adverts are unicast, then others. Empty: the service interface by
     /// multicast.
@@ -135,6 +135,13 @@ pub struct Instance {
     pub defined_at: Place,
 }
 
+impl Instance {
+    /// Whether it runs over IPv6: the family of the addresses that it advertises.
+    pub fn is_ipv6(&self) -> bool {
+        self.vips.iter().find(|vip| vip.vip.advertised).is_some_and(|vip| vip.vip.address.is_ipv6())
+    }
+}
+
 /// Pauses between two announcements on an interface, for switches and neighbours that drop a burst. Zero, the default, for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pacing {
@@ -160,17 +167,19 @@ pub struct VipConfig {
     pub vip: Vip,
     /// `dev`; `None`: the instance's interface.
     pub dev: Option<String>,
-    /// `label`, at most 15 bytes.
+    /// `label`, at most 15 bytes. IPv4.
     pub label: Option<String>,
-    /// `scope` as the kernel's number (0 global, 253 link, 254 host).
+    /// `scope` as the kernel's number (0 global, 253 link, 254 host). IPv4: the kernel knows that of an IPv6 address.
     pub scope: u8,
     /// `brd`; `None`: none, as keepalived leaves it. IPv4.
     pub broadcast: Option<Ipv4Addr>,
-    /// `peer`: the other end of a point-to-point address, with its prefix length.
+    /// `peer`: the other end of a point-to-point address, with its prefix length, which is the kernel's only one of the pair
+    /// and so [`Vip::prefix_len`] too.
     pub peer: Option<(IpAddr, u8)>,
     /// The rest of what the kernel is told.
     pub flags: VipFlags,
-    /// `preferred_lft` in seconds, 0 for a deprecated address; `None`: as long as it is valid.
+    /// `preferred_lft` in seconds, 0 for a deprecated address, which the host does not choose as a source of its own (the
+    /// default of an IPv6 /128, as in keepalived); `None`: as long as it is valid.
     pub preferred_s: Option<u32>,
     /// False for `no_track`: an address that somebody removes is not put back.
     pub repair: bool,

@@ -2,10 +2,15 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
 };
 
-use super::{AgentConfig, Instance, Severity, source::Report};
+use hafleet_vrrp::Peer;
+
+use super::{
+    AgentConfig, Instance, Severity, VipConfig,
+    source::{Report, Span},
+};
 
 /// Adverts count their addresses in one byte (RFC 9568 section 5.2.5).
 const MOST_ADVERTISED: usize = 255;
@@ -13,8 +18,8 @@ const MOST_ADVERTISED: usize = 255;
 /// Finds what two instances cannot both have, whichever files they come from.
 pub(super) fn across_instances(config: &AgentConfig, report: &mut Report) {
     let mut names: BTreeMap<&str, &Instance> = BTreeMap::new();
-    let mut vrids: BTreeMap<(&str, u8), &Instance> = BTreeMap::new();
-    let mut addresses: BTreeMap<IpAddr, &Instance> = BTreeMap::new();
+    let mut vrids: BTreeMap<(&str, bool, u8), &Instance> = BTreeMap::new();
+    let mut addresses: BTreeMap<(IpAddr, Option<&str>), &Instance> = BTreeMap::new();
     for instance in &config.instances {
         if let Some(first) = names.get(instance.name.as_str()) {
             let message = format!("an instance named `{}` is already at {}", instance.name, first.defined_at);
@@ -22,7 +27,7 @@ pub(super) fn across_instances(config: &AgentConfig, report: &mut Report) {
         } else {
             names.insert(&instance.name, instance);
         }
-        let key = (instance.interface.as_str(), instance.vrid.get());
+        let key = (instance.interface.as_str(), instance.is_ipv6(), instance.vrid.get());
         if let Some(first) = vrids.get(&key) {
             let message = format!(
                 "`{}` uses VRID {} on {}, which `{}` at {} uses already",
@@ -32,17 +37,17 @@ pub(super) fn across_instances(config: &AgentConfig, report: &mut Report) {
                 report,
                 instance,
                 message,
-                "a VRID may occur once on an interface: choose another from 1 to 255",
+                "a VRID may occur once on an interface for IPv4 and once for IPv6: choose another from 1 to 255",
             );
         } else {
             vrids.insert(key, instance);
         }
-        let own: BTreeSet<IpAddr> = instance.vips.iter().map(|vip| vip.vip.address).collect();
+        let own: BTreeSet<_> = instance.vips.iter().map(|vip| on_the_host(vip, instance)).collect();
         for address in own {
             if let Some(first) = addresses.get(&address) {
                 let message = format!(
-                    "`{}` holds {address}, which `{}` at {} holds too",
-                    instance.name, first.name, first.defined_at
+                    "`{}` holds {}, which `{}` at {} holds too",
+                    instance.name, address.0, first.name, first.defined_at
                 );
                 error(report, instance, message, "an address can follow one instance only");
             } else {
@@ -58,6 +63,113 @@ pub(super) fn across_instances(config: &AgentConfig, report: &mut Report) {
             error(report, instance, message, "exclude the rest from the advert or make a second instance");
         }
     }
+}
+
+/// An address as the host knows it: link-local ones are apart on every interface.
+fn on_the_host<'i>(vip: &'i VipConfig, instance: &'i Instance) -> (IpAddr, Option<&'i str>) {
+    let address = vip.vip.address;
+    let dev = vip.dev.as_deref().unwrap_or(&instance.interface);
+    (address, is_link_local(address).then_some(dev))
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
+}
+
+/// The addresses of one instance together: those that it advertises are of one family, its own. Gives whether that is IPv6;
+/// `None` with an error, which was reported before when there are no addresses at all.
+pub(super) fn family(vips: &[(VipConfig, Span)], report: &mut Report) -> Option<bool> {
+    let mut advertised = vips.iter().filter(|(vip, _)| vip.vip.advertised);
+    let Some((first, span)) = advertised.next() else {
+        let (_, span) = vips.first()?;
+        report.error_with(
+            *span,
+            "no address of the instance is advertised; an advert carries at least one",
+            "keep one in the adverts, and exclude the others",
+        );
+        return None;
+    };
+    let first = first.vip.address;
+    if first.is_ipv6() && !is_link_local(first) {
+        let message =
+            format!("the first IPv6 address is link-local in RFC 9568 section 5.2.9, here is {first}");
+        report.warn(*span, message, "others may reject the adverts: write one such as fe80::1:1 before it, on every router of the group");
+    }
+    let mut good = true;
+    for (vip, span) in advertised {
+        let address = vip.vip.address;
+        if address.is_ipv6() != first.is_ipv6() {
+            let message = format!("{address} is not of the family of {first}, the instance's first address");
+            report.error_with(
+                *span,
+                message,
+                "make one instance for IPv4 and one for IPv6, or exclude this address from the adverts",
+            );
+            good = false;
+        }
+    }
+    good.then_some(first.is_ipv6())
+}
+
+/// What to do about [`source_fault`].
+pub(super) const SOURCE_HELP: &str =
+    "remove it, or write an address of this host and of the instance's family";
+
+/// What is wrong with the source of an instance's adverts, if anything.
+pub(super) fn source_fault(source: IpAddr, is_ipv6: bool) -> Option<String> {
+    address_fault(source).or_else(|| other_family("the source", source, is_ipv6))
+}
+
+fn other_family(what: &str, address: IpAddr, is_ipv6: bool) -> Option<String> {
+    let [own, other] = if is_ipv6 { ["IPv6", "IPv4"] } else { ["IPv4", "IPv6"] };
+    let differs = address.is_ipv6() != is_ipv6;
+    differs.then(|| format!("{what} {address} is {other}, but the instance's addresses are {own}"))
+}
+
+/// The unicast peers of an instance, against what else it says; `None` with an error.
+pub(super) fn peers(
+    peers: &[(Peer, Span)],
+    source: Option<IpAddr>,
+    vips: &[(VipConfig, Span)],
+    is_ipv6: bool,
+    report: &mut Report,
+) -> Option<Vec<Peer>> {
+    let mut good = true;
+    let mut kept: Vec<Peer> = Vec::new();
+    for (peer, span) in peers {
+        let address = peer.address;
+        let own = vips.iter().any(|(vip, _)| vip.vip.address == address);
+        let own = own.then(|| format!("the peer {address} is one of the addresses that move"));
+        let fault = address_fault(address).or_else(|| other_family("the peer", address, is_ipv6)).or(own);
+        if let Some(fault) = fault {
+            report.error_with(*span, fault, "write the other router's own address");
+            good = false;
+        } else if source == Some(address) {
+            let message = format!("the peer {address} is this router's own source; it is not used");
+            report.warn(*span, message, "name the other routers only");
+        } else if let Some(earlier) = kept.iter_mut().find(|earlier| earlier.address == address) {
+            report.warn(
+                *span,
+                format!("the peer {address} is listed twice"),
+                "the last one counts; remove one of them",
+            );
+            earlier.ttl = peer.ttl.clone();
+        } else {
+            kept.push(peer.clone());
+        }
+    }
+    good.then_some(kept)
+}
+
+/// What is remarkable about the source of an instance's multicast adverts, if anything.
+pub(super) fn source_remark(source: IpAddr) -> Option<String> {
+    let odd = source.is_ipv6() && !is_link_local(source);
+    odd.then(|| {
+        format!("the source of IPv6 adverts is link-local in RFC 9568 section 5.1.2.1, here is {source}")
+    })
 }
 
 fn error(report: &mut Report, instance: &Instance, message: String, help: &str) {
@@ -96,9 +208,35 @@ pub(super) fn label_remark(label: &str, dev: &str) -> Option<String> {
     })
 }
 
+/// What is said about a label of an IPv6 address.
+pub(super) const NO_LABEL: &str = "an IPv6 address has no label; this one is not used";
+
+/// The prefix length of a host.
+pub(super) const fn longest_prefix(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    }
+}
+
+/// Reads a prefix length, what follows the `/`.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn prefix_len(text: &str, address: IpAddr) -> Result<u8, String> {
+    let longest = longest_prefix(address);
+    text.parse()
+        .ok()
+        .filter(|length| *length <= longest)
+        .ok_or_else(|| format!("`/{text}` is not a prefix length: expected /0 to /{longest}"))
+}
+
 /// What is wrong with an address to hold, if anything.
-pub(super) fn address_fault(address: Ipv4Addr) -> Option<String> {
-    let odd = address.is_unspecified() || address.is_multicast() || address.is_broadcast();
+pub(super) fn address_fault(address: IpAddr) -> Option<String> {
+    let odd = match address {
+        IpAddr::V4(v4) => v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_unspecified() || v6.is_multicast() || v6.to_ipv4_mapped().is_some(),
+    };
     if odd {
         Some(format!("{address} is not an address that a host can hold"))
     } else if address.is_loopback() {
@@ -115,13 +253,25 @@ pub(super) const ADDRESS_HELP: &str =
     "choose an address between the first and the last of its network, or correct the prefix length";
 
 /// Why others may not reach an address to hold, if so.
-pub(super) fn address_remark(address: Ipv4Addr, prefix_len: u8) -> Option<String> {
-    // A /31 has neither a network nor a broadcast address (RFC 3021), a /32 has one host.
-    let host = u32::MAX.checked_shr(prefix_len.into()).filter(|_| prefix_len < 31)?;
-    let what = match address.to_bits() & host {
-        0 => "network",
-        bits if bits == host => "broadcast",
-        _ => return None,
+pub(super) fn address_remark(address: IpAddr, prefix_len: u8) -> Option<String> {
+    let what = match address {
+        // A /31 has neither a network nor a broadcast address (RFC 3021), a /32 has one host.
+        IpAddr::V4(v4) => {
+            let host = u32::MAX.checked_shr(prefix_len.into()).filter(|_| prefix_len < 31)?;
+            match v4.to_bits() & host {
+                0 => "network",
+                bits if bits == host => "broadcast",
+                _ => return None,
+            }
+        }
+        // RFC 4291 section 2.6.1; a /127 has none (RFC 6164).
+        IpAddr::V6(v6) => {
+            let host = u128::MAX.checked_shr(prefix_len.into()).filter(|_| prefix_len < 127)?;
+            if v6.to_bits() & host != 0 {
+                return None;
+            }
+            "subnet-router anycast"
+        }
     };
     Some(format!("{address} is the {what} address of {address}/{prefix_len}; most hosts do not talk to it"))
 }

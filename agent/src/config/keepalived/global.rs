@@ -1,6 +1,9 @@
 //! `global_defs`.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
 use hafleet_vrrp::{Announcing, Version};
 
@@ -16,8 +19,9 @@ use crate::config::source::Report;
 const LONGEST_GARP_DELAY_S: u64 = 3600;
 /// More than a pause between two packets.
 const LONGEST_GARP_INTERVAL_US: u64 = 10_000_000;
-/// The group of RFC 9568 section 5.1.1.2.
-const VRRP_GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+/// The groups of RFC 9568 sections 5.1.1.2 and 5.1.2.2.
+const VRRP_GROUPS: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18)), IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12))];
 
 /// What instances have when they do not say otherwise.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +45,12 @@ impl Defaults {
                 ("vrrp_version", [word]) => {
                     self.version = version(name, word, report).unwrap_or(self.version);
                 }
-                ("vrrp_mcast_group4", [word]) => multicast_group(name, word, report),
+                ("vrrp_mcast_group4", [word]) => {
+                    multicast_group(name, word, value::ip(name, word, report), false, report);
+                }
+                ("vrrp_mcast_group6", [word]) => {
+                    multicast_group(name, word, value::ip(name, word, report), true, report);
+                }
                 ("vrrp_down_timer_adverts", [word]) => down_timer_adverts(name, word, report),
                 ("vrrp_garp_interval" | "vrrp_gna_interval", [word]) => {
                     if value::seconds_us(name, word, 0..=LONGEST_GARP_INTERVAL_US, report)
@@ -109,9 +118,18 @@ pub(super) fn version(name: &str, word: &Word, report: &mut Report) -> Option<Ve
     }
 }
 
-pub(super) fn multicast_group(name: &str, word: &Word, report: &mut Report) {
-    if value::ipv4(name, word, report).is_some_and(|group| group != VRRP_GROUP) {
-        let message = format!("`{name}`: a group other than {VRRP_GROUP} is not supported by this version");
+/// Only the RFC's group of the family is served.
+pub(super) fn multicast_group(
+    name: &str,
+    word: &Word,
+    group: Option<IpAddr>,
+    is_ipv6: bool,
+    report: &mut Report,
+) {
+    let [v4, v6] = VRRP_GROUPS;
+    let own = if is_ipv6 { v6 } else { v4 };
+    if group.is_some_and(|group| group != own) {
+        let message = format!("`{name}`: a group other than {own} is not supported by this version");
         report.error_with(
             word.span,
             message,

@@ -144,7 +144,9 @@ fn complete(entry: Entry<'_>, takes: Takes, about: &str, report: &mut Report) ->
 
 /// The last of several counts, except where several add up.
 fn keep<'s>(place: Place, entry: Entry<'s>, entries: &mut Vec<Entry<'s>>, report: &mut Report) {
-    let adds_up = place == Place::Top || entry.name.starts_with("virtual_ipaddress");
+    let adds_up = place == Place::Top
+        || entry.name.starts_with("virtual_ipaddress")
+        || matches!(entry.name, "unicast_peer");
     if !adds_up && let Some(at) = entries.iter().position(|earlier| earlier.name == entry.name) {
         let earlier = entries.remove(at);
         let line = report.place(entry.span).line;

@@ -1,6 +1,9 @@
 //! The values that follow keywords: numbers, seconds, switches, addresses.
 
-use std::{net::Ipv4Addr, ops::RangeInclusive};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    ops::RangeInclusive,
+};
 
 use super::tree::Word;
 use crate::config::source::Report;
@@ -79,19 +82,29 @@ pub(super) fn switch(keyword: &str, args: &[Word], report: &mut Report) -> Optio
 /// An IPv4 address.
 pub(super) fn ipv4(keyword: &str, word: &Word, report: &mut Report) -> Option<Ipv4Addr> {
     let text = bare(word, report);
-    let address = text.parse::<Ipv4Addr>();
-    if address.is_err() {
-        if text.parse::<std::net::Ipv6Addr>().is_ok() {
-            let message = format!("`{keyword}`: IPv6 (`{text}`) is not supported by this version");
-            report.error_with(word.span, message, "use an IPv4 address");
-        } else {
-            let message = format!("`{keyword}` is an IPv4 address, here is `{text}`");
-            report.error_with(
-                word.span,
-                message,
-                "four numbers from 0 to 255 without leading zeros, such as 192.0.2.1",
-            );
-        }
+    let address = text.parse().ok();
+    if address.is_none() {
+        let message = format!("`{keyword}` is an IPv4 address, here is `{text}`");
+        report.error_with(
+            word.span,
+            message,
+            "four numbers from 0 to 255 without leading zeros, such as 192.0.2.1",
+        );
     }
-    address.ok()
+    address
+}
+
+/// An address of either family.
+pub(super) fn ip(keyword: &str, word: &Word, report: &mut Report) -> Option<IpAddr> {
+    let text = bare(word, report);
+    let address = text.parse().ok();
+    if address.is_none() {
+        let message = format!("`{keyword}` is an address, here is `{text}`");
+        report.error_with(
+            word.span,
+            message,
+            "four numbers from 0 to 255 without leading zeros, such as 192.0.2.1, or IPv6, such as fe80::1",
+        );
+    }
+    address
 }

@@ -1,6 +1,6 @@
 //! Elements of `vips`.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{net::IpAddr, time::Duration};
 
 use hafleet_vrrp::Vip;
 
@@ -9,27 +9,36 @@ use super::{
     keys::Keys,
     value::{self, Field},
 };
-use crate::config::{VipConfig, source::Report, validate};
+use crate::config::{
+    VipConfig,
+    source::{Report, Span},
+    validate,
+};
 
 /// What `vips` is.
 pub(super) const EXPECTED: &str = "a list of tables { address = \"192.0.2.10/24\" }";
 
+/// What stands in an element, until the family of its address is known.
+#[derive(Default)]
+struct Parts {
+    address: Option<(IpAddr, Option<u8>)>,
+    label: Option<Span>,
+    /// What is for one family only: key, place, whether that is IPv6.
+    of_one_family: Vec<(String, Span, bool)>,
+    peer: Option<(IpAddr, Option<u8>, Span)>,
+    preferred: Option<Option<u32>>,
+}
+
 /// Reads one address; `None` when it is wrong.
 pub(super) fn read(element: Field<'_>, service: &str, report: &mut Report) -> Option<VipConfig> {
     let at = element.span;
-    let mut vip = None;
-    let (mut dev, mut label, mut scope_number, mut broadcast, mut advertised) = (None, None, 0, None, true);
+    let mut parts = Parts::default();
+    let unspecified = Vip { address: IpAddr::from([0; 4]), prefix_len: 0, advertised: true };
+    let mut vip = VipConfig::new(unspecified);
     for field in value::table(element, Keys::Vip, EXPECTED, report)? {
-        match field.key.as_str() {
-            "address" => vip = Some(address(field, report)?),
-            "dev" => dev = Some(interface(field, report)?),
-            "label" => label = Some((field.span, value::scalar::<String>(field, "a string", report)?)),
-            "scope" => scope_number = scope(field, report)?,
-            "broadcast" => broadcast = Some(value::ipv4(field, report)?),
-            _ => advertised = value::scalar(field, "true or false", report)?,
-        }
+        parts.take(field, &mut vip, report)?;
     }
-    let Some((address, prefix_len)) = vip else {
+    let Some((address, prefix_len)) = parts.address else {
         report.error_with(
             at,
             "this element of `vips` has no `address`",
@@ -37,56 +46,143 @@ pub(super) fn read(element: Field<'_>, service: &str, report: &mut Report) -> Op
         );
         return None;
     };
-    if let Some((span, label)) = &label {
-        let dev = dev.as_deref().unwrap_or(service);
-        if let Some(fault) = validate::label_fault(label) {
-            report.error(*span, fault);
+    vip.vip.address = address;
+    vip.vip.prefix_len = prefix_len.unwrap_or(validate::longest_prefix(address));
+    for (key, span, for_ipv6) in &parts.of_one_family {
+        if *for_ipv6 != address.is_ipv6() {
+            let family = if *for_ipv6 { "IPv6" } else { "IPv4" };
+            report.error_with(
+                *span,
+                format!("`{key}` is for {family} addresses, here is {address}"),
+                "remove it",
+            );
             return None;
-        }
-        if let Some(remark) = validate::label_remark(label, dev).filter(|_| !dev.is_empty()) {
-            report.warn(*span, remark, format!("write `{dev}:` and a few letters"));
         }
     }
-    let vip = Vip { address: IpAddr::V4(address), prefix_len, advertised };
-    Some(VipConfig {
-        dev,
-        label: label.map(|(_, label)| label),
-        scope: scope_number,
-        broadcast,
-        ..VipConfig::new(vip)
-    })
+    if let Some((peer, peer_len, span)) = parts.peer {
+        if peer.is_ipv4() != address.is_ipv4() {
+            let message = format!("the peer {peer} is not of the family of {address}");
+            report.error_with(span, message, "both ends are IPv4, or both IPv6");
+            return None;
+        }
+        if prefix_len.is_some() {
+            let message = "next to `peer` the address has no prefix length of its own";
+            report.error_with(span, message, "write it after the peer: peer = \"192.0.2.2/30\"");
+            return None;
+        }
+        vip.vip.prefix_len = peer_len.unwrap_or(validate::longest_prefix(peer));
+        vip.peer = Some((peer, vip.vip.prefix_len));
+    }
+    let lone = address.is_ipv6() && vip.vip.prefix_len == 128;
+    vip.preferred_s = parts.preferred.unwrap_or(lone.then_some(0));
+    label(&vip, parts.label, service, report)?;
+    Some(vip)
 }
 
-fn address(field: Field<'_>, report: &mut Report) -> Option<(Ipv4Addr, u8)> {
-    let expected = "an IPv4 address with its prefix length such as \"192.0.2.10/24\" (alone it is a /32)";
+impl Parts {
+    fn take(&mut self, field: Field<'_>, vip: &mut VipConfig, report: &mut Report) -> Option<()> {
+        let flag = |field, report: &mut Report| value::scalar::<bool>(field, "true or false", report);
+        match field.key.as_str() {
+            "dad" | "home" | "mngtmpaddr" => self.only_for(&field, true),
+            "label" | "scope" | "broadcast" => self.only_for(&field, false),
+            _ => {}
+        }
+        match field.key.as_str() {
+            "address" => self.address = Some(holdable(field, report)?),
+            "dev" => vip.dev = Some(interface(field, report)?),
+            "label" => {
+                self.label = Some(field.span);
+                vip.label = Some(value::scalar(field, "a string", report)?);
+            }
+            "scope" => vip.scope = scope(field, report)?,
+            "broadcast" => vip.broadcast = Some(value::ipv4(field, report)?),
+            "peer" => {
+                let span = field.span;
+                let (peer, length) = address(&field, report)?;
+                self.peer = Some((peer, length, span));
+            }
+            "preferred_lft" => self.preferred = Some(preferred(field, report)?),
+            "dad" => vip.flags.dad = flag(field, report)?,
+            "home" => vip.flags.home = flag(field, report)?,
+            "mngtmpaddr" => vip.flags.mngtmpaddr = flag(field, report)?,
+            "noprefixroute" => vip.flags.noprefixroute = flag(field, report)?,
+            "autojoin" => vip.flags.autojoin = flag(field, report)?,
+            "repair" => vip.repair = flag(field, report)?,
+            _ => vip.vip.advertised = flag(field, report)?,
+        }
+        Some(())
+    }
+
+    fn only_for(&mut self, field: &Field<'_>, ipv6: bool) {
+        self.of_one_family.push((field.key.clone(), field.key_span, ipv6));
+    }
+}
+
+/// An address, with its prefix length if one was written.
+fn address(field: &Field<'_>, report: &mut Report) -> Option<(IpAddr, Option<u8>)> {
+    let expected = "an address with its prefix length such as \"192.0.2.10/24\" or \"2001:db8::10/64\" (alone it is a \
+                    /32 or /128)";
     let text: String = value::scalar(field.clone(), expected, report)?;
-    let (address, length) = text.split_once('/').unwrap_or((&text, "32"));
-    let address = match address.parse::<IpAddr>() {
-        Ok(IpAddr::V4(address)) => address,
-        Ok(IpAddr::V6(_)) => {
-            let message = "IPv6 addresses are not supported by this version";
-            report.error_with(field.span, message, "use IPv4 addresses in this instance");
-            return None;
-        }
-        Err(_) => {
-            value::wrong(&field, expected, report);
-            return None;
-        }
+    let (address, length) = match text.split_once('/') {
+        Some((address, length)) => (address, Some(length)),
+        None => (text.as_str(), None),
     };
-    let Some(prefix_len) = length.parse::<u8>().ok().filter(|length| *length <= 32) else {
-        let at = text.len() - length.len() - 1;
-        let span = value::inside(&field, at..text.len(), report);
-        report.error(span, format!("`/{length}` is not a prefix length: expected /0 to /32"));
+    let Ok(address) = address.parse::<IpAddr>() else {
+        value::wrong(field, expected, report);
         return None;
     };
+    let Some(length) = length else { return Some((address, None)) };
+    match validate::prefix_len(length, address) {
+        Ok(prefix_len) => Some((address, Some(prefix_len))),
+        Err(fault) => {
+            let at = text.len() - length.len() - 1;
+            report.error(value::inside(field, at..text.len(), report), fault);
+            None
+        }
+    }
+}
+
+/// An address that a host can have for some time.
+fn holdable(field: Field<'_>, report: &mut Report) -> Option<(IpAddr, Option<u8>)> {
+    let (address, prefix_len) = address(&field, report)?;
     if let Some(fault) = validate::address_fault(address) {
         report.error(field.span, fault);
         return None;
     }
-    if let Some(remark) = validate::address_remark(address, prefix_len) {
+    let remark = prefix_len.and_then(|prefix_len| validate::address_remark(address, prefix_len));
+    if let Some(remark) = remark {
         report.warn(field.span, remark, validate::ADDRESS_HELP);
     }
     Some((address, prefix_len))
+}
+
+/// A duration in whole seconds, or `forever`.
+fn preferred(field: Field<'_>, report: &mut Report) -> Option<Option<u32>> {
+    let expected = "a duration in whole seconds such as \"0s\" or \"10m\", or \"forever\"";
+    let text: String = value::scalar(field.clone(), expected, report)?;
+    if text == "forever" {
+        return Some(None);
+    }
+    let whole = |time: &Duration| time.subsec_nanos() == 0;
+    let seconds =
+        value::duration(&text).ok().filter(whole).and_then(|time| u32::try_from(time.as_secs()).ok());
+    if seconds.is_none() {
+        value::wrong(&field, expected, report);
+    }
+    seconds.map(Some)
+}
+
+fn label(vip: &VipConfig, span: Option<Span>, service: &str, report: &mut Report) -> Option<()> {
+    let (Some(label), Some(span)) = (&vip.label, span) else { return Some(()) };
+    let dev = vip.dev.as_deref().unwrap_or(service);
+    if let Some(fault) = validate::label_fault(label) {
+        report.error(span, fault);
+        return None;
+    }
+    if let Some(remark) = validate::label_remark(label, dev).filter(|_| !dev.is_empty()) {
+        report.warn(span, remark, format!("write `{dev}:` and a few letters"));
+    }
+    Some(())
 }
 
 fn scope(field: Field<'_>, report: &mut Report) -> Option<u8> {

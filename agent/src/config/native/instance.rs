@@ -9,9 +9,14 @@ use hafleet_vrrp::{
 use super::{
     address,
     keys::Keys,
+    path,
     value::{self, Field},
 };
-use crate::config::{Instance, Lease, Pacing, VipConfig, source::Report, validate};
+use crate::config::{
+    Instance, Lease, Pacing, PathConfig, VipConfig,
+    source::{Report, Span},
+    validate,
+};
 
 /// Longer than any maintenance window.
 const LONGEST_PREEMPT_DELAY: Duration = Duration::from_secs(24 * 3600);
@@ -46,10 +51,10 @@ pub(super) fn read(table: Field<'_>, report: &mut Report) -> Option<Instance> {
     let name = fields.take("name").and_then(|field| visible(field, report));
     let interface = fields.take("interface").and_then(|field| interface(field, report));
     let vrid = fields.take("vrid").and_then(|field| value::integer(field, 1..=u8::MAX, report));
-    let versions = [2, 3];
+    let version_span = fields.0.get("version").map(|field| field.span);
     let version = match fields.take("version") {
         None => Some(Version::V3),
-        Some(field) => value::integer(field, versions[0]..=versions[1], report)
+        Some(field) => value::integer(field, 2..=3, report)
             .map(|number: u8| if number == 2 { Version::V2 } else { Version::V3 }),
     };
     let priority = match fields.take("priority") {
@@ -81,14 +86,33 @@ pub(super) fn read(table: Field<'_>, report: &mut Report) -> Option<Instance> {
         None => Some(Announcing::default()),
         Some(field) => announcing(field, report),
     };
-    let source = fields.take("source").map(|field| value::ipv4(field, report).map(IpAddr::V4));
+    let source_span = fields.0.get("source").map(|field| field.span);
+    let source = fields.take("source").map(|field| value::ip(field, report));
     let service = interface.as_deref().unwrap_or_default();
-    let paths = fields.take("paths").map_or(Some(()), |field| paths(field, service, report));
+    let peers = fields.take("paths").map_or(Some(Vec::new()), |field| path::read(field, service, report));
+    let ttl =
+        fields.take("unicast_ttl").map(|field| (field.key_span, value::integer(field, 1..=u8::MAX, report)));
     let vips = fields.take("vips").and_then(|field| vips(field, service, report));
-    paths?;
+    let is_ipv6 = vips.as_deref().and_then(|vips| validate::family(vips, report))?;
+    if let Some(span) = version_span.filter(|_| is_ipv6 && version == Some(Version::V2)) {
+        let help = "write `version = 3` on every router of the group, or remove it";
+        report.error_with(span, "`version` is 3 with IPv6 addresses: version 2 carries IPv4 only", help);
+    }
+    let source = source.map_or(Some(None), |source| source.map(Some))?;
+    let peers = validate::peers(&peers?, source, vips.as_deref()?, is_ipv6, report)?;
+    if let (Some(source), Some(span)) = (source, source_span) {
+        let multicast = peers.is_empty();
+        self::source(source, span, is_ipv6, multicast, report)?;
+    }
+    if let Some((span, Some(_))) = ttl.filter(|_| peers.is_empty()) {
+        let message = "`unicast_ttl` has no effect without `peers`: multicast has TTL 255";
+        report.warn(span, message, "name the other routers in `paths`, or remove it");
+    }
+    let interface = interface?;
+    let service = PathConfig { interface: interface.clone(), peers };
     Some(Instance {
         name: name?,
-        interface: interface?,
+        interface,
         vrid: vrid.and_then(VirtualRouterId::new)?,
         version: version?,
         priority: priority?,
@@ -97,9 +121,9 @@ pub(super) fn read(table: Field<'_>, report: &mut Report) -> Option<Instance> {
         preempt_delay: preempt_delay?,
         authentication: authentication?,
         checksum: checksum?,
-        vips: vips?,
-        paths: Vec::new(),
-        unicast_ttl: u8::MAX,
+        vips: vips?.into_iter().map(|(vip, _)| vip).collect(),
+        paths: Some(service).filter(|path| !path.peers.is_empty()).into_iter().collect(),
+        unicast_ttl: ttl.map_or(Some(u8::MAX), |(_, ttl)| ttl)?,
         pacing: Pacing::default(),
         answers_lower: true,
         answers_higher: false,
@@ -107,7 +131,7 @@ pub(super) fn read(table: Field<'_>, report: &mut Report) -> Option<Instance> {
         tracks: Vec::new(),
         accept: true,
         vmac: None,
-        source: source.map_or(Some(None), |source| source.map(Some))?,
+        source,
         announcing: announcing?,
         lease: lease?,
         defined_at,
@@ -239,34 +263,18 @@ fn announcing(field: Field<'_>, report: &mut Report) -> Option<Announcing> {
     Some(announcing)
 }
 
-/// This version has one path, the service interface by multicast; saying so is allowed.
-fn paths(field: Field<'_>, service: &str, report: &mut Report) -> Option<()> {
-    let mut good = Some(());
-    for path in value::list(field, "a list of tables { interface = \"…\" }", report) {
-        let fields = value::table(path, Keys::Path, "a list of tables { interface = \"…\" }", report)?;
-        for field in fields {
-            let span = field.span;
-            if field.key == "peers" {
-                report.error_with(
-                    field.key_span,
-                    "`peers` is not supported by this version",
-                    "this version advertises by multicast on the service interface only",
-                );
-                good = None;
-            } else if interface(field, report)? != service {
-                report.error_with(
-                    span,
-                    "a path over another interface is not supported by this version",
-                    format!("this version advertises on the service interface, `{service}`, only"),
-                );
-                good = None;
-            }
-        }
+fn source(source: IpAddr, span: Span, is_ipv6: bool, multicast: bool, report: &mut Report) -> Option<()> {
+    if let Some(fault) = validate::source_fault(source, is_ipv6) {
+        report.error_with(span, fault, validate::SOURCE_HELP);
+        return None;
     }
-    good
+    if let Some(remark) = validate::source_remark(source).filter(|_| multicast) {
+        report.warn(span, remark, "remove it: the interface's link-local address is used then");
+    }
+    Some(())
 }
 
-fn vips(field: Field<'_>, service: &str, report: &mut Report) -> Option<Vec<VipConfig>> {
+fn vips(field: Field<'_>, service: &str, report: &mut Report) -> Option<Vec<(VipConfig, Span)>> {
     let (span, mut all) = (field.span, Some(Vec::new()));
     let elements = value::list(field, address::EXPECTED, report);
     if elements.is_empty() && !report.failed() {
@@ -278,12 +286,13 @@ fn vips(field: Field<'_>, service: &str, report: &mut Report) -> Option<Vec<VipC
             all = None;
             continue;
         };
-        let twice = all.iter().flatten().any(|other: &VipConfig| other.vip.address == vip.vip.address);
+        let same = |(other, _): &(VipConfig, Span)| other.vip.address == vip.vip.address;
+        let twice = all.iter().flatten().any(same);
         if twice {
             report.error_with(span, format!("{} is listed twice", vip.vip.address), "remove one of the two");
         }
         all = all.filter(|_| !twice).map(|mut all| {
-            all.push(vip);
+            all.push((vip, span));
             all
         });
     }

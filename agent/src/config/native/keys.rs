@@ -15,13 +15,15 @@ pub(super) enum Keys {
     Announcing,
     /// An element of `paths`.
     Path,
+    /// An element of `peers`.
+    Peer,
 }
 
 impl Keys {
     /// Every table, as the documentation orders them.
     #[cfg(test)]
-    pub const ALL: [Self; 6] =
-        [Self::Agent, Self::Instance, Self::Vip, Self::Auth, Self::Announcing, Self::Path];
+    pub const ALL: [Self; 7] =
+        [Self::Agent, Self::Instance, Self::Vip, Self::Auth, Self::Announcing, Self::Path, Self::Peer];
 
     /// Its keys.
     pub fn names(self) -> &'static [&'static str] {
@@ -43,12 +45,29 @@ impl Keys {
                 "source",
                 "announcing",
                 "paths",
+                "unicast_ttl",
                 "track",
             ],
-            Self::Vip => &["address", "dev", "label", "scope", "broadcast", "advertised"],
+            Self::Vip => &[
+                "address",
+                "dev",
+                "label",
+                "scope",
+                "broadcast",
+                "advertised",
+                "peer",
+                "preferred_lft",
+                "dad",
+                "home",
+                "mngtmpaddr",
+                "noprefixroute",
+                "autojoin",
+                "repair",
+            ],
             Self::Auth => &["type", "secret"],
             Self::Announcing => &["repeat", "delay", "delayed_repeat"],
             Self::Path => &["interface", "peers"],
+            Self::Peer => &["address", "min_ttl", "max_ttl"],
         }
     }
 
@@ -61,6 +80,7 @@ impl Keys {
             Self::Auth => "auth",
             Self::Announcing => "announcing",
             Self::Path => "paths",
+            Self::Peer => "peers",
         }
     }
 }

@@ -6,6 +6,7 @@
 mod address;
 mod instance;
 mod keys;
+mod path;
 mod value;
 
 #[cfg(test)]

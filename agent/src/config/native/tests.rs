@@ -3,12 +3,12 @@
 use std::{fs, path::Path, time::Duration};
 
 use hafleet_vrrp::{
-    AdvertInterval, Announcing, Authentication, ChecksumForm, Priority, Version, Vip, VirtualRouterId,
+    AdvertInterval, Announcing, Authentication, ChecksumForm, Peer, Priority, Version, Vip, VirtualRouterId,
 };
 
 use super::keys::Keys;
 use crate::config::{
-    AgentConfig, Lease, VipConfig,
+    AgentConfig, Lease, PathConfig, VipConfig, VipFlags,
     tests::{expect, lines, read_native},
 };
 
@@ -111,6 +111,64 @@ vips = [{ address = "192.168.178.5/24" }]
 }
 
 #[test]
+fn peers_make_the_service_interface_unicast() {
+    let text = instance(
+        "unicast_ttl = 64\nsource = \"10.0.0.1\"\n\
+         paths = [{ interface = \"ens33\", peers = [\"10.0.0.2\", { address = \"10.0.0.3\", min_ttl = 62, max_ttl = 64 }] }]",
+    );
+    let config = clean(&text);
+    let [found] = config.instances.as_slice() else { panic!("{:?}", config.instances) };
+    let peer = |address: &str, ttl| Peer { address: address.parse().expect("an address"), ttl };
+    let peers = vec![peer("10.0.0.2", 0..=255), peer("10.0.0.3", 62..=64)];
+    assert_eq!(found.paths, [PathConfig { interface: "ens33".to_owned(), peers }]);
+    assert_eq!(found.unicast_ttl, 64);
+}
+
+#[test]
+fn ipv6_addresses_and_what_the_kernel_is_told_about_them() {
+    let text = r#"
+[[instance]]
+name = "VI_6"
+interface = "ens33"
+vrid = 51
+source = "fe80::2"
+vips = [
+    { address = "fe80::51" },
+    { address = "2001:db8::1/64", dad = true, home = true, mngtmpaddr = true, noprefixroute = true, autojoin = true },
+    { address = "2001:db8::2", preferred_lft = "forever", repair = false },
+    { address = "10.0.0.1", peer = "10.0.0.2/30", preferred_lft = "1m", advertised = false },
+]
+"#;
+    let config = clean(text);
+    let [found] = config.instances.as_slice() else { panic!("{:?}", config.instances) };
+    assert_eq!((found.version, found.is_ipv6()), (Version::V3, true));
+    assert_eq!(found.source, Some("fe80::2".parse().expect("an address")));
+    let vip = |address: &str, prefix_len, advertised| {
+        let address = address.parse().expect("an address");
+        VipConfig::new(Vip { address, prefix_len, advertised })
+    };
+    let flags = VipFlags { dad: true, home: true, mngtmpaddr: true, noprefixroute: true, autojoin: true };
+    let expected = [
+        VipConfig { preferred_s: Some(0), ..vip("fe80::51", 128, true) },
+        VipConfig { flags, ..vip("2001:db8::1", 64, true) },
+        VipConfig { repair: false, ..vip("2001:db8::2", 128, true) },
+        VipConfig {
+            peer: Some(("10.0.0.2".parse().expect("an address"), 30)),
+            preferred_s: Some(60),
+            ..vip("10.0.0.1", 30, false)
+        },
+    ];
+    assert_eq!(found.vips, expected);
+
+    let two = text.replace("vrid = 51", "vrid = 51\nversion = 2");
+    expect(
+        &read_native(&two),
+        &two,
+        &["6:11: error: `version` is 3 with IPv6 addresses: version 2 carries IPv4 only"],
+    );
+}
+
+#[test]
 fn an_empty_file_is_an_agent_without_instances() {
     let config = clean("");
     assert!(config.node.is_none() && config.instances.is_empty());
@@ -188,20 +246,49 @@ const WRONG: &[(&str, &[&str])] = &[
         "checksum = \"rfc\"",
         &["6:12: error: `checksum` is \"with-pseudo-header\" or \"without-pseudo-header\", here is \"rfc\""],
     ),
-    ("source = \"fe80::1\"", &["6:10: error: `source`: IPv6 is not supported by this version"]),
+    (
+        "source = \"fe80::1\"",
+        &["6:10: error: the source fe80::1 is IPv6, but the instance's addresses are IPv4"],
+    ),
     (
         "source = \"lb01\"",
-        &["6:10: error: `source` is an IPv4 address such as \"192.0.2.1\", here is \"lb01\""],
+        &["6:10: error: `source` is an address such as \"192.0.2.1\" or \"fe80::1\", here is \"lb01\""],
     ),
     ("announcing = { repeat = 0 }", &["6:25: error: `repeat` is a whole number from 1 to 255, here is 0"]),
     ("announcing = { repaet = 5 }", &["6:16: error: `repaet` is not a key of announcing"]),
     ("track = [{ interface = \"ens33\" }]", &["6:1: error: `track` is not supported by this version"]),
     (
         "paths = [{ interface = \"ens33\" }, { interface = \"hb0\", peers = [\"10.9.0.2\"] }]",
+        &["6:49: error: a path over another interface is not supported by this version"],
+    ),
+    (
+        "paths = [{ interface = \"ens33\" }, { interface = \"ens33\" }, {}]",
         &[
-            "6:49: error: a path over another interface is not supported by this version",
-            "6:56: error: `peers` is not supported by this version",
+            "6:35: error: a second path over `ens33`",
+            "6:60: error: this element of `paths` has no `interface`",
         ],
+    ),
+    (
+        "paths = [{ interface = \"ens33\", peers = [\"lb02\", 3, { min_ttl = 1 }, { address = \"10.0.0.2\", min_ttl = 9, max_ttl = 3 }, { address = \"10.0.0.2\", ttl = 9 }] }]",
+        &[
+            "6:42: error: `peers` is an address such as \"192.0.2.1\" or \"fe80::1\", here is \"lb02\"",
+            "6:50: error: `peers` is a list of addresses such as \"192.0.2.2\" or tables { address = \"192.0.2.2\", min_ttl = 254 }, here is 3",
+            "6:53: error: this element of `peers` has no `address`",
+            "6:70: error: no advert has a TTL of at least 9 and at most 3",
+            "6:146: error: `ttl` is not a key of peers",
+        ],
+    ),
+    (
+        "paths = [{ interface = \"ens33\", peers = [\"fe80::1\", \"192.168.178.3\"] }]",
+        &[
+            "6:42: error: the peer fe80::1 is IPv6, but the instance's addresses are IPv4",
+            "6:53: error: the peer 192.168.178.3 is one of the addresses that move",
+        ],
+    ),
+    ("unicast_ttl = 0", &["6:15: error: `unicast_ttl` is a whole number from 1 to 255, here is 0"]),
+    (
+        "unicast_ttl = 9",
+        &["6:1: warning: `unicast_ttl` has no effect without `peers`: multicast has TTL 255"],
     ),
     ("priority = 1\npriority = 2", &["7:1: error: duplicate key"]),
     ("priority = ", &["6:12: error: string values must be quoted, expected literal string"]),
@@ -224,7 +311,36 @@ const WRONG_VIPS: &[(&str, &str)] = &[
     ),
     ("{ label = \"ens33:1\" }", "5:9: error: this element of `vips` has no `address`"),
     ("{ address = \"10.0.0.1/33\" }", "5:30: error: `/33` is not a prefix length: expected /0 to /32"),
-    ("{ address = \"2001:db8::1/64\" }", "5:21: error: IPv6 addresses are not supported by this version"),
+    ("{ address = \"2001:db8::1/129\" }", "5:33: error: `/129` is not a prefix length: expected /0 to /128"),
+    (
+        "{ address = \"10.0.0.1\" }, { address = \"fe80::1\" }",
+        "5:35: error: fe80::1 is not of the family of 10.0.0.1, the instance's first address",
+    ),
+    (
+        "{ address = \"10.0.0.1\", advertised = false }",
+        "5:9: error: no address of the instance is advertised; an advert carries at least one",
+    ),
+    (
+        "{ address = \"fe80::1\", label = \"ens33:1\" }",
+        "5:32: error: `label` is for IPv4 addresses, here is fe80::1",
+    ),
+    ("{ dad = true, address = \"10.0.0.1\" }", "5:11: error: `dad` is for IPv6 addresses, here is 10.0.0.1"),
+    (
+        "{ address = \"10.0.0.1\", peer = \"fe80::2\" }",
+        "5:40: error: the peer fe80::2 is not of the family of 10.0.0.1",
+    ),
+    (
+        "{ address = \"10.0.0.1/8\", peer = \"10.0.0.2\" }",
+        "5:42: error: next to `peer` the address has no prefix length of its own",
+    ),
+    (
+        "{ address = \"10.0.0.1\", preferred_lft = \"1.5s\" }",
+        "5:49: error: `preferred_lft` is a duration in whole seconds such as \"0s\" or \"10m\", or \"forever\", here is \"1.5s\"",
+    ),
+    (
+        "{ address = \"2001:db8::1/64\" }",
+        "5:9: warning: the first IPv6 address is link-local in RFC 9568 section 5.2.9, here is 2001:db8::1",
+    ),
     ("{ address = \"0.0.0.0\" }", "5:21: error: 0.0.0.0 is not an address that a host can hold"),
     (
         "{ address = \"10.0.0.1\", label = \"ens33:12345678901\" }",
@@ -352,6 +468,12 @@ fn addresses_that_cannot_serve() {
         ("10.0.0.255/16", None),
         ("10.0.0.0/31", None),
         ("10.0.0.255", None),
+        ("::1", Some("error: ::1 is a loopback address")),
+        ("ff02::12", Some("error: ff02::12 is not an address that a host can hold")),
+        ("::ffff:10.0.0.1", Some("error: ::ffff:10.0.0.1 is not an address that a host can hold")),
+        ("fe80::/64", Some("warning: fe80:: is the subnet-router anycast address of fe80::/64")),
+        ("fe80::/127", None),
+        ("fe80::51/64", None),
     ] {
         let found = lines(&read_native(instance("").replace("192.168.178.3/24", address)));
         match finding {

@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     ops::{Range, RangeInclusive},
+    str::FromStr,
     time::Duration,
 };
 
@@ -134,20 +135,21 @@ pub(in crate::config) fn duration(text: &str) -> Result<Duration, jiff::Error> {
 
 /// An IPv4 address.
 pub(super) fn ipv4(field: Field<'_>, report: &mut Report) -> Option<Ipv4Addr> {
-    let expected = "an IPv4 address such as \"192.0.2.1\"";
+    parsed(field, "an IPv4 address such as \"192.0.2.1\"", report)
+}
+
+/// An address of either family.
+pub(super) fn ip(field: Field<'_>, report: &mut Report) -> Option<IpAddr> {
+    parsed(field, "an address such as \"192.0.2.1\" or \"fe80::1\"", report)
+}
+
+fn parsed<T: FromStr>(field: Field<'_>, expected: &str, report: &mut Report) -> Option<T> {
     let text: String = scalar(field.clone(), expected, report)?;
-    match text.parse::<IpAddr>() {
-        Ok(IpAddr::V4(address)) => Some(address),
-        Ok(IpAddr::V6(_)) => {
-            let message = format!("`{}`: IPv6 is not supported by this version", field.key);
-            report.error_with(field.span, message, "use an IPv4 address");
-            None
-        }
-        Err(_) => {
-            wrong(&field, expected, report);
-            None
-        }
+    let parsed = text.parse().ok();
+    if parsed.is_none() {
+        wrong(&field, expected, report);
     }
+    parsed
 }
 
 /// One of some words.

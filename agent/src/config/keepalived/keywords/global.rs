@@ -105,7 +105,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     inactive("umask", "the agent's files are readable by their owner only"),
     inactive("vmac_addr_prefix", NO_VMAC),
     inactive("vmac_prefix", NO_VMAC),
-    inactive("vrrp_check_unicast_src", "this version advertises by multicast only"),
+    satisfied("vrrp_check_unicast_src", "Unicast adverts are accepted from peers only."),
     inactive("vrrp_cpu_affinity", ONE_PROCESS),
     read("vrrp_down_timer_adverts", Words(1, 1), "3, the RFC's. Anything else is an error."),
     inactive("vrrp_garp_extra_if", NO_REFRESH),
@@ -151,7 +151,11 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         Words(1, 1),
         "`224.0.0.18`. Another group is an error: it is not supported by this version.",
     ),
-    inactive("vrrp_mcast_group6", "this version serves IPv4 only"),
+    read(
+        "vrrp_mcast_group6",
+        Words(1, 1),
+        "`ff02::12`. Another group is an error: it is not supported by this version.",
+    ),
     read("vrrp_min_garp", Words(0, 1), "`on`: one gratuitous ARP per address and no second round."),
     inactive("vrrp_netlink_cmd_rcv_bufs", BUFFERS),
     inactive("vrrp_netlink_cmd_rcv_bufs_force", BUFFERS),
@@ -174,6 +178,10 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "order the agent's unit after the interface is ready instead (systemd `After=`)",
     ),
     read("vrrp_strict", Words(0, 1), "`off`, the default. `on` is not supported by this version: an error."),
-    read("vrrp_version", Words(1, 1), "The default of `version`: 2 or 3; 2 if absent."),
+    read(
+        "vrrp_version",
+        Words(1, 1),
+        "The default of `version`: 2 or 3; 2 if absent. Instances with IPv6 addresses always use 3.",
+    ),
     inactive("vrrp_vmac_garp_intvl", NO_VMAC),
 ];

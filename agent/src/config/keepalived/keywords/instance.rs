@@ -8,7 +8,7 @@ use super::{
 
 const NO_TRACKING: &str = "this version watches the instance's own interface only";
 const NO_SCRIPT: &str = "this version runs no notify scripts; the addresses move all the same";
-const NO_UNICAST: &str = "this version advertises by multicast only";
+const SOURCE_CHECKED: &str = "Unicast adverts are accepted from peers only.";
 const NO_VMAC: &str = "this version keeps the interface's own MAC address";
 const NO_REFRESH: &str = "announcements are made when an address is taken over, not repeated later";
 
@@ -20,7 +20,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "Seconds between adverts, 1 if absent. Version 2: whole seconds, 1 to 255; version 3: 0.01 to 40.95 in steps of 0.01. Anything between steps is rounded as keepalived does, with a warning.",
     ),
     read("authentication", Block, "Version 2 only. In version 3 there is none: a warning."),
-    inactive("check_unicast_src", NO_UNICAST),
+    satisfied("check_unicast_src", SOURCE_CHECKED),
     satisfied("debug", "Does nothing in keepalived either."),
     unsupported(
         "dont_track_primary",
@@ -57,7 +57,11 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "Gratuitous ARPs per address and round, 1 to 255; `vrrp_garp_master_repeat` or 5 if absent.",
     ),
     inactive("higher_prio_send_advert", "a master that hears a higher advert yields without another word"),
-    read("interface", Words(1, 1), "The service interface. Required. It need not exist yet."),
+    read(
+        "interface",
+        Words(1, 1),
+        "The service interface. Required, with unicast too. It need not exist yet.",
+    ),
     inactive("kernel_rx_buf_size", "sockets keep the kernel's buffer size"),
     inactive("linkbeat_use_polling", "carrier is reported by the kernel, never polled"),
     inactive("lower_prio_no_advert", "a master that hears a lower advert always answers at once"),
@@ -65,14 +69,14 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     read(
         "mcast_dst_ip",
         Words(1, 1),
-        "`224.0.0.18`. Another group is an error: it is not supported by this version.",
+        "`224.0.0.18`, or `ff02::12` with IPv6 addresses. Another group is an error: it is not supported by this version.",
     ),
     read(
         "mcast_src_ip",
         Words(1, 1),
-        "The adverts' source address; the interface's primary address if absent. IPv4.",
+        "The adverts' source address, of the instance's family; the interface's primary address, or its link-local one, if absent.",
     ),
-    unsupported("native_ipv6", "this version serves IPv4 only"),
+    read("native_ipv6", Words(0, 0), "The addresses must be IPv6; without it their family decides."),
     unsupported("no_accept", "this version makes no firewall rules"),
     read(
         "nopreempt",
@@ -87,7 +91,11 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     inactive("notify_master_rx_lower_pri", NO_SCRIPT),
     inactive("notify_priority_changes", NO_SCRIPT),
     inactive("notify_stop", NO_SCRIPT),
-    inactive("old_unicast_checksum", NO_UNICAST),
+    read(
+        "old_unicast_checksum",
+        Words(0, 1),
+        "`never`, or without effect. The form of keepalived 1.3.6 and older, in version 3 over IPv4, is not supported: an error.",
+    ),
     read("preempt", Words(0, 0), "The default: a higher priority takes over."),
     read(
         "preempt_delay",
@@ -117,24 +125,40 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     unsupported("track_process", NO_TRACKING),
     unsupported("track_script", NO_TRACKING),
     inactive("track_src_ip", "a source address that is missing shows as a failure to send"),
-    unsupported("unicast_fault_no_peer", NO_UNICAST),
-    unsupported("unicast_peer", NO_UNICAST),
-    unsupported("unicast_src_ip", NO_UNICAST),
-    unsupported("unicast_ttl", NO_UNICAST),
+    read(
+        "unicast_fault_no_peer",
+        Words(0, 0),
+        "Without a peer the instance would never hold its addresses: an error then.",
+    ),
+    read(
+        "unicast_peer",
+        Block,
+        "The other routers, one on a line: `ADDRESS [min_ttl NUMBER] [max_ttl NUMBER]`, 0 and 255 if absent. The adverts go to these instead of the multicast group. Adverts from anybody else, or with a TTL (hop limit) outside the range, are rejected and counted; keepalived accepts anybody unless `check_unicast_src` or a TTL is set. Without any peer: multicast, and a warning.",
+    ),
+    read("unicast_src_ip", Words(1, 1), "As `mcast_src_ip`."),
+    read("unicast_ttl", Words(1, 1), "The TTL (hop limit) of unicast adverts, 1 to 255; 255 if absent."),
     unsupported("use_ipvlan", NO_VMAC),
     unsupported("use_vmac", NO_VMAC),
     unsupported("use_vmac_addr", NO_VMAC),
-    read("version", Words(1, 1), "2 or 3; `vrrp_version` or 2 if absent."),
+    read("version", Words(1, 1), "2 or 3; `vrrp_version` or 2 if absent. With IPv6 addresses always 3."),
     read(
         "virtual_ipaddress",
         Block,
-        "The addresses that move, one on a line: `ADDRESS[/LENGTH] [brd ADDRESS|+|-] [dev NAME] [scope SCOPE] [label LABEL]`. Required, IPv4. Without a length: /32.",
+        "The addresses that move, one on a line, see above. Required; all IPv4 or all IPv6.",
     ),
-    read("virtual_ipaddress_excluded", Block, "As `virtual_ipaddress`, but not listed in the adverts."),
-    read("virtual_router_id", Words(1, 1), "The VRID, 1 to 255, once on an interface. Required."),
+    read(
+        "virtual_ipaddress_excluded",
+        Block,
+        "As `virtual_ipaddress`, but not listed in the adverts, and of either family.",
+    ),
+    read(
+        "virtual_router_id",
+        Words(1, 1),
+        "The VRID, 1 to 255, once on an interface for IPv4 and once for IPv6. Required.",
+    ),
     unsupported("virtual_routes", "this version moves addresses only"),
     unsupported("virtual_rules", "this version moves addresses only"),
     inactive("vmac_garp_intvl", "announcements are made when an address is taken over, not repeated later"),
     unsupported("vmac_xmit_base", NO_VMAC),
-    unsupported("vrf", NO_UNICAST),
+    unsupported("vrf", "name the service interface: it decides the VRF"),
 ];

@@ -35,7 +35,33 @@ const IN_AN_INSTANCE: &[(&str, &str)] = &[
     ("prefix length 33", "virtual_ipaddress {\n 192.168.178.4/33\n}"),
     ("prefix length empty", "virtual_ipaddress {\n 192.168.178.4/\n}"),
     ("netmask", "virtual_ipaddress {\n 192.168.178.4/255.255.255.0\n}"),
-    ("IPv6 address", "virtual_ipaddress {\n 2001:db8::1/64\n}"),
+    ("address of the other family", "virtual_ipaddress {\n 2001:db8::1/64\n}"),
+    ("prefix length 129", "virtual_ipaddress_excluded {\n 2001:db8::1/129\n}"),
+    ("broadcast of IPv6", "virtual_ipaddress_excluded {\n 2001:db8::1/64 brd +\n}"),
+    (
+        "options of IPv4",
+        "virtual_ipaddress_excluded {\n 2001:db8::1/64 scope link label ens33:6\n 2001:db8::2/64 scope world\n}",
+    ),
+    ("options of IPv6", "virtual_ipaddress {\n 192.168.178.4/24 home -nodad mngtmpaddr\n}"),
+    (
+        "addresses that cannot serve",
+        "virtual_ipaddress_excluded {\n ff02::12\n ::\n ::1\n ::ffff:10.0.0.1\n 2001:db8::/64\n 2001:db8:1::/127\n}",
+    ),
+    ("source of the other family", "mcast_src_ip fe80::1"),
+    ("group of the other family", "mcast_dst_ip ff02::12"),
+    ("IPv6 without IPv6", "native_ipv6"),
+    ("peer without a value", "virtual_ipaddress {\n 192.168.178.4 peer\n}"),
+    ("peer of the other family", "virtual_ipaddress {\n 192.168.178.4 peer 2001:db8::1\n}"),
+    (
+        "peer that is none",
+        "virtual_ipaddress {\n 192.168.178.4 peer lb02\n 192.168.178.5 peer 10.0.0.1/33\n}",
+    ),
+    ("peer beside a prefix length", "virtual_ipaddress {\n 192.168.178.4/24 peer 10.0.0.1\n}"),
+    ("peer with a prefix length", "virtual_ipaddress {\n 192.168.178.4 peer 10.0.0.1/24\n}"),
+    (
+        "preferred lifetime",
+        "virtual_ipaddress {\n 192.168.178.4 preferred_lft 0x10\n 192.168.178.5 preferred_lft -1\n}",
+    ),
     ("multicast address", "virtual_ipaddress {\n 224.0.0.18\n}"),
     ("address twice", "virtual_ipaddress {\n 192.168.178.3/24\n}"),
     ("address excluded and not", "virtual_ipaddress_excluded {\n 192.168.178.3/24\n}"),
@@ -46,8 +72,8 @@ const IN_AN_INSTANCE: &[(&str, &str)] = &[
     ("label of another interface", "virtual_ipaddress {\n 192.168.178.4/24 dev eth1 label ens33:4\n}"),
     ("unknown scope", "virtual_ipaddress {\n 192.168.178.4/24 scope world\n}"),
     ("broadcast of a /32", "virtual_ipaddress {\n 192.168.178.4 brd +\n}"),
-    ("unsupported option", "virtual_ipaddress {\n 192.168.178.4/24 peer 10.0.0.1\n}"),
-    ("ignored option", "virtual_ipaddress {\n 192.168.178.4/24 no_track\n}"),
+    ("unsupported option", "virtual_ipaddress {\n 192.168.178.4/24 use_vmac\n}"),
+    ("option of static addresses", "virtual_ipaddress {\n 192.168.178.4/24 track_group G\n}"),
     ("block after an address", "virtual_ipaddress {\n 192.168.178.4/24 {\n }\n}"),
     ("authentication AH", "authentication {\n auth_type AH\n auth_pass x\n}"),
     ("authentication unknown", "authentication {\n auth_type MD5\n auth_pass x\n}"),
@@ -64,7 +90,26 @@ const IN_AN_INSTANCE: &[(&str, &str)] = &[
     ("garp delay in fractions", "garp_master_delay 2.5"),
     ("garp refresh", "garp_master_refresh 60"),
     ("tracking", "track_script {\n chk_nginx\n}\ntrack_interface {\n eth1\n}"),
-    ("unicast", "unicast_src_ip 10.0.0.1\nunicast_peer {\n 10.0.0.2\n}"),
+    (
+        "wrong peers",
+        "unicast_peer {\n lb02\n 10.0.0.2 min_ttl\n 10.0.0.3 min_ttl 256\n 10.0.0.4 min_ttl 9 max_ttl 3\n \
+         10.0.0.5 ttl 3\n 10.0.0.6 {\n }\n}",
+    ),
+    ("peers that cannot be", "unicast_peer {\n fe80::1\n 224.0.0.18\n 192.168.178.3\n 0.0.0.0\n}"),
+    (
+        "peers that are not used",
+        "unicast_src_ip 10.0.0.1\nunicast_peer {\n 10.0.0.1\n 10.0.0.2/24\n 10.0.0.2 max_ttl 9\n 10.0.0.3 10.0.0.4\n}\n\
+         mcast_dst_ip 224.0.0.18",
+    ),
+    ("no peers", "unicast_peer {\n}\nunicast_ttl 9\nold_unicast_checksum"),
+    ("unicast without peers", "unicast_src_ip 10.0.0.1"),
+    ("two sources", "mcast_src_ip 10.0.0.1\nunicast_src_ip 10.0.0.1\nunicast_peer {\n 10.0.0.2\n}"),
+    ("fault without peers", "unicast_fault_no_peer"),
+    ("TTL 0", "unicast_ttl 0\nunicast_peer {\n 10.0.0.2\n}"),
+    ("old checksum", "version 3\nold_unicast_checksum\nunicast_peer {\n 10.0.0.2\n}"),
+    ("old checksum in version 2", "old_unicast_checksum\nunicast_peer {\n 10.0.0.2\n}"),
+    ("old checksum with a wrong word", "old_unicast_checksum always\nunicast_peer {\n 10.0.0.2\n}"),
+    ("peers in a line", "unicast_peer 10.0.0.2"),
     ("virtual MAC", "use_vmac"),
     ("no tracking of the interface", "dont_track_primary"),
     ("routes", "virtual_routes {\n 0.0.0.0/0 via 10.0.0.1\n}"),
@@ -96,6 +141,20 @@ const WHOLE: &[(&str, &str)] = &[
         "global_defs {\n  notification_email {\n  }\n  smtp_server 192.168.200.1\n  router_id LVS_DEVEL\n",
     ),
     ("definition", "$VIP=10.0.0.1\n$BLOCK= \\\n  a { \\\n  b\nglobal_defs {\n}\n"),
+    (
+        "addresses that are all excluded",
+        "vrrp_instance A {\n interface e0\n virtual_router_id 1\n virtual_ipaddress_excluded {\n  fe80::1/64\n }\n}\n",
+    ),
+    (
+        "IPv6",
+        "vrrp_instance A {\n interface e0\n virtual_router_id 1\n version 2\n mcast_src_ip 2001:db8::2\n \
+         virtual_ipaddress {\n  2001:db8::1/64\n  10.0.0.1\n }\n}\n",
+    ),
+    (
+        "IPv6 with a password",
+        "vrrp_instance A {\n interface e0\n virtual_router_id 1\n authentication {\n  auth_type PASS\n  auth_pass x\n }\n \
+         mcast_src_ip 10.0.0.9\n virtual_ipaddress {\n  fe80::1/64\n }\n}\n",
+    ),
     ("sync group", "vrrp_sync_group G {\n group {\n  VI_1\n }\n}\n"),
     ("static addresses", "static_ipaddress {\n 10.0.0.1/24 dev e0\n}\n"),
     ("extra brace at the end", "global_defs {\n}\n}\n"),
@@ -140,6 +199,21 @@ fn two_instances_may_not_share_a_name_a_vrid_or_an_address() {
             "8:15: error: an instance named `VI_1` is already at k.conf:1:15",
             "8:15: error: `VI_1` uses VRID 51 on ens33, which `VI_1` at k.conf:1:15 uses already",
             "8:15: error: `VI_1` holds 192.168.178.3, which `VI_1` at k.conf:1:15 holds too",
+        ]
+    );
+    let ipv6 = instance("").replace("VI_1", "VI_2").replace("192.168.178.3/24", "fe80::1/64");
+    let third = ipv6.replace("VI_2", "VI_3").replace("ens33", "eth1");
+    let text = format!("{}{ipv6}{third}", instance(""));
+    assert!(
+        read_keepalived(&text).is_ok(),
+        "one VRID for IPv4 and one for IPv6; one link-local address on two interfaces"
+    );
+    let text = format!("{ipv6}{}", third.replace("eth1", "ens33"));
+    assert_eq!(
+        lines(&read_keepalived(&text)),
+        [
+            "8:15: error: `VI_3` uses VRID 51 on ens33, which `VI_2` at k.conf:1:15 uses already",
+            "8:15: error: `VI_3` holds fe80::1, which `VI_2` at k.conf:1:15 holds too",
         ]
     );
     let other = instance("").replace("ens33", "eth1").replace("VI_1", "VI_2").replace("178.3", "178.4");

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use hafleet_vrrp::{AdvertInterval, Announcing, Authentication, Priority, Version};
+use hafleet_vrrp::{AdvertInterval, Announcing, Authentication, Peer, Priority, Version};
 
 use super::{clean, instance, password, vip, warned};
-use crate::config::{Instance, VipConfig};
+use crate::config::{Instance, PathConfig, VipConfig, VipFlags};
 
 fn one(mut instances: Vec<Instance>) -> Instance {
     assert_eq!(instances.len(), 1);
@@ -172,6 +172,121 @@ fn addresses_carry_what_the_kernel_is_told() {
         excluded,
     ];
     assert_eq!(found.vips, expected);
+}
+
+#[test]
+fn ipv6_addresses_make_an_instance_of_version_3() {
+    let ipv6 = |lines: &str| instance(lines).replace("192.168.178.3/24", "fe80::51:1");
+    let found = one(clean(&ipv6(
+        "advert_int 0.5\nmcast_src_ip fe80::2\nmcast_dst_ip ff02::12\nnative_ipv6\n\
+         virtual_ipaddress {\n2001:db8::1/64\n2001:db8::2\n2001:db8::3 preferred_lft forever\n}\n\
+         virtual_ipaddress_excluded {\n10.0.0.1/8\n2001:db8::4/64 -nodad home mngtmpaddr noprefixroute autojoin no_track preferred_lft 30 dev eth1\n}",
+    )));
+    assert_eq!((found.version, found.interval), (Version::V3, interval(50, Version::V3)));
+    assert_eq!(found.source, Some("fe80::2".parse().expect("an address")));
+    assert!(found.is_ipv6());
+    let deprecated = |address| VipConfig { preferred_s: Some(0), ..vip(address, 128) };
+    let excluded = |mut vip: VipConfig| {
+        vip.vip.advertised = false;
+        vip
+    };
+    let flags = VipFlags { dad: true, home: true, mngtmpaddr: true, noprefixroute: true, autojoin: true };
+    let expected = [
+        deprecated("fe80::51:1"),
+        vip("2001:db8::1", 64),
+        deprecated("2001:db8::2"),
+        vip("2001:db8::3", 128),
+        excluded(vip("10.0.0.1", 8)),
+        excluded(VipConfig {
+            flags,
+            repair: false,
+            preferred_s: Some(30),
+            dev: Some("eth1".to_owned()),
+            ..vip("2001:db8::4", 64)
+        }),
+    ];
+    assert_eq!(found.vips, expected);
+
+    let two = one(warned(
+        &ipv6("version 2\nadvert_int 0.5"),
+        &["6:9: warning: version 3 is used: version 2 carries IPv4 only"],
+    ));
+    assert_eq!((two.version, two.interval), (Version::V3, interval(50, Version::V3)));
+    let global = one(clean(&format!("global_defs {{\nvrrp_version 2\n}}\n{}", ipv6(""))));
+    assert_eq!(global.version, Version::V3);
+    let mixed = one(clean(&instance("virtual_ipaddress_excluded {\nfe80::1/64\n}")));
+    assert_eq!((mixed.version, mixed.is_ipv6()), (Version::V2, false));
+    one(warned(
+        &instance("mcast_src_ip 2001:db8::9").replace("192.168.178.3/24", "2001:db8::1/64"),
+        &[
+            "5:21: warning: the first IPv6 address is link-local in RFC 9568 section 5.2.9, here is 2001:db8::1",
+            "6:14: warning: the source of IPv6 adverts is link-local in RFC 9568 section 5.1.2.1, here is 2001:db8::9",
+        ],
+    ));
+}
+
+#[test]
+fn the_prefix_length_of_a_point_to_point_address_is_its_peer_s() {
+    let peer = |peer: &str, prefix_len| VipConfig {
+        peer: Some((peer.parse().expect("an address"), prefix_len)),
+        ..vip("10.0.0.1", prefix_len)
+    };
+    for (line, expected, warning) in [
+        ("10.0.0.1 peer 10.0.0.2", peer("10.0.0.2", 32), None),
+        (
+            "10.0.0.1 peer 10.0.0.2/30",
+            peer("10.0.0.2", 30),
+            Some("7:15: warning: a `peer` with a prefix length; keepalived would not read it"),
+        ),
+        (
+            "10.0.0.1/24 peer 10.0.0.2",
+            peer("10.0.0.2", 32),
+            Some(
+                "7:18: warning: the prefix length /24 is not used next to `peer`: the peer is a /32, as in keepalived",
+            ),
+        ),
+    ] {
+        let text = instance(&format!("virtual_ipaddress {{\n{line}\n}}"));
+        let found = one(warned(&text, &warning.into_iter().collect::<Vec<_>>()));
+        assert_eq!(found.vips[1], expected, "{line}");
+    }
+}
+
+#[test]
+fn peers_make_the_service_interface_unicast() {
+    let found = one(clean(&instance(
+        "check_unicast_src\nunicast_src_ip 10.0.0.1\nunicast_ttl 64\nunicast_fault_no_peer\nold_unicast_checksum never\n\
+         unicast_peer {\n10.0.0.2\n10.0.0.3 max_ttl 64 min_ttl 62\n}\nunicast_peer {\n10.0.0.4 min_ttl 255\n}",
+    )));
+    let peer = |address: &str, ttl| Peer { address: address.parse().expect("an address"), ttl };
+    let peers = vec![peer("10.0.0.2", 0..=255), peer("10.0.0.3", 62..=64), peer("10.0.0.4", 255..=255)];
+    assert_eq!(found.paths, [PathConfig { interface: "ens33".to_owned(), peers }]);
+    assert_eq!((found.unicast_ttl, found.source), (64, Some("10.0.0.1".parse().expect("an address"))));
+
+    let found = one(clean(&instance("unicast_peer {\n10.0.0.2\n}")));
+    assert_eq!((found.unicast_ttl, found.source), (255, None));
+    let found = one(clean(
+        &instance("unicast_src_ip 2001:db8::1\nunicast_peer {\nfe80::2\n2001:db8::2\n}")
+            .replace("192.168.178.3/24", "fe80::51"),
+    ));
+    assert_eq!(found.paths[0].peers, [peer("fe80::2", 0..=255), peer("2001:db8::2", 0..=255)]);
+
+    let found = one(warned(
+        &instance(
+            "unicast_src_ip 10.0.0.1\nunicast_peer {\n10.0.0.1\n10.0.0.2 10.0.0.3\n10.0.0.2 min_ttl 9\n}",
+        ),
+        &[
+            "8:1: warning: the peer 10.0.0.1 is this router's own source; it is not used",
+            "9:10: warning: a second address on one line; keepalived would not read it",
+            "10:1: warning: the peer 10.0.0.2 is listed twice",
+        ],
+    ));
+    assert_eq!(found.paths[0].peers, [peer("10.0.0.2", 9..=255), peer("10.0.0.3", 0..=255)]);
+    let found = one(warned(
+        &instance("unicast_peer {\n}"),
+        &["6:1: warning: `unicast_peer` names no peer, so the adverts are multicast, as in keepalived"],
+    ));
+    assert!(found.paths.is_empty());
 }
 
 #[test]
