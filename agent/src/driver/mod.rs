@@ -20,6 +20,7 @@ mod plan;
 mod probe;
 mod reconfigure;
 mod release;
+mod schedule;
 mod served;
 mod tracking;
 mod truth;
@@ -265,15 +266,19 @@ pub fn start_with(
 ) -> anyhow::Result<Engine> {
     let (commands, commands_end) = mpsc::channel(COMMAND_QUEUE_LEN);
     let (reports_end, reports) = mpsc::channel(REPORT_QUEUE_LEN);
+    let scheduling = plan.scheduling;
     let mut engine = Loop::new(plan, netlink, announce_socket, commands_end, reports_end)
         .context("preparing the engine")?;
-    let body = move || match catch_unwind(AssertUnwindSafe(|| engine.run())) {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            engine.resign();
-            abort(&format!("the engine cannot go on: {:#}", anyhow::Error::new(error)));
+    let body = move || {
+        schedule::apply(scheduling);
+        match catch_unwind(AssertUnwindSafe(|| engine.run())) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                engine.resign();
+                abort(&format!("the engine cannot go on: {:#}", anyhow::Error::new(error)));
+            }
+            Err(_) => abort("the engine thread panicked; its addresses go when their leases run out"),
         }
-        Err(_) => abort("the engine thread panicked; its addresses go when their leases run out"),
     };
     let thread =
         thread::Builder::new().name("engine".into()).spawn(body).context("starting the engine thread")?;

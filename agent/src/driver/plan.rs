@@ -6,7 +6,7 @@ use hafleet_vrrp::{Config, Path, Track, TrackResult};
 
 use super::served::{path_configs, unspecified};
 use crate::config::{
-    AgentConfig, Instance,
+    AgentConfig, Instance, Scheduling,
     track::{CheckKind, Subject},
 };
 
@@ -17,6 +17,8 @@ pub struct Plan {
     pub instances: Vec<Instance>,
     /// Checks that count as down until their first success (`init_fail`).
     pub failing_at_first: BTreeSet<String>,
+    /// How the engine's thread runs; counts at the start only.
+    pub scheduling: Scheduling,
 }
 
 impl Plan {
@@ -34,6 +36,7 @@ impl Plan {
                 .filter(|check| fails_at_first(&check.kind))
                 .map(|check| check.name.clone())
                 .collect(),
+            scheduling: config.scheduling,
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
 use pnet::util::MacAddr;
 use tokio::sync::oneshot;
 
-use super::{ArpObservation, line::Line, served::Served};
+use super::{ArpObservation, line::Line, schedule, served::Served};
 use crate::net::arp;
 
 /// Questions under way at once; a question is one address on one interface.
@@ -63,6 +63,7 @@ impl Probes {
         let own = lines.iter().filter_map(|line| line.interface.as_ref()?.mac).collect();
         let asking = Arc::clone(&self.asking);
         let body = move || {
+            schedule::as_every_thread();
             observations.extend(ask_all(asked.into_values(), &own, timeout, &asking));
             // Whoever asked may have gone.
             let _ = reply.send(observations);
