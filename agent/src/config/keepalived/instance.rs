@@ -189,7 +189,7 @@ impl<'s> Draft<'s> {
             unicast_ttl: u8::MAX,
             pacing: Pacing::default(),
             answers_lower: true,
-            answers_higher: false,
+            answers_higher: true,
             track_service: true,
             tracks: Vec::new(),
             accept: true,

@@ -102,7 +102,7 @@ pub(super) fn read(table: Field<'_>, report: &mut Report) -> Option<Instance> {
         unicast_ttl: u8::MAX,
         pacing: Pacing::default(),
         answers_lower: true,
-        answers_higher: false,
+        answers_higher: true,
         track_service: true,
         tracks: Vec::new(),
         accept: true,
