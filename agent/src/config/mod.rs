@@ -118,7 +118,7 @@ pub struct Instance {
     pub pacing: Pacing,
     /// False for `lower_prio_no_advert`.
     pub answers_lower: bool,
-    /// True for `higher_prio_send_advert`.
+    /// keepalived's `higher_prio_send_advert`; here always true, so that after a split the winner has the last word.
     pub answers_higher: bool,
     /// False for `dont_track_primary`.
     pub track_service: bool,

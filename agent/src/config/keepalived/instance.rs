@@ -235,7 +235,7 @@ impl<'s> Draft<'s> {
             unicast_ttl: self.unicast.ttl.map_or(u8::MAX, |(ttl, _)| ttl),
             pacing: Pacing::default(),
             answers_lower: true,
-            answers_higher: false,
+            answers_higher: true,
             track_service: true,
             tracks: Vec::new(),
             accept: true,

@@ -126,7 +126,7 @@ pub(super) fn read(table: Field<'_>, report: &mut Report) -> Option<Instance> {
         unicast_ttl: ttl.map_or(Some(u8::MAX), |(_, ttl)| ttl)?,
         pacing: Pacing::default(),
         answers_lower: true,
-        answers_higher: false,
+        answers_higher: true,
         track_service: true,
         tracks: Vec::new(),
         accept: true,

@@ -108,9 +108,7 @@ impl VirtualRouter {
         }
         match priority.cmp(&ours) {
             Ordering::Greater => {
-                if self.config.answers_higher {
-                    self.advertise(ours);
-                }
+                self.answer_higher();
                 let reason = Reason::HigherPriorityHeard { source, priority, ours };
                 self.become_backup(reason, Some((source, interval_cs)), now);
             }
@@ -124,6 +122,7 @@ impl VirtualRouter {
                     return None;
                 }
                 if source > our_source {
+                    self.answer_higher();
                     let reason = Reason::HigherAddressHeard { source, priority, ours: our_source };
                     self.become_backup(reason, Some((source, interval_cs)), now);
                 } else {
@@ -133,6 +132,14 @@ impl VirtualRouter {
             Ordering::Less => self.reassert(now),
         }
         None
+    }
+
+    /// The winner hears that there were two masters, and announces again: neighbours that believed our announcements, which
+    /// were perhaps the last ones, come back to it.
+    fn answer_higher(&mut self) {
+        if self.config.answers_higher {
+            self.advertise(self.effective_priority());
+        }
     }
 
     /// A worse master is told at once, and so are the neighbours that may have believed it. While it goes on, the

@@ -139,9 +139,9 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         Words(1, 1),
         "0, the default. Anything else is a warning: this version serves IPv4 only.",
     ),
-    inactive(
+    satisfied(
         "vrrp_higher_prio_send_advert",
-        "a master that hears a higher advert yields without another word",
+        "A master that hears a higher advert always answers it before it yields.",
     ),
     inactive("vrrp_ipsets", NO_FIREWALL),
     inactive("vrrp_iptables", NO_FIREWALL),

@@ -56,7 +56,10 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         Words(1, 1),
         "Gratuitous ARPs per address and round, 1 to 255; `vrrp_garp_master_repeat` or 5 if absent.",
     ),
-    inactive("higher_prio_send_advert", "a master that hears a higher advert yields without another word"),
+    satisfied(
+        "higher_prio_send_advert",
+        "A master that hears a higher advert always answers it before it yields.",
+    ),
     read(
         "interface",
         Words(1, 1),

@@ -58,7 +58,7 @@ fn check(file: &str, expected: &[Expected]) {
             unicast_ttl: u8::MAX,
             pacing: Pacing::default(),
             answers_lower: true,
-            answers_higher: false,
+            answers_higher: true,
             track_service: true,
             tracks: Vec::new(),
             accept: true,

@@ -276,4 +276,6 @@ fn a_lower_advert_has_counts_of_its_own_and_may_be_left_unanswered() {
 fn a_higher_advert_is_answered_before_yielding_if_so_configured() {
     let mut rig = Rig::master(Config { answers_higher: true, ..config() });
     assert_eq!(rig.hear(BELOW, 200), ["advert 100", "release 2", "MASTER>BACKUP higher_priority_heard"]);
+    let mut rig = Rig::master(Config { answers_higher: true, ..config() });
+    assert_eq!(rig.hear(ABOVE, 100), ["advert 100", "release 2", "MASTER>BACKUP higher_address_heard"]);
 }
