@@ -11,7 +11,7 @@
 
 use std::{
     io::BufRead,
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -22,12 +22,16 @@ use ha_agent::{
     config::{AgentConfig, Inputs, load},
     driver::{self, ArpObservation, Command, EngineSnapshot, Plan, Report},
     net::{
+        Family,
         advert::AdvertSocket,
         announce::AnnounceSocket,
         netlink::{self, Netlink},
     },
 };
-use hafleet_vrrp::{TrackResult, packet::GROUP_V4};
+use hafleet_vrrp::{
+    TrackResult,
+    packet::{GROUP_V4, TTL},
+};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot, watch},
@@ -131,17 +135,17 @@ async fn flood(interface: &str, rate: u32) -> anyhow::Result<()> {
         &[0x21, 51, 255, 1, 1, 1, 0, 1, 192, 168, 178, 3, 0x31, 0x31, 0x31, 0x31, 0, 0, 0, 0],
     ];
     let index = std::fs::read_to_string(format!("/sys/class/net/{interface}/ifindex"))?.trim().parse()?;
-    let mut socket = AdvertSocket::open(interface, index)?;
+    let mut socket = AdvertSocket::open(Family::V4, interface, index)?;
     let mut lines = standard_input();
     let mut tick = tokio::time::interval(Duration::from_millis(10));
-    let source = Ipv4Addr::new(192, 168, 178, 9);
+    let source = [192, 168, 178, 9].into();
     loop {
         tokio::select! {
             _ = lines.recv() => return Ok(()),
             _ = tick.tick() => {
                 for payload in junk.iter().cycle().take(rate.div_ceil(100).try_into()?) {
                     // A full queue is part of a flood.
-                    let _ = socket.send(source, GROUP_V4, payload);
+                    let _ = socket.send(source, GROUP_V4.into(), TTL, payload);
                 }
             }
         }

@@ -2,7 +2,9 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use hafleet_vrrp::{AddressFault, Announcement, Input, Instant, Output, PathId, Transition, Vip};
+use hafleet_vrrp::{
+    AddressFault, Announcement, Input, Instant, Output, PathId, Transition, Vip, packet::TTL,
+};
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::{
@@ -12,7 +14,8 @@ use super::{
 };
 use crate::{
     clock,
-    net::{address::Action, announce::GratuitousArp, link::Interface, netlink::Operation},
+    config::Pacing,
+    net::{Family, address::Action, announce, link::Interface, netlink::Operation},
 };
 
 /// An answer looked for so much too late was not looked for because this process did not run.
@@ -67,7 +70,8 @@ impl Engine {
         let Some(served) = self.routers.get_mut(index) else { return };
         let Some(served_path) = served.paths.get_mut(usize::from(path.0)) else { return };
         let Some(line) = self.lines.get_mut(served_path.line) else { return };
-        let result = line.send(source, destination, payload);
+        let ttl = if destination.is_multicast() { TTL } else { served.instance.unicast_ttl };
+        let result = line.send(source, destination, ttl, payload);
         let (instance, interface) = (&served.instance.name, &line.name);
         match &result {
             Ok(()) => {
@@ -180,7 +184,8 @@ impl Engine {
             };
             due = due.into_iter().chain(held.answer_due()).min();
             self.tickets.insert(ticket, Ticket { router: index, address: position, asked_at: now });
-            batch.push(Operation { ticket, action, spec: held.spec.clone() });
+            let age = if action == Action::Renew { now.since(held.added_at) } else { Duration::ZERO };
+            batch.push(Operation { ticket, action, spec: held.spec.clone(), age });
         }
         if batch.is_empty() {
             return;
@@ -218,8 +223,11 @@ impl Engine {
             (Action::Add | Action::Delete, _) if !is_current => {}
             (Action::Add, Ok(())) => {
                 held.phase = Phase::Held;
-                held.renewed_at = asked.asked_at;
-                let (vip, announce) = (held.vip, std::mem::take(&mut held.announce));
+                (held.added_at, held.renewed_at) = (asked.asked_at, asked.asked_at);
+                let vip = held.vip;
+                // It is announced when it is seen to be used.
+                let announce =
+                    if held.is_tentative_at_first() { 0 } else { std::mem::take(&mut held.announce) };
                 let repaired = held.repairing.take().map(|why| (held.text(), why));
                 if served.renewal.is_none() {
                     let next = renewal_interval.map(|interval| asked.asked_at + interval);
@@ -278,7 +286,7 @@ impl Engine {
     }
 
     /// An address is not to be had. What the kernel may still answer means nothing any more.
-    fn refuse(&mut self, index: usize, position: usize, error: String) {
+    pub(super) fn refuse(&mut self, index: usize, position: usize, error: String) {
         let Some(held) = self.routers.get_mut(index).and_then(|served| served.addresses.get_mut(position))
         else {
             return;
@@ -299,16 +307,31 @@ impl Engine {
         for held in
             served.addresses.iter_mut().filter(|held| announcement.addresses.contains(&held.vip.address))
         {
+            let line = self.lines.get(held.line);
             match held.phase {
                 Phase::Adding => held.announce = held.announce.max(announcement.repeat),
+                Phase::Held if held.is_tentative_on(line) => {
+                    held.announce = held.announce.max(announcement.repeat);
+                }
                 Phase::Held | Phase::Native => {
-                    let interface = self.lines.get(held.line).and_then(|line| line.interface.as_ref());
-                    ready.extend(interface.and_then(|interface| gratuitous_arp(index, held, interface)));
+                    let interface = line.and_then(|line| line.interface.as_ref());
+                    let pacing = &served.instance.pacing;
+                    ready.extend(
+                        interface.and_then(|interface| announcement_of(index, held, interface, pacing)),
+                    );
                 }
                 Phase::Absent | Phase::Lost | Phase::Removing => {}
             }
         }
         self.announcements.push(&ready, announcement.repeat);
+    }
+
+    /// What had to wait until the kernel uses the address.
+    pub(super) fn announce_late(&mut self, index: usize, position: usize) {
+        let held = self.routers.get_mut(index).and_then(|served| served.addresses.get_mut(position));
+        let Some(held) = held else { return };
+        let (addresses, repeat) = (vec![held.vip.address], std::mem::take(&mut held.announce));
+        self.announce(index, &Announcement { addresses, repeat });
     }
 
     fn note(&mut self, index: usize, transition: &Transition) {
@@ -339,7 +362,17 @@ impl Engine {
     }
 }
 
-fn gratuitous_arp(router: usize, held: &HeldAddress, interface: &Interface) -> Option<GratuitousArp> {
-    let (mac, address) = (interface.mac?, held.ipv4()?);
-    Some(GratuitousArp { router, interface_index: interface.index, mac, address })
+fn announcement_of(
+    router: usize,
+    held: &HeldAddress,
+    interface: &Interface,
+    pacing: &Pacing,
+) -> Option<announce::Announcement> {
+    let address = held.vip.address;
+    let pause = match Family::of(address) {
+        Family::V4 => pacing.garp,
+        Family::V6 => pacing.gna,
+    };
+    let (interface_index, mac, is_router) = (interface.index, interface.mac?, interface.forwards_v6);
+    Some(announce::Announcement { router, interface_index, mac, address, is_router, pause })
 }

@@ -32,14 +32,15 @@ use super::{
 use crate::{
     clock,
     net::{
-        advert::{self, BUFFER_LEN},
+        Family,
+        advert::{self, Batch},
         announce::{AnnounceQueue, AnnounceSocket},
         netlink::{Event, Netlink},
     },
 };
 
-/// Packets read from one socket before deadlines are looked at.
-const PACKETS_AT_ONCE: usize = 256;
+/// Full batches of packets read from one socket before deadlines are looked at.
+const BATCHES_AT_ONCE: usize = 256 / advert::BATCH_LEN;
 /// Netlink events taken in before deadlines are looked at.
 const EVENTS_AT_ONCE: usize = 512;
 /// Commands taken in before deadlines are looked at.
@@ -158,6 +159,7 @@ impl Engine {
         for line in 0..self.lines.len() {
             self.reconcile(line);
         }
+        let mut batch = Batch::new();
         loop {
             self.more = false;
             self.take_events()?;
@@ -169,8 +171,8 @@ impl Engine {
             if self.is_stopped() {
                 return Ok(());
             }
-            for line in self.wait()? {
-                self.receive(line);
+            for (line, family) in self.wait()? {
+                self.receive(line, family, &mut batch);
             }
         }
     }
@@ -224,9 +226,9 @@ impl Engine {
         self.set_timer(index, Timer::Deadline, deadline);
     }
 
-    /// Sleeps until something happens; returns the lines with packets.
-    fn wait(&mut self) -> Result<Vec<usize>, EngineError> {
-        let busy = self.more || !self.announcements.is_empty() || !self.feedback.is_empty();
+    /// Sleeps until something happens; returns the sockets with packets.
+    fn wait(&mut self) -> Result<Vec<(usize, Family)>, EngineError> {
+        let busy = self.more || !self.feedback.is_empty();
         let timeout = if busy { Some(Duration::ZERO) } else { self.sleep_at_most() };
         let timeout = timeout.map(|timeout| Timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
@@ -234,11 +236,11 @@ impl Engine {
         });
         let mut owners = Vec::with_capacity(self.lines.len() + 1);
         let mut fds = Vec::with_capacity(self.lines.len() + 1);
-        for (line, socket) in
-            self.lines.iter().enumerate().filter_map(|(index, line)| Some((index, line.socket.as_ref()?)))
-        {
-            owners.push(Some(line));
-            fds.push(PollFd::new(socket, PollFlags::IN));
+        for (index, line) in self.lines.iter().enumerate() {
+            for (family, socket) in &line.sockets {
+                owners.push(Some((index, *family)));
+                fds.push(PollFd::new(socket, PollFlags::IN));
+            }
         }
         owners.push(None);
         fds.push(PollFd::new(&*self.bell, PollFlags::IN));
@@ -246,7 +248,7 @@ impl Engine {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(EngineError::Wait(error.into())),
         }
-        let ready: Vec<Option<usize>> = owners
+        let ready: Vec<Option<(usize, Family)>> = owners
             .into_iter()
             .zip(&fds)
             .filter(|(_, fd)| !fd.revents().is_empty())
@@ -261,46 +263,44 @@ impl Engine {
     fn sleep_at_most(&self) -> Option<Duration> {
         let stop = self.stopping.as_ref().map(|stopping| stopping.until);
         let timer = self.timers.first().map(|(at, _, _)| *at);
-        let next = match (stop, timer) {
-            (Some(stop), Some(timer)) => Some(stop.min(timer)),
-            (stop, timer) => stop.or(timer),
-        };
+        let next = [stop, timer, self.announcements.due()].into_iter().flatten().min();
         next.map(|at| at.since(clock::now()))
     }
 
-    fn receive(&mut self, line: usize) {
-        let mut buffer = [0; BUFFER_LEN];
-        for _ in 0..PACKETS_AT_ONCE {
-            let Some(socket) = self.lines.get(line).and_then(|line| line.socket.as_ref()) else { return };
-            let len = match socket.receive(&mut buffer) {
-                Ok(Some(len)) => len,
-                Ok(None) => return,
+    fn receive(&mut self, line: usize, family: Family, batch: &mut Batch) {
+        for _ in 0..BATCHES_AT_ONCE {
+            let Some(socket) = self.lines.get(line).and_then(|line| line.sockets.get(&family)) else {
+                return;
+            };
+            let is_all = match batch.receive(socket) {
+                Ok(is_all) => is_all,
                 // Such as ENETDOWN: reading it cleared it, and netlink tells what there is to know.
                 Err(error) => {
                     tracing::debug!(%error, "reading the VRRP socket");
                     return;
                 }
             };
-            match advert::parse(buffer.get(..len).unwrap_or(&[])) {
-                Ok(received) => self.take_packet(line, &received),
-                Err(malformed) => {
-                    self.packets_malformed += 1;
-                    tracing::trace!(%malformed, "dropped a packet");
+            for packet in batch.packets() {
+                match packet {
+                    Ok(received) => self.take_packet(line, &received),
+                    Err(malformed) => {
+                        self.packets_malformed += 1;
+                        tracing::trace!(%malformed, "dropped a packet");
+                    }
                 }
+            }
+            if is_all {
+                return;
             }
         }
         self.more = true;
     }
 
     fn take_packet(&mut self, line: usize, received: &advert::Received<'_>) {
-        let datagram = packet::Datagram {
-            source: received.source.into(),
-            destination: received.destination.into(),
-            ttl: received.ttl,
-            payload: received.payload,
-        };
-        let vrid = packet::vrid(received.payload).unwrap_or(0);
-        let listener = self.lines.get(line).and_then(|line| line.routers.get(&vrid)).copied();
+        let advert::Received { source, destination, ttl, payload } = *received;
+        let datagram = packet::Datagram { source, destination, ttl, payload };
+        let key = (Family::of(source), packet::vrid(payload).unwrap_or(0));
+        let listener = self.lines.get(line).and_then(|line| line.routers.get(&key)).copied();
         if let Some((index, path)) = listener {
             self.input(index, Input::Packet { path, datagram });
         }
@@ -375,8 +375,9 @@ impl Engine {
     }
 
     fn send_announcements(&mut self) {
+        let now = clock::now();
         for _ in 0..ANNOUNCEMENTS_AT_ONCE {
-            let Some(announcement) = self.announcements.pop() else { return };
+            let Some(announcement) = self.announcements.pop(now) else { return };
             if let Err(error) = self.announce_socket.send(&announcement) {
                 // Lost like one on the wire; the repeats are there for it.
                 tracing::debug!(address = %announcement.address, %error, "cannot announce");

@@ -1,16 +1,14 @@
 //! One virtual address of one router: what was asked of the kernel, what it answered, and what it has.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use hafleet_vrrp::{Instant, Vip};
+use netlink_packet_route::address::AddressFlags;
 
+use super::line::Line;
 use crate::{
     config::{Instance, Lease, VipConfig},
-    net::{address::AddressSpec, link::Address},
+    net::{Family, address::AddressSpec, link::Address},
 };
 
 /// How long the kernel may take to answer an addition.
@@ -47,11 +45,13 @@ pub(super) struct HeldAddress {
     pub(super) ticket: u64,
     /// When the last addition or renewal that the kernel granted was asked for.
     pub(super) renewed_at: Instant,
+    /// When the last addition that the kernel granted was asked for.
+    pub(super) added_at: Instant,
     /// The last addition or renewal, and when it was asked for, until it is answered.
     pub(super) awaits: Option<(u64, Instant)>,
     /// Why it has to be put back, until it is.
     pub(super) repairing: Option<String>,
-    /// Announcements that wait for the kernel to have it.
+    /// Announcements that wait for the kernel to have it, and to use it.
     pub(super) announce: u8,
     /// The configuration has it no more: it is forgotten when the kernel has it no more either.
     pub(super) leaving: bool,
@@ -66,6 +66,7 @@ impl HeldAddress {
             phase: Phase::Absent,
             ticket: 0,
             renewed_at: Instant::default(),
+            added_at: Instant::default(),
             awaits: None,
             repairing: None,
             announce: 0,
@@ -103,14 +104,18 @@ impl HeldAddress {
 
     /// Whether this is the address, with its prefix length.
     pub(super) fn names(&self, present: &Address) -> bool {
-        (self.vip.address, self.vip.prefix_len) == (present.address, present.prefix_len)
+        (self.vip.address, self.spec.prefix_len) == (present.address, present.prefix_len)
     }
 
-    pub(super) fn ipv4(&self) -> Option<Ipv4Addr> {
-        match self.vip.address {
-            IpAddr::V4(address) => Some(address),
-            IpAddr::V6(_) => None,
-        }
+    /// Whether the kernel begins to use it some time after it was added: not before duplicate address detection is done.
+    pub(super) fn is_tentative_at_first(&self) -> bool {
+        Family::of(self.vip.address) == Family::V6 && !self.spec.flags.contains(AddressFlags::Nodad)
+    }
+
+    /// Whether it is not used yet, as far as has been seen.
+    pub(super) fn is_tentative_on(&self, line: Option<&Line>) -> bool {
+        let present = line.and_then(|line| line.find(self.vip.address, self.spec.prefix_len));
+        self.is_tentative_at_first() && !present.is_some_and(Address::is_usable)
     }
 
     /// `192.168.178.3/24`.
@@ -125,15 +130,35 @@ pub(super) fn spec_of(instance: &Instance, vip: &VipConfig) -> AddressSpec {
         Lease::For(lease) => Some(lease),
         Lease::Off => None,
     };
+    let (peer, prefix_len) = match vip.peer {
+        Some((peer, prefix_len)) => (Some(peer), prefix_len),
+        None => (None, vip.vip.prefix_len),
+    };
     AddressSpec {
         interface: interface_of(instance, vip).to_owned(),
         address: vip.vip.address,
-        prefix_len: vip.vip.prefix_len,
+        prefix_len,
+        peer,
         label: vip.label.clone(),
         scope: vip.scope,
         broadcast: vip.broadcast,
+        flags: flags(vip),
         lease,
+        preferred_s: vip.preferred_s,
     }
+}
+
+/// What the kernel is asked for beside the address. Duplicate address detection is off unless it is asked for.
+fn flags(vip: &VipConfig) -> AddressFlags {
+    let is_v6 = Family::of(vip.vip.address) == Family::V6;
+    let asked_for = [
+        (AddressFlags::Nodad, is_v6 && !vip.flags.dad),
+        (AddressFlags::Homeaddress, is_v6 && vip.flags.home),
+        (AddressFlags::Managetempaddr, is_v6 && vip.flags.mngtmpaddr),
+        (AddressFlags::Noprefixroute, vip.flags.noprefixroute),
+        (AddressFlags::Mcautojoin, vip.flags.autojoin),
+    ];
+    asked_for.into_iter().filter(|(_, is_asked_for)| *is_asked_for).map(|(flag, _)| flag).collect()
 }
 
 /// The interface that a VIP goes on.

@@ -12,6 +12,7 @@ use hafleet_vrrp::{Instant, LinkFault, PathId, heard::HeardTable};
 use crate::{
     clock,
     net::{
+        Family,
         advert::AdvertSocket,
         link::{Address, Interface},
     },
@@ -26,9 +27,10 @@ pub(super) struct Line {
     pub(super) name: String,
     /// `None`: it does not exist.
     pub(super) interface: Option<Interface>,
-    pub(super) socket: Option<AdvertSocket>,
-    /// Which router serves a VRID here, and what it calls this line. Empty for one that only carries addresses.
-    pub(super) routers: BTreeMap<u8, (usize, PathId)>,
+    /// For each family that some router here speaks, unless it cannot be had.
+    pub(super) sockets: BTreeMap<Family, AdvertSocket>,
+    /// Which router serves a VRID of a family here, and what it calls this line. Empty for one that only carries addresses.
+    pub(super) routers: BTreeMap<(Family, u8), (usize, PathId)>,
     pub(super) heard: HeardTable,
     /// What is on the interface, for looking one up.
     present: BTreeMap<(IpAddr, u8), Address>,
@@ -43,7 +45,7 @@ impl Line {
         Self {
             name,
             interface: None,
-            socket: None,
+            sockets: BTreeMap::new(),
             routers: BTreeMap::new(),
             heard: HeardTable::default(),
             present: BTreeMap::new(),
@@ -62,36 +64,39 @@ impl Line {
             .flat_map(|interface| &interface.addresses)
             .map(|address| ((address.address, address.prefix_len), address.clone()))
             .collect();
-        let Some(interface) = &self.interface else {
-            self.socket = None;
-            return;
-        };
-        // A recreated interface counts from zero.
-        let at_start = self.errors_at_start.get_or_insert(interface.errors);
-        *at_start = (*at_start).min(interface.errors);
-        self.fit_socket();
+        if let Some(interface) = &self.interface {
+            // A recreated interface counts from zero.
+            let at_start = self.errors_at_start.get_or_insert(interface.errors);
+            *at_start = (*at_start).min(interface.errors);
+        }
+        self.fit_sockets();
     }
 
-    /// Opens the socket that who listens here needs, and closes one that nobody needs.
-    pub(super) fn fit_socket(&mut self) {
-        let Some(interface) = self.interface.as_ref().filter(|_| !self.routers.is_empty()) else {
-            self.socket = None;
-            return;
-        };
-        let fits = self.socket.as_ref().is_some_and(|socket| socket.interface_index() == interface.index);
-        if !fits {
-            self.socket = AdvertSocket::open(&self.name, interface.index)
-                .inspect_err(|error| {
-                    tracing::error!(interface = self.name, %error, "cannot open the VRRP socket; trying again");
-                })
-                .ok();
+    /// A socket on the interface as it is now for each family that is spoken here, and no other.
+    pub(super) fn fit_sockets(&mut self) {
+        let Some(interface) = &self.interface else { return self.sockets.clear() };
+        for family in Family::BOTH {
+            let is_spoken = self.routers.keys().any(|(spoken, _)| *spoken == family);
+            let socket = self.sockets.get(&family);
+            if !is_spoken {
+                self.sockets.remove(&family);
+            } else if socket.is_none_or(|socket| socket.interface_index() != interface.index) {
+                match AdvertSocket::open(family, &self.name, interface.index) {
+                    Ok(socket) => drop(self.sockets.insert(family, socket)),
+                    Err(error) => {
+                        self.sockets.remove(&family);
+                        let interface = &self.name;
+                        tracing::error!(interface, ?family, %error, "cannot open the VRRP socket; trying again");
+                    }
+                }
+            }
         }
     }
 
-    /// Whether adverts can be sent and heard here.
-    pub(super) fn works(&self) -> Result<(), LinkFault> {
+    /// Whether adverts of this family can be sent and heard here.
+    pub(super) fn works(&self, family: Family) -> Result<(), LinkFault> {
         // Without a socket nothing would be heard: as good as no interface.
-        let (Some(interface), Some(_)) = (&self.interface, &self.socket) else {
+        let (Some(interface), Some(_)) = (&self.interface, self.sockets.get(&family)) else {
             return Err(LinkFault::Missing);
         };
         if !interface.admin_up {
@@ -136,12 +141,16 @@ impl Line {
         now.saturating_sub(self.errors_at_start.unwrap_or(now))
     }
 
-    pub(super) fn send(&mut self, source: IpAddr, destination: IpAddr, payload: &[u8]) -> io::Result<()> {
-        let socket = self.socket.as_mut().ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?;
-        match (source, destination) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => socket.send(source, destination, payload),
-            (IpAddr::V6(_), _) | (_, IpAddr::V6(_)) => Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT)),
-        }
+    pub(super) fn send(
+        &mut self,
+        source: IpAddr,
+        destination: IpAddr,
+        ttl: u8,
+        payload: &[u8],
+    ) -> io::Result<()> {
+        let socket = self.sockets.get_mut(&Family::of(destination));
+        let socket = socket.ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?;
+        socket.send(source, destination, ttl, payload)
     }
 }
 

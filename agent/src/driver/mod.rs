@@ -134,7 +134,7 @@ pub struct EngineSnapshot {
     pub packets_rejected: u64,
     /// Reports that did not fit the queue since the start.
     pub reports_dropped: u64,
-    /// Announcements (gratuitous ARP) that did not fit their queue since the start.
+    /// Announcements (gratuitous ARP, neighbour advertisements) that did not fit their queue since the start.
     pub announcements_dropped: u64,
     /// Sources forgotten since the start to make room for new ones in the heard-adverts tables.
     pub sources_evicted: u64,

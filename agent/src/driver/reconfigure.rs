@@ -121,12 +121,12 @@ impl Engine {
         for (index, served) in self.routers.iter().enumerate().filter(|(_, served)| !served.retired) {
             for (path, id) in served.paths.iter().zip((0..=u8::MAX).map(PathId)) {
                 if let Some(line) = self.lines.get_mut(path.line) {
-                    line.routers.insert(served.instance.vrid.get(), (index, id));
+                    line.routers.insert((served.family(), served.instance.vrid.get()), (index, id));
                 }
             }
         }
         for line in &mut self.lines {
-            line.fit_socket();
+            line.fit_sockets();
         }
     }
 
@@ -141,7 +141,7 @@ impl Engine {
         served.addresses.retain(|held| {
             let is_here = lines
                 .get(held.line)
-                .is_some_and(|line| line.find(held.vip.address, held.vip.prefix_len).is_some());
+                .is_some_and(|line| line.find(held.vip.address, held.spec.prefix_len).is_some());
             !held.leaving || is_here || held.phase != Phase::Absent
         });
     }

@@ -1,13 +1,9 @@
 //! Cleaning up after an engine that is dead: its addresses go, and the peers are told.
 
-use std::{
-    collections::BTreeSet,
-    io,
-    net::{IpAddr, Ipv4Addr},
-};
+use std::{collections::BTreeSet, io, net::IpAddr, time::Duration};
 
 use anyhow::Context;
-use hafleet_vrrp::packet::{Advertisement, GROUP_V4};
+use hafleet_vrrp::packet::{Advertisement, GROUP_V4, GROUP_V6, TTL};
 use tokio::{runtime, sync::mpsc};
 
 use super::{
@@ -20,6 +16,7 @@ use super::{
 use crate::{
     config::Instance,
     net::{
+        Family,
         address::Action,
         advert,
         link::{Address, primary_address},
@@ -110,7 +107,8 @@ async fn remove(here: &[&HeldAddress], netlink: &mut Netlink, released: &mut Rel
     let batch = here
         .iter()
         .zip(0..)
-        .map(|(held, ticket)| Operation { ticket, action: Action::Delete, spec: held.spec.clone() })
+        .map(|(held, ticket)| (ticket, held.spec.clone()))
+        .map(|(ticket, spec)| Operation { ticket, action: Action::Delete, spec, age: Duration::ZERO })
         .collect();
     let operations: &mpsc::Sender<_> = &netlink.operations;
     operations.send(batch).await.ok().context("the netlink thread ended")?;
@@ -141,7 +139,7 @@ fn resign(served: &Served, lines: &[Line]) -> io::Result<()> {
         .source
         .or_else(|| {
             let is_virtual = |present: &Address| served.addresses.iter().any(|held| held.names(present));
-            primary_address(&interface.own_addresses(is_virtual), None)
+            primary_address(&interface.own_addresses(is_virtual), served.source_kind(0), None)
         })
         .ok_or_else(|| io::Error::from_raw_os_error(libc::EADDRNOTAVAIL))?;
     let config = served.router.config();
@@ -152,19 +150,22 @@ fn resign(served: &Served, lines: &[Line]) -> io::Result<()> {
         interval_cs: config.interval.as_centiseconds(),
         addresses: config.advertised().collect(),
     };
-    let IpAddr::V4(source_v4) = source else { return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT)) };
-    let mut socket = advert::AdvertSocket::open(&line.name, interface.index)?;
-    let peers: Vec<IpAddr> = config
+    let family = served.family();
+    let mut socket = advert::AdvertSocket::open(family, &line.name, interface.index)?;
+    let mut destinations: Vec<(IpAddr, u8)> = config
         .paths
         .first()
-        .map(|path| path.peers.iter().map(|peer| peer.address).collect())
+        .map(|path| path.peers.iter().map(|peer| (peer.address, served.instance.unicast_ttl)).collect())
         .unwrap_or_default();
-    let destinations = if peers.is_empty() { vec![GROUP_V4.into()] } else { peers };
-    for destination in destinations {
+    if destinations.is_empty() {
+        destinations.push(match family {
+            Family::V4 => (GROUP_V4.into(), TTL),
+            Family::V6 => (GROUP_V6.into(), TTL),
+        });
+    }
+    for (destination, ttl) in destinations {
         let payload = advertisement.encode(&config.authentication, config.checksum, source, destination);
-        let IpAddr::V4(destination): IpAddr = destination else { continue };
-        let destination: Ipv4Addr = destination;
-        socket.send(source_v4, destination, &payload)?;
+        socket.send(source, destination, ttl, &payload)?;
     }
     Ok(())
 }

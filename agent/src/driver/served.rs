@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     config::{Instance, Lease, PathConfig, track::Subject},
-    net::link::Address,
+    net::{
+        Family,
+        link::{Address, SourceKind},
+    },
 };
 
 /// A virtual router with all that surrounds it.
@@ -96,18 +99,31 @@ impl Served {
 
     /// This address of the router as it is on its line: as configured, or the host's own that the router is the owner of.
     pub(super) fn find<'a>(&self, held: &HeldAddress, line: &'a Line) -> Option<&'a Address> {
-        let HeldAddress { vip, .. } = held;
-        line.find(vip.address, vip.prefix_len)
-            .or_else(|| line.find_any(vip.address, |present| self.is_native(present)))
+        line.find(held.vip.address, held.spec.prefix_len)
+            .or_else(|| line.find_any(held.vip.address, |present| self.is_native(present)))
     }
 
     /// Whether an address on this line must be taken for the host's own although it is configured as a virtual one. No engine
     /// ever was MASTER on a service interface without an address of its own, so none can have left it there; `own` are
     /// the addresses of the line that nobody configured as virtual.
-    pub(super) fn is_the_host_s(&self, present: &Address, line: usize, own: &[IpAddr]) -> bool {
+    pub(super) fn is_the_host_s(&self, present: &Address, line: usize, own: &[Address]) -> bool {
         let is_service = self.paths.first().is_some_and(|path| path.line == line);
         let sends_from_it = self.instance.source.is_none_or(|source| source == present.address);
-        is_service && present.permanent && own.is_empty() && sends_from_it
+        let serves = |own: &Address| {
+            own.family() == present.family() && (own.is_link_local() || !present.is_link_local())
+        };
+        is_service && present.permanent && !own.iter().any(serves) && sends_from_it
+    }
+
+    /// The family of its adverts.
+    pub(super) fn family(&self) -> Family {
+        Family::of(unspecified(&self.instance))
+    }
+
+    /// Which of the host's addresses its adverts on a path come from.
+    pub(super) fn source_kind(&self, path: usize) -> SourceKind {
+        let peers = self.router.config().paths.get(path).map_or(&[][..], |path| &path.peers);
+        SourceKind::of(self.family(), peers.iter().map(|peer| &peer.address))
     }
 
     pub(super) fn snapshot(&self, lines: &[Line], checks: &Checks, now: Instant) -> InstanceSnapshot {
@@ -201,7 +217,9 @@ pub(super) fn path_configs(instance: &Instance) -> Vec<PathConfig> {
 
 /// The core takes it for "no address yet".
 pub(super) fn unspecified(instance: &Instance) -> IpAddr {
-    match instance.vips.first().map(|vip| vip.vip.address) {
+    // An excluded address may be of the other family.
+    let advertised = instance.vips.iter().map(|vip| vip.vip).find(|vip| vip.advertised);
+    match advertised.map(|vip| vip.address) {
         Some(IpAddr::V6(_)) => Ipv6Addr::UNSPECIFIED.into(),
         Some(IpAddr::V4(_)) | None => Ipv4Addr::UNSPECIFIED.into(),
     }

@@ -9,7 +9,7 @@ use crate::{
     clock,
     net::{
         address::Action,
-        link::{Interface, primary_address},
+        link::{Address, Interface, primary_address},
     },
 };
 
@@ -44,7 +44,7 @@ impl Engine {
     }
 
     /// The addresses that the host has on a line for itself, in the kernel's order.
-    pub(super) fn own_addresses(&self, position: usize) -> Vec<IpAddr> {
+    pub(super) fn own_addresses(&self, position: usize) -> Vec<Address> {
         let interface = self.lines.get(position).and_then(|line| line.interface.as_ref());
         let Some(interface) = interface else { return Vec::new() };
         let virtual_addresses: BTreeSet<IpAddr> =
@@ -56,7 +56,7 @@ impl Engine {
     }
 
     /// Tells a router what its lines on this interface are like, if that is new.
-    pub(super) fn tell_links(&mut self, index: usize, position: usize, own: &[IpAddr]) {
+    pub(super) fn tell_links(&mut self, index: usize, position: usize, own: &[Address]) {
         let paths = self.routers.get(index).map_or(0, |served| served.paths.len());
         for (at, path) in (0..paths).zip((0..=u8::MAX).map(PathId)) {
             let Some(now) = self.news_of(index, at, position, own) else { continue };
@@ -73,15 +73,18 @@ impl Engine {
         index: usize,
         path: usize,
         position: usize,
-        own: &[IpAddr],
+        own: &[Address],
     ) -> Option<Result<IpAddr, LinkFault>> {
         let served = self.routers.get_mut(index)?;
+        let (family, kind) = (served.family(), served.source_kind(path));
         let path = served.paths.get_mut(path).filter(|path| path.line == position)?;
-        let source = served.instance.source.or_else(|| primary_address(own, path.source()));
+        let source = served.instance.source.or_else(|| primary_address(own, kind, path.source()));
         let line = self.lines.get(position)?;
-        let has_some = line.interface.as_ref().is_some_and(|interface| !interface.addresses.is_empty());
-        let fault = if has_some { LinkFault::OnlyVirtual } else { LinkFault::NoAddress };
-        let now = line.works().and_then(|()| source.ok_or(fault));
+        let mut addresses = line.interface.iter().flat_map(|interface| &interface.addresses);
+        let has_some = addresses.any(|present| present.family() == family);
+        let has_own = own.iter().any(|own| own.family() == family);
+        let fault = if has_some && !has_own { LinkFault::OnlyVirtual } else { LinkFault::NoAddress };
+        let now = line.works(family).and_then(|()| source.ok_or(fault));
         let is_news = path.told != Some(now);
         path.told = Some(now);
         is_news.then_some(now)
@@ -102,7 +105,7 @@ impl Engine {
         }
     }
 
-    fn reconcile_address(&mut self, index: usize, address: usize, position: usize, own: &[IpAddr]) {
+    fn reconcile_address(&mut self, index: usize, address: usize, position: usize, own: &[Address]) {
         let Some(line) = self.lines.get(position) else { return };
         let Some(served) = self.routers.get(index) else { return };
         let Some(held) = served.addresses.get(address).filter(|held| held.line == position) else { return };
@@ -117,7 +120,15 @@ impl Engine {
         }
         let is_the_host_s = present.is_some_and(|present| served.is_the_host_s(present, position, own));
         let is_native = present.is_some_and(|present| served.is_native(present));
+        let is_unannounced = held.announce > 0 && present.is_some_and(Address::is_usable);
+        // The kernel drops what has a lease and marks what has none.
+        let is_taken = present.map_or(held.announce > 0 && held.is_tentative_at_first(), |it| it.dad_failed);
         match (held.phase, present.is_some()) {
+            (Phase::Held, _) if is_taken => {
+                let error = "another host has it: the kernel found out by duplicate address detection";
+                self.refuse(index, address, error.to_owned());
+            }
+            (Phase::Held, true) if is_unannounced => self.announce_late(index, address),
             (Phase::Held | Phase::Native, false) => {
                 let held = self.routers.get_mut(index).and_then(|served| served.addresses.get_mut(address));
                 if let Some(held) = held {

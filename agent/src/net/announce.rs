@@ -1,21 +1,24 @@
-//! Telling the neighbours: gratuitous ARP (RFC 826, RFC 5227 section 3) exactly as keepalived sends it, in the order
-//! that lets the last of many addresses not wait for the repeats of the first.
+//! Telling the neighbours: gratuitous ARP (RFC 826, RFC 5227 section 3) and unsolicited neighbour advertisements (RFC 4861
+//! section 7.2.6) exactly as keepalived sends them, in the order that lets the last of many addresses not wait for the repeats of
+//! the first.
 
-use std::{collections::VecDeque, io, net::Ipv4Addr};
-
-use pnet::{
-    packet::{
-        arp::{ArpHardwareTypes, ArpOperation, ArpOperations, MutableArpPacket},
-        ethernet::{EtherTypes, MutableEthernetPacket},
-    },
-    util::MacAddr,
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    net::IpAddr,
+    time::Duration,
 };
+
+use hafleet_vrrp::Instant;
+use pnet::{packet::ethernet::EtherTypes, util::MacAddr};
 use socket2::{Domain, Socket, Type};
 
-use super::link_layer;
+use super::{
+    Family,
+    frame::{self, Arp, Frame},
+    link_layer,
+};
 
-/// Ethernet header and ARP packet.
-pub const FRAME_LEN: usize = 14 + 28;
 /// How many frames may wait; the oldest round of 255 routers with 20 addresses five times over. More are counted and
 /// dropped.
 pub const QUEUE_LEN: usize = 32_768;
@@ -34,17 +37,21 @@ impl AnnounceSocket {
         Ok(Self { socket })
     }
 
-    /// Sends one gratuitous ARP. Never waits: a full queue is an error.
-    pub fn send(&self, announcement: &GratuitousArp) -> io::Result<()> {
-        let frame = announcement.frame();
-        let to = link_layer::address(announcement.interface_index, EtherTypes::Arp.0, MacAddr::broadcast());
-        self.socket.send_to(&frame, &to).map(drop)
+    /// Sends one announcement. Never waits: a full queue is an error.
+    pub fn send(&self, announcement: &Announcement) -> io::Result<()> {
+        let ether_type = match Family::of(announcement.address) {
+            Family::V4 => EtherTypes::Arp,
+            Family::V6 => EtherTypes::Ipv6,
+        };
+        // To whom is in the frame.
+        let to = link_layer::address(announcement.interface_index, ether_type.0, MacAddr::broadcast());
+        self.socket.send_to(announcement.frame().as_slice(), &to).map(drop)
     }
 }
 
 /// One announcement of one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GratuitousArp {
+pub struct Announcement {
     /// The virtual router that announces, as its owner counts.
     pub router: usize,
     /// Where.
@@ -52,94 +59,98 @@ pub struct GratuitousArp {
     /// The interface's MAC.
     pub mac: MacAddr,
     /// What.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
+    /// The interface forwards IPv6.
+    pub is_router: bool,
+    /// How long nothing else of this family is announced on the interface afterwards.
+    pub pause: Duration,
 }
 
-impl GratuitousArp {
-    /// The frame: a request with sender = target = the address and target MAC ff:ff:ff:ff:ff:ff, to everybody.
-    pub fn frame(&self) -> [u8; FRAME_LEN] {
-        arp_frame(&Arp {
-            operation: ArpOperations::Request,
-            sender: (self.mac, self.address),
-            target: (MacAddr::broadcast(), self.address),
-        })
+impl Announcement {
+    fn frame(&self) -> Frame {
+        match self.address {
+            IpAddr::V4(address) => Arp::gratuitous(self.mac, address).frame(),
+            IpAddr::V6(address) => frame::unsolicited_advertisement(self.mac, address, self.is_router),
+        }
     }
 }
 
-/// The variable fields of an ARP packet that is broadcast.
-pub(super) struct Arp {
-    pub operation: ArpOperation,
-    pub sender: (MacAddr, Ipv4Addr),
-    pub target: (MacAddr, Ipv4Addr),
-}
-
-/// A broadcast Ethernet frame with an ARP packet for IPv4.
-pub(super) fn arp_frame(packet: &Arp) -> [u8; FRAME_LEN] {
-    let mut frame = [0; FRAME_LEN];
-    let (header, body) = frame.split_at_mut(14);
-    // Both lengths are right by construction, so neither is ever `None`.
-    if let (Some(mut ethernet), Some(mut arp)) =
-        (MutableEthernetPacket::new(header), MutableArpPacket::new(body))
-    {
-        ethernet.set_destination(MacAddr::broadcast());
-        ethernet.set_source(packet.sender.0);
-        ethernet.set_ethertype(EtherTypes::Arp);
-        arp.set_hardware_type(ArpHardwareTypes::Ethernet);
-        arp.set_protocol_type(EtherTypes::Ipv4);
-        arp.set_hw_addr_len(6);
-        arp.set_proto_addr_len(4);
-        arp.set_operation(packet.operation);
-        arp.set_sender_hw_addr(packet.sender.0);
-        arp.set_sender_proto_addr(packet.sender.1);
-        arp.set_target_hw_addr(packet.target.0);
-        arp.set_target_proto_addr(packet.target.1);
-    }
-    frame
-}
-
-/// What waits to be announced: every address of every router once, then the repeats.
+/// What waits to be announced: every address of every router once, then the repeats. Interfaces and families do not wait for
+/// each other's pauses.
 #[derive(Debug, Default)]
 pub struct AnnounceQueue {
-    first: VecDeque<GratuitousArp>,
-    repeats: VecDeque<GratuitousArp>,
+    /// Those with something in them, or a pause under way.
+    lanes: BTreeMap<(u32, Family), Lane>,
+    len: usize,
     dropped: u64,
+}
+
+/// What waits on one interface for one family.
+#[derive(Debug, Default)]
+struct Lane {
+    first: VecDeque<Announcement>,
+    repeats: VecDeque<Announcement>,
+    /// The end of the pause.
+    free_at: Instant,
 }
 
 impl AnnounceQueue {
     /// Queues `addresses`, each `repeat` times, round by round.
-    pub fn push(&mut self, addresses: &[GratuitousArp], repeat: u8) {
+    pub fn push(&mut self, addresses: &[Announcement], repeat: u8) {
         for round in 0..repeat {
             for announcement in addresses {
-                if self.len() >= QUEUE_LEN {
+                if self.len >= QUEUE_LEN {
                     self.dropped += 1;
-                } else if round == 0 {
-                    self.first.push_back(*announcement);
-                } else {
-                    self.repeats.push_back(*announcement);
+                    continue;
                 }
+                self.len += 1;
+                let key = (announcement.interface_index, Family::of(announcement.address));
+                let lane = self.lanes.entry(key).or_default();
+                let queue = if round == 0 { &mut lane.first } else { &mut lane.repeats };
+                queue.push_back(*announcement);
             }
         }
     }
 
-    /// The next one to send.
-    pub fn pop(&mut self) -> Option<GratuitousArp> {
-        self.first.pop_front().or_else(|| self.repeats.pop_front())
+    /// The next one to send now; `None` when none is due.
+    pub fn pop(&mut self, now: Instant) -> Option<Announcement> {
+        // An interface that is gone has an index that nobody uses again.
+        self.lanes.retain(|_, lane| lane.len() > 0 || lane.free_at > now);
+        let is_due = |lane: &&mut Lane, queue: fn(&Lane) -> &VecDeque<Announcement>| {
+            lane.free_at <= now && !queue(lane).is_empty()
+        };
+        let lane = match self.lanes.values_mut().find(|lane| is_due(lane, |lane| &lane.first)) {
+            Some(lane) => lane,
+            None => self.lanes.values_mut().find(|lane| is_due(lane, |lane| &lane.repeats))?,
+        };
+        let announcement = lane.first.pop_front().or_else(|| lane.repeats.pop_front())?;
+        lane.free_at = now + announcement.pause;
+        self.len -= 1;
+        Some(announcement)
+    }
+
+    /// When the next one is due; `None` when none waits.
+    pub fn due(&self) -> Option<Instant> {
+        self.lanes.values().filter(|lane| lane.len() > 0).map(|lane| lane.free_at).min()
     }
 
     /// Forgets what a router wanted to say: it lost its addresses, and a late word would take them from the winner.
     pub fn forget(&mut self, router: usize) {
-        self.first.retain(|announcement| announcement.router != router);
-        self.repeats.retain(|announcement| announcement.router != router);
+        for lane in self.lanes.values_mut() {
+            lane.first.retain(|announcement| announcement.router != router);
+            lane.repeats.retain(|announcement| announcement.router != router);
+        }
+        self.len = self.lanes.values().map(Lane::len).sum();
     }
 
     /// How many wait.
     pub fn len(&self) -> usize {
-        self.first.len() + self.repeats.len()
+        self.len
     }
 
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
-        self.first.is_empty() && self.repeats.is_empty()
+        self.len == 0
     }
 
     /// How many did not fit since the start.
@@ -148,24 +159,40 @@ impl AnnounceQueue {
     }
 }
 
+impl Lane {
+    fn len(&self) -> usize {
+        self.first.len() + self.repeats.len()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn arp(router: usize, last: u8) -> GratuitousArp {
-        let mac = MacAddr::new(0xde, 0x64, 0x2e, 0x05, 0xd2, 0xce);
-        GratuitousArp { router, interface_index: 2, mac, address: Ipv4Addr::new(192, 168, 178, last) }
+    const NOW: Instant = Instant::from_micros(1_000_000);
+
+    fn arp(router: usize, last: u8) -> Announcement {
+        Announcement {
+            router,
+            interface_index: 2,
+            mac: MacAddr::new(0xde, 0x64, 0x2e, 0x05, 0xd2, 0xce),
+            address: [192, 168, 178, last].into(),
+            is_router: false,
+            pause: Duration::ZERO,
+        }
     }
 
-    #[test]
-    fn the_frame_is_byte_for_byte_keepalived_s() {
-        // keepalived 2.2.7, captured.
-        let captured: [u8; FRAME_LEN] = [
-            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xde, 0x64, 0x2e, 0x05, 0xd2, 0xce, 0x08, 0x06, 0x00, 0x01,
-            0x08, 0x00, 0x06, 0x04, 0x00, 0x01, 0xde, 0x64, 0x2e, 0x05, 0xd2, 0xce, 0xc0, 0xa8, 0xb2, 0x03,
-            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xc0, 0xa8, 0xb2, 0x03,
-        ];
-        assert_eq!(arp(0, 3).frame(), captured);
+    fn na(router: usize, last: u16) -> Announcement {
+        Announcement { address: [0x2001, 0xdb8, 0, 0, 0, 0, 0, last].into(), ..arp(router, 0) }
+    }
+
+    fn pop_all(queue: &mut AnnounceQueue, now: Instant) -> Vec<u8> {
+        std::iter::from_fn(|| queue.pop(now))
+            .map(|announcement| match announcement.address {
+                IpAddr::V4(address) => address.octets()[3],
+                IpAddr::V6(address) => address.octets()[15],
+            })
+            .collect()
     }
 
     #[test]
@@ -173,18 +200,39 @@ mod tests {
         let mut queue = AnnounceQueue::default();
         queue.push(&[arp(0, 3), arp(0, 4)], 2);
         queue.push(&[arp(1, 5)], 2);
-        let order: Vec<u8> = std::iter::from_fn(|| queue.pop()).map(|arp| arp.address.octets()[3]).collect();
-        assert_eq!(order, [3, 4, 5, 3, 4, 5]);
+        queue.push(&[na(2, 6)], 2);
+        assert_eq!(queue.due(), Some(Instant::default()));
+        assert_eq!(pop_all(&mut queue, NOW), [3, 4, 5, 6, 3, 4, 5, 6]);
+        assert_eq!(queue.due(), None);
+    }
+
+    #[test]
+    fn a_pause_holds_back_its_own_interface_and_family_only() {
+        let mut queue = AnnounceQueue::default();
+        let pause = Duration::from_millis(20);
+        let slow = |last| Announcement { pause, ..arp(0, last) };
+        queue.push(&[slow(3), slow(4), na(0, 6)], 2);
+        queue.push(&[Announcement { interface_index: 7, ..arp(1, 9) }], 2);
+        assert_eq!(pop_all(&mut queue, NOW), [3, 6, 9, 6, 9]);
+        for last in [4, 3, 4] {
+            let due = queue.due().unwrap();
+            assert!(pop_all(&mut queue, due - Duration::from_micros(1)).is_empty());
+            assert_eq!(pop_all(&mut queue, due), [last]);
+        }
+        assert_eq!((queue.due(), queue.len()), (None, 0));
+        // The last one's pause still counts.
+        queue.push(&[arp(0, 5)], 1);
+        assert_eq!(queue.due(), Some(NOW + 4 * pause));
     }
 
     #[test]
     fn a_router_that_lost_its_addresses_says_nothing_more() {
         let mut queue = AnnounceQueue::default();
-        queue.push(&[arp(0, 3)], 3);
+        queue.push(&[arp(0, 3), na(0, 6)], 3);
         queue.push(&[arp(1, 5)], 2);
         queue.forget(0);
-        let order: Vec<u8> = std::iter::from_fn(|| queue.pop()).map(|arp| arp.address.octets()[3]).collect();
-        assert_eq!(order, [5, 5]);
+        assert_eq!(queue.len(), 2);
+        assert_eq!(pop_all(&mut queue, NOW), [5, 5]);
         assert!(queue.is_empty());
     }
 

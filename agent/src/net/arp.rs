@@ -21,10 +21,7 @@ use pnet::{
 };
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
-use super::{
-    announce::{Arp, arp_frame},
-    link_layer,
-};
+use super::{frame::Arp, link_layer};
 use crate::clock;
 
 /// The longest a probe may wait.
@@ -51,7 +48,7 @@ pub fn probe(
             sender: (mac, Ipv4Addr::UNSPECIFIED),
             target: (MacAddr::zero(), *target),
         };
-        socket.send_to(&arp_frame(&request), &everybody)?;
+        socket.send_to(request.frame().as_slice(), &everybody)?;
     }
     let mut answers: BTreeMap<Ipv4Addr, BTreeSet<MacAddr>> =
         targets.iter().map(|target| (*target, BTreeSet::new())).collect();
@@ -137,11 +134,10 @@ mod tests {
     #[test]
     fn a_reply_names_its_sender_and_a_request_is_none() {
         let (mac, address) = (MacAddr::new(2, 0, 0, 0, 0, 1), Ipv4Addr::new(192, 168, 178, 3));
-        let frame = |operation| {
-            arp_frame(&Arp { operation, sender: (mac, address), target: (MacAddr::zero(), address) })
-        };
-        assert_eq!(answer(&frame(ArpOperations::Reply)), Some((address, mac)));
-        assert_eq!(answer(&frame(ArpOperations::Request)), None);
+        let frame =
+            |operation| Arp { operation, sender: (mac, address), target: (MacAddr::zero(), address) }.frame();
+        assert_eq!(answer(frame(ArpOperations::Reply).as_slice()), Some((address, mac)));
+        assert_eq!(answer(frame(ArpOperations::Request).as_slice()), None);
     }
 
     proptest! {

@@ -2,8 +2,9 @@
 //!
 //! | module | kernel interface |
 //! | --- | --- |
-//! | [`advert`] | one raw IPv4 socket per interface, protocol 112 |
-//! | [`announce`] | `AF_PACKET`: gratuitous ARP |
+//! | [`advert`] | one raw socket per interface and family, protocol 112 |
+//! | [`announce`] | `AF_PACKET`: gratuitous ARP, unsolicited neighbour advertisements |
+//! | [`frame`] | what is sent through `AF_PACKET` |
 //! | [`arp`] | `AF_PACKET`: who answers for an address |
 //! | [`address`] | rtnetlink: adding, renewing and deleting addresses |
 //! | [`link`] | rtnetlink: what an interface is like |
@@ -14,6 +15,10 @@ pub mod address;
 pub mod advert;
 pub mod announce;
 pub mod arp;
+mod family;
+mod frame;
 pub mod link;
 pub mod link_layer;
 pub mod netlink;
+
+pub use self::family::Family;

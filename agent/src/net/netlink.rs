@@ -61,6 +61,8 @@ pub struct Operation {
     pub action: Action,
     /// With which address.
     pub spec: Arc<AddressSpec>,
+    /// How long ago it was added.
+    pub age: Duration,
 }
 
 /// What the kernel answered or is like.
@@ -234,7 +236,7 @@ impl Kernel {
         let mut lost = false;
         let Self { handle, truth, put_on, events, .. } = self;
         let mut answers = stream::iter(operations)
-            .map(|Operation { ticket, action, spec }| {
+            .map(|Operation { ticket, action, spec, age }| {
                 let index = truth.get(&spec.interface).map(|interface| interface.index);
                 let place = (spec.interface.clone(), spec.address, spec.prefix_len);
                 let elsewhere = match action {
@@ -246,8 +248,8 @@ impl Kernel {
                     // Also from where it was put if another interface, or none, has the name now.
                     Action::Delete => put_on.get(&place).copied().filter(|put_on| Some(*put_on) != index),
                 };
-                let elsewhere = elsewhere.map(|index| ask(handle, index, action, &spec));
-                let answer = index.map(|index| ask(handle, index, action, &spec));
+                let elsewhere = elsewhere.map(|index| ask(handle, index, action, &spec, age));
+                let answer = index.map(|index| ask(handle, index, action, &spec, age));
                 async move {
                     let moved = match elsewhere {
                         Some(elsewhere) => elsewhere.await,
@@ -335,8 +337,8 @@ impl Kernel {
                 match self.truth.get_mut(&new.name) {
                     Some(known) if known.index == new.index => {
                         let addresses = std::mem::take(&mut known.addresses);
-                        let changed = (known.admin_up, known.carrier, known.mac)
-                            != (new.admin_up, new.carrier, new.mac);
+                        let changed = (known.admin_up, known.carrier, known.mac, known.forwards_v6)
+                            != (new.admin_up, new.carrier, new.mac, new.forwards_v6);
                         *known = Interface { addresses, ..new };
                         let known = known.clone();
                         if changed {
@@ -374,21 +376,8 @@ impl Kernel {
         };
         let mut state = message.as_ref().and_then(Interface::from_message);
         if let Some(interface) = &mut state {
-            let mut request = self.handle.address().get();
-            request.message_mut().header.family = AddressFamily::Inet;
-            request.message_mut().header.index = interface.index;
-            let messages: Vec<AddressMessage> =
-                match request.execute().try_collect().await.map_err(kernel_error) {
-                    Ok(messages) => messages,
-                    // Deleted between the two questions.
-                    Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Vec::new(),
-                    Err(error) => return Err(error),
-                };
-            interface.addresses = messages
-                .iter()
-                .filter(|message| message.header.index == interface.index)
-                .filter_map(Address::from_message)
-                .collect();
+            interface.addresses = self.addresses(interface.index, AddressFamily::Inet).await?;
+            interface.addresses.extend(self.addresses(interface.index, AddressFamily::Inet6).await?);
         }
         match &state {
             Some(interface) => self.truth.insert(name.to_owned(), interface.clone()),
@@ -397,6 +386,24 @@ impl Kernel {
         // Whether the engine still listens is seen by whoever called.
         let _ = self.tell(name.to_owned(), state).await;
         Ok(())
+    }
+
+    async fn addresses(&self, index: u32, family: AddressFamily) -> io::Result<Vec<Address>> {
+        let mut request = self.handle.address().get();
+        request.message_mut().header.family = family;
+        request.message_mut().header.index = index;
+        let messages: Vec<AddressMessage> = match request.execute().try_collect().await.map_err(kernel_error)
+        {
+            Ok(messages) => messages,
+            // Deleted between the two questions; for IPv6 also: it is switched off there.
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        Ok(messages
+            .iter()
+            .filter(|message| message.header.index == index && message.header.family == family)
+            .filter_map(Address::from_message)
+            .collect())
     }
 
     async fn tell(&self, name: String, state: Option<Interface>) -> Result<(), EngineGone> {
@@ -487,7 +494,7 @@ fn request_handle() -> io::Result<Handle> {
 
 fn event_socket() -> io::Result<TokioSocket> {
     let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
-    let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
+    let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
     let mask = groups.iter().fold(0, |mask, group| mask | 1 << (*group as u32 - 1));
     socket.socket_mut().bind(&SocketAddr::new(0, mask))?;
     socket.socket_ref().set_rx_buf_sz(RECEIVE_BUFFER_LEN)?;

@@ -41,6 +41,16 @@ impl Lab {
         host
     }
 
+    /// The same with an IPv6 address beside it, and its link-local one at once: nothing is detected as a duplicate.
+    pub fn host6(&mut self, name: &str, address: &str, address6: &str) -> Host {
+        let host = self.bare_host(name);
+        host.sysctl("net.ipv6.conf.default.accept_dad", "0");
+        host.plug_in();
+        host.ip(&["addr", "add", address, "brd", "+", "dev", "ens33"]);
+        host.ip(&["addr", "add", address6, "dev", "ens33"]);
+        host
+    }
+
     /// A host with nothing but `lo`.
     pub fn bare_host(&mut self, name: &str) -> Host {
         let namespace = self.add(name);
@@ -119,9 +129,29 @@ impl Host {
 
     /// The `inet` lines of `ip addr show dev ens33`, trimmed.
     pub fn inet(&self) -> Vec<String> {
+        self.address_lines("inet ")
+    }
+
+    /// The `inet6` lines of `ip addr show dev ens33`, trimmed.
+    pub fn inet6(&self) -> Vec<String> {
+        self.address_lines("inet6 ")
+    }
+
+    fn address_lines(&self, start: &str) -> Vec<String> {
         let output = self.command("ip").args(["addr", "show", "dev", "ens33"]).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.lines().map(str::trim).filter(|line| line.starts_with("inet ")).map(str::to_owned).collect()
+        text.lines().map(str::trim).filter(|line| line.starts_with(start)).map(str::to_owned).collect()
+    }
+
+    /// Its link-local address.
+    pub fn link_local(&self) -> String {
+        let line = self.inet6().into_iter().rfind(|line| line.contains(" fe80:")).unwrap();
+        line.split([' ', '/']).nth(1).unwrap().to_owned()
+    }
+
+    pub fn sysctl(&self, key: &str, value: &str) {
+        let status = self.command("sysctl").args(["-qw", &format!("{key}={value}")]).status().unwrap();
+        assert!(status.success(), "sysctl {key}");
     }
 
     /// The MAC of `ens33`.
@@ -138,9 +168,8 @@ impl Host {
     }
 
     pub fn has(&self, address: &str) -> bool {
-        self.inet()
-            .iter()
-            .any(|line| line.split_whitespace().nth(1).is_some_and(|a| a.split('/').next() == Some(address)))
+        let is_it = |line: &String| line.split([' ', '/']).nth(1) == Some(address);
+        self.address_lines("inet").iter().any(is_it)
     }
 
     pub fn command(&self, program: impl AsRef<Path>) -> Command {

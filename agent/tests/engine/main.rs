@@ -4,6 +4,7 @@
 mod addresses;
 mod election;
 mod faults;
+mod ipv6;
 mod keepalived;
 mod lab;
 mod reload;
