@@ -7,5 +7,6 @@ mod fleet;
 mod lab;
 mod notify;
 mod refusals;
+mod reload;
 mod split_brain;
 mod tutorial;

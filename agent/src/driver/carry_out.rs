@@ -118,8 +118,8 @@ impl Engine {
     }
 
     fn release(&mut self, index: usize, vips: &[Vip]) {
-        self.announcements.forget(index);
-        self.set_timer(index, Timer::Renewal, None);
+        // The renewals of what stays go on; without any the timer ends by itself.
+        self.announcements.forget(index, |address| vips.iter().any(|vip| vip.address == address));
         let Some(served) = self.routers.get_mut(index) else { return };
         let mut unwanted = Vec::new();
         for (position, held) in

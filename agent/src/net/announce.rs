@@ -134,11 +134,13 @@ impl AnnounceQueue {
         self.lanes.values().filter(|lane| lane.len() > 0).map(|lane| lane.free_at).min()
     }
 
-    /// Forgets what a router wanted to say: it lost its addresses, and a late word would take them from the winner.
-    pub fn forget(&mut self, router: usize) {
+    /// Forgets what a router wanted to say of addresses that it lost: a late word would take them from the winner.
+    pub fn forget(&mut self, router: usize, is_lost: impl Fn(IpAddr) -> bool) {
+        let stays =
+            |announcement: &Announcement| announcement.router != router || !is_lost(announcement.address);
         for lane in self.lanes.values_mut() {
-            lane.first.retain(|announcement| announcement.router != router);
-            lane.repeats.retain(|announcement| announcement.router != router);
+            lane.first.retain(stays);
+            lane.repeats.retain(stays);
         }
         self.len = self.lanes.values().map(Lane::len).sum();
     }
@@ -230,7 +232,7 @@ mod tests {
         let mut queue = AnnounceQueue::default();
         queue.push(&[arp(0, 3), na(0, 6)], 3);
         queue.push(&[arp(1, 5)], 2);
-        queue.forget(0);
+        queue.forget(0, |_| true);
         assert_eq!(queue.len(), 2);
         assert_eq!(pop_all(&mut queue, NOW), [5, 5]);
         assert!(queue.is_empty());

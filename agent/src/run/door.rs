@@ -70,6 +70,13 @@ impl Door {
         for finding in &loaded.findings {
             tracing::warn!("{finding}");
         }
+        if loaded.config.instances.is_empty() && !self.running.instances.is_empty() {
+            // A file that is just being written is empty for a moment.
+            return self.refused(
+                "it has no instance at all, which would give up every address of this host; stop the agent if that is meant"
+                    .to_owned(),
+            );
+        }
         for key in self.running.needs_restart(&loaded.config) {
             tracing::warn!(
                 "`{key}` is different in the configuration; it takes effect with a restart of the agent"

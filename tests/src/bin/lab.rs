@@ -85,7 +85,13 @@ struct Seen {
     last_answer: Option<Instant>,
     longest_gap: Duration,
     served_by: Vec<String>,
+    /// The number of the last answer, and the probes before it that were passed over: first and last of each run.
+    last_number: Option<u64>,
+    passed_over: Vec<(u64, u64)>,
 }
+
+/// Runs of lost probes that are told one by one.
+const RUNS_MAX: usize = 16;
 
 fn probe(address: Ipv4Addr) -> Result<()> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
@@ -126,6 +132,7 @@ fn probe(address: Ipv4Addr) -> Result<()> {
         lost: sent.saturating_sub(seen.answered),
         longest_gap_ms: seen.longest_gap.max(tail).as_secs_f64() * 1000.0,
         served_by: seen.served_by.clone(),
+        passed_over: seen.passed_over.clone(),
     };
     println!("{}", serde_json::to_string(&outage)?);
     Ok(())
@@ -151,6 +158,12 @@ fn receive(socket: &UdpSocket, target: SocketAddr, seen: &Mutex<Seen>, stop: &At
         let name = String::from_utf8_lossy(name).into_owned();
         let Ok(mut seen) = seen.lock() else { return };
         seen.answered += 1;
+        let number = buffer.first_chunk().map_or(0, |number| u64::from_be_bytes(*number));
+        let expected = seen.last_number.map_or(0, |last| last + 1);
+        if number > expected && seen.passed_over.len() < RUNS_MAX {
+            seen.passed_over.push((expected, number - 1));
+        }
+        seen.last_number = seen.last_number.max(Some(number));
         match seen.last_answer {
             Some(last) => seen.longest_gap = seen.longest_gap.max(now - last),
             None => println!("first answer from {name}"),

@@ -25,6 +25,8 @@ pub struct Outage {
     pub longest_gap_ms: f64,
     /// Who answered, in the order of the first answer after each change.
     pub served_by: Vec<String>,
+    /// The first runs of probes that later ones overtook, by number: a probe's number is its millisecond.
+    pub passed_over: Vec<(u64, u64)>,
 }
 
 impl Probe {
