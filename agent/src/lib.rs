@@ -15,4 +15,5 @@ pub mod log;
 pub mod net;
 pub mod run;
 pub mod status;
+pub mod track;
 pub mod uplink;

@@ -40,8 +40,8 @@ pub struct ScriptCheck {
     pub rise: u32,
     /// Failures in a row until it counts as down (keepalived: `fall`, 1).
     pub fall: u32,
-    /// It counts as down until its first success (keepalived: `init_fail`); otherwise the election waits for the first
-    /// result.
+    /// It counts as down until its first result (keepalived: `init_fail`); otherwise the election waits for that result. Either
+    /// way the first result counts at once, whatever `rise` and `fall` say.
     pub init_fail: bool,
     /// Who runs it.
     pub run_as: RunAs,
@@ -65,37 +65,41 @@ pub enum RunAs {
 /// A process that must run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessCheck {
-    /// The program's name or path, as `/proc/PID/cmdline` begins (with `full_command`: the whole command line).
+    /// The program. With `parameters` or `full_command` this is the first word of `/proc/PID/cmdline`, exactly; otherwise its
+    /// last path segment's first 15 bytes are what `/proc/PID/comm` says. (keepalived compares the whole text with
+    /// `comm`, so that a path or a longer name never matches there.)
     pub command: String,
     /// What its arguments must be, if that matters.
     pub parameters: Option<ParameterMatch>,
-    /// Compare the whole command line (keepalived: `full_command`); otherwise `/proc/PID/comm` (at most 15 bytes).
+    /// Compare with the command line also without `parameters` (keepalived: `full_command`).
     pub full_command: bool,
     /// At least so many (keepalived: `quorum`, 1).
     pub quorum_least: u32,
     /// At most so many (keepalived: `quorum_max`); `None`: any number.
     pub quorum_most: Option<u32>,
-    /// How long the quorum must be lost until it counts as down (keepalived: `fork_delay`, `terminate_delay`, `delay`).
+    /// When a process ended and the quorum changed by it, how long that must last to count (keepalived:
+    /// `terminate_delay`, `delay`).
     pub terminate_delay: Duration,
-    /// How long it must be reached until it counts as up.
+    /// When a process forked and the quorum changed by it, how long that must last to count (keepalived: `fork_delay`,
+    /// `delay`). A program that is started counts at once.
     pub fork_delay: Duration,
 }
 
 /// How arguments are compared (keepalived: `param_match`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParameterMatch {
-    /// These, no more and no less.
+    /// These, no more and no less (keepalived: parameters without `param_match`; none with a bare `param_match`).
     Exact(Vec<String>),
-    /// They begin with these.
+    /// These, and maybe more after them (keepalived: `partial`).
     Partial(Vec<String>),
-    /// The first ones begin with these texts (keepalived: `initial`).
+    /// As partial, and the last of these need only be how an argument begins (keepalived: `initial`).
     Initial(Vec<String>),
 }
 
 /// A file with a number in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileCheck {
-    /// Its path. It need not exist: then the number is 0.
+    /// Its path, absolute. It need not exist: then the number is 0.
     pub path: PathBuf,
     /// Written into the file at the start: only when it does not exist, or always (keepalived: `init_file`).
     pub init: Option<FileInit>,

@@ -1,0 +1,128 @@
+//! One process group of a script, from its start to its end.
+
+use std::{
+    io,
+    os::{fd::OwnedFd, unix::process::CommandExt},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getegid, geteuid, kill_process_group, pidfd_open, waitid,
+};
+use tokio::{io::unix::AsyncFd, time::sleep};
+
+use super::waiting::readable;
+use crate::config::track::{RunAs, ScriptCheck};
+
+/// How often it is asked whether a process ended when there was no descriptor left to be told by.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+/// What would let a script speak for the agent to systemd.
+const NOT_INHERITED: [&str; 6] =
+    ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+
+/// A script that runs, first in a process group of its own. Until it was reaped its process id, and so the group's, cannot
+/// become somebody else's: signals go nowhere else. Dropping it kills the group.
+#[derive(Debug)]
+pub(super) struct Program {
+    child: Child,
+    group: Pid,
+    /// `None` when there was no descriptor left.
+    pidfd: Option<AsyncFd<OwnedFd>>,
+    is_reaped: bool,
+}
+
+impl Program {
+    /// Starts it: no shell, nothing on its standard input, its output thrown away (as keepalived does), no descriptor of
+    /// the agent. Blocks until the kernel has read the program's file, and wants a tokio runtime around it.
+    ///
+    /// # Errors
+    /// What the kernel said to it.
+    pub(super) fn start(script: &ScriptCheck) -> io::Result<Self> {
+        let [program, arguments @ ..] = &script.command[..] else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"));
+        };
+        let started = command(program, arguments, &script.run_as).spawn();
+        let mut child = match started {
+            // As a shell and execvp(3) do with a file that does not say what it is written for.
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
+                let mut words = vec![program.clone()];
+                words.extend_from_slice(arguments);
+                command("/bin/sh", &words, &script.run_as).spawn()?
+            }
+            started => started?,
+        };
+        let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else {
+            let _ = child.kill();
+            return Err(io::Error::other("the kernel gave it no process id"));
+        };
+        let pidfd = pidfd_open(group, PidfdFlags::NONBLOCK).map_err(io::Error::from);
+        let pidfd = pidfd
+            .and_then(readable)
+            .inspect_err(|error| tracing::debug!(%error, program, "no descriptor to be told of its end by"))
+            .ok();
+        Ok(Self { child, group, pidfd, is_reaped: false })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Returns when its first process has ended; the group may have others.
+    pub(super) async fn ended(&self) {
+        if let Some(pidfd) = &self.pidfd
+            && pidfd.readable().await.is_ok()
+        {
+            return;
+        }
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        while let Ok(None) = waitid(WaitId::Pid(self.group), options) {
+            sleep(ASK_EVERY).await;
+        }
+    }
+
+    /// Sends a signal to the whole group.
+    pub(super) fn signal(&self, signal: Signal) {
+        if self.is_reaped {
+            return;
+        }
+        if let Err(error) = kill_process_group(self.group, signal) {
+            tracing::debug!(%error, group = self.group.as_raw_nonzero(), ?signal, "cannot signal a script's processes");
+        }
+    }
+
+    /// Takes what is left of it, once [`Self::ended`] said so.
+    ///
+    /// # Errors
+    /// When somebody else took it.
+    pub(super) fn reap(&mut self) -> io::Result<ExitStatus> {
+        self.is_reaped = true;
+        self.child.wait()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if !self.is_reaped {
+            self.signal(Signal::KILL);
+            let _ = self.child.try_wait();
+        }
+    }
+}
+
+fn command(program: &str, arguments: &[String], run_as: &RunAs) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    for name in NOT_INHERITED {
+        command.env_remove(name);
+    }
+    match run_as {
+        RunAs::Agent => {}
+        // The same without asking for it: then the process is made without a copy of this one's page tables.
+        RunAs::User { uid, gid } if *uid == geteuid().as_raw() && *gid == getegid().as_raw() => {}
+        // Also drops every supplementary group, as keepalived does.
+        RunAs::User { uid, gid } => drop(command.uid(*uid).gid(*gid)),
+    }
+    command
+}
