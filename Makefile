@@ -6,7 +6,7 @@ DESTDIR ?=
 # Root for what makes network namespaces; nothing when we are root already.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 
-.PHONY: help build demo demo-stop test check fmt install
+.PHONY: help build demo demo-stop test bench check fmt install
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -26,6 +26,12 @@ test: ## Installs what the tests need, then runs every layer of tests
 	$(SUDO) tests/setup test
 	$(CARGO) build --locked --workspace --bins
 	$(SUDO) $(CARGO) nextest run --locked --workspace
+
+bench: ## Our agent against keepalived in one run (20 minutes), into docs/benchmarks.md (PART="outage --repeats 3" prints that only)
+	$(SUDO) tests/setup bench
+	$(CARGO) build --locked --release -p ha-agent -p hafleet-tests --bin ha-agent --bin lab --bin bench
+	$(SUDO) target/release/bench $(PART) >target/benchmarks.md
+	$(if $(PART),cat,cp) target/benchmarks.md $(if $(PART),,docs/benchmarks.md)
 
 check: ## Format, lints, documentation
 	$(CARGO) fmt --all --check

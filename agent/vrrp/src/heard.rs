@@ -77,13 +77,26 @@ pub struct Rejected {
 /// All sources heard on one interface.
 #[derive(Clone, Debug)]
 pub struct HeardTable {
-    entries: BTreeMap<(u8, IpAddr), HeardAdvert>,
-    /// The same keys in the order in which they make room, so that a flood of forged sources costs no scan.
-    by_worth: BTreeSet<(Worth, Instant, u8, IpAddr)>,
+    entries: BTreeMap<(u8, IpAddr), Entry>,
+    /// The same keys in the order in which they make room, so that a flood of forged sources costs no scan. Each as of
+    /// [`Entry::placed_at`]: the usual packet, of a known source, changes nothing here.
+    by_worth: BTreeSet<Place>,
+    /// Nobody has been silent for [`FORGOTTEN_AFTER`] before this.
+    none_silent_before: Instant,
     capacity: usize,
     evicted: u64,
     aged_out: u64,
     unreadable: u64,
+}
+
+/// Where a source stands in the order of making room.
+type Place = (Worth, Instant, u8, IpAddr);
+
+#[derive(Clone, Debug)]
+struct Entry {
+    advert: HeardAdvert,
+    /// When it was last heard, or some time before. Whoever reaches it in the order puts it where it belongs.
+    placed_at: Instant,
 }
 
 /// How much a source matters here; what matters least makes room first.
@@ -114,6 +127,7 @@ impl HeardTable {
         Self {
             entries: BTreeMap::new(),
             by_worth: BTreeSet::new(),
+            none_silent_before: Instant::from_micros(u64::MAX),
             capacity,
             evicted: 0,
             aged_out: 0,
@@ -130,49 +144,51 @@ impl HeardTable {
         };
         self.forget_silent(now);
         let source = datagram.source;
-        let key = (vrid, source);
-        if let Some(known) = self.entries.get(&key) {
-            self.by_worth.remove(&(known.worth(), known.last_heard, vrid, source));
-        } else {
+        let Some(entry) = self.entries.get_mut(&(vrid, source)) else {
             self.make_room();
+            let mut advert = HeardAdvert::new(vrid, source, now);
+            advert.note(datagram, verdict, now);
+            self.place((advert.worth(), now, vrid, source));
+            self.entries.insert((vrid, source), Entry { advert, placed_at: now });
+            return;
+        };
+        let (worth, placed_at) = (entry.advert.worth(), entry.placed_at);
+        entry.advert.note(datagram, verdict, now);
+        if entry.advert.worth() != worth || now < placed_at {
+            entry.placed_at = now;
+            let place = (entry.advert.worth(), now, vrid, source);
+            self.by_worth.remove(&(worth, placed_at, vrid, source));
+            self.place(place);
         }
-        let entry = self.entries.entry(key).or_insert_with(|| HeardAdvert::new(vrid, source, now));
-        entry.last_heard = now;
-        entry.vrid_configured = verdict.is_some();
-        entry.read(datagram, verdict);
-        match verdict {
-            None => {}
-            Some(Verdict::Accepted(received)) => {
-                entry.accepted = entry.accepted.saturating_add(1);
-                for remark in &received.remarks {
-                    count(&mut entry.remarked, remark.code(), remark, now);
-                }
-            }
-            Some(Verdict::Rejected(rejection)) => {
-                count(&mut entry.rejected, rejection.code(), rejection, now);
-            }
-        }
-        self.by_worth.insert((entry.worth(), now, vrid, source));
     }
 
     /// Forgets every source from which nothing came for [`FORGOTTEN_AFTER`]. Every [`Self::record`] does it too.
     pub fn forget_silent(&mut self, now: Instant) {
+        if now < self.none_silent_before {
+            return;
+        }
+        self.none_silent_before = Instant::from_micros(u64::MAX);
         for worth in Worth::ALL {
             let first = (worth, Instant::from_micros(0), 0, IpAddr::from([0; 4]));
             while let Some(&oldest) = self.by_worth.range(first..).next()
                 && oldest.0 == worth
-                && now.since(oldest.1) >= FORGOTTEN_AFTER
             {
-                self.by_worth.remove(&oldest);
-                self.entries.remove(&(oldest.2, oldest.3));
-                self.aged_out = self.aged_out.saturating_add(1);
+                if now.since(oldest.1) < FORGOTTEN_AFTER {
+                    self.none_silent_before = self.none_silent_before.min(oldest.1 + FORGOTTEN_AFTER);
+                    break;
+                }
+                if self.is_up_to_date(oldest) {
+                    self.by_worth.remove(&oldest);
+                    self.entries.remove(&(oldest.2, oldest.3));
+                    self.aged_out = self.aged_out.saturating_add(1);
+                }
             }
         }
     }
 
     /// Every source, by VRID and address.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = &HeardAdvert> {
-        self.entries.values()
+        self.entries.values().map(|entry| &entry.advert)
     }
 
     /// How many sources were forgotten to make room for new ones: those of no VRID configured here first, then those
@@ -193,11 +209,33 @@ impl HeardTable {
 
     fn make_room(&mut self) {
         while self.entries.len() >= self.capacity {
-            let Some((_, _, vrid, source)) = self.by_worth.pop_first() else { return };
-            if self.entries.remove(&(vrid, source)).is_some() {
+            let Some(&first) = self.by_worth.first() else { return };
+            if self.is_up_to_date(first) {
+                self.by_worth.remove(&first);
+                self.entries.remove(&(first.2, first.3));
                 self.evicted = self.evicted.saturating_add(1);
             }
         }
+    }
+
+    fn place(&mut self, place: Place) {
+        self.none_silent_before = self.none_silent_before.min(place.1 + FORGOTTEN_AFTER);
+        self.by_worth.insert(place);
+    }
+
+    /// Whether nothing came from this source since it was placed; otherwise it is placed where it belongs. Paid for by the
+    /// packet that came since.
+    fn is_up_to_date(&mut self, place: Place) -> bool {
+        let (worth, placed_at, vrid, source) = place;
+        let Some(entry) = self.entries.get_mut(&(vrid, source)) else { return true };
+        let last_heard = entry.advert.last_heard;
+        if last_heard <= placed_at {
+            return true;
+        }
+        entry.placed_at = last_heard;
+        self.by_worth.remove(&place);
+        self.place((worth, last_heard, vrid, source));
+        false
     }
 }
 
@@ -230,6 +268,24 @@ impl HeardAdvert {
         }
     }
 
+    fn note(&mut self, datagram: &Datagram<'_>, verdict: Option<&Verdict>, now: Instant) {
+        self.last_heard = now;
+        self.vrid_configured = verdict.is_some();
+        self.read(datagram, verdict);
+        match verdict {
+            None => {}
+            Some(Verdict::Accepted(received)) => {
+                self.accepted = self.accepted.saturating_add(1);
+                for remark in &received.remarks {
+                    count(&mut self.remarked, remark.code(), remark, now);
+                }
+            }
+            Some(Verdict::Rejected(rejection)) => {
+                count(&mut self.rejected, rejection.code(), rejection, now);
+            }
+        }
+    }
+
     /// Takes over what can be read of the packet; a truncated one leaves what was known.
     fn read(&mut self, datagram: &Datagram<'_>, verdict: Option<&Verdict>) {
         let Some(header) = Header::peek(datagram.payload) else { return };
@@ -237,12 +293,18 @@ impl HeardAdvert {
         self.priority = header.priority;
         self.interval_cs = header.interval_cs;
         let most = if verdict.is_some() { ADDRESSES_MAX } else { FOREIGN_ADDRESSES_MAX };
-        self.addresses = header.addresses(datagram.payload, datagram.source);
+        // The usual packet says what the last one said: nothing is allocated for it.
+        let addresses = || header.each_address(datagram.payload, datagram.source);
+        if !addresses().take(most).eq(self.addresses.iter().copied()) {
+            self.addresses = addresses().take(most).collect();
+        }
+        let more = addresses().len().saturating_sub(most);
         // An advert counts its addresses in one byte.
-        self.addresses_left_out = u8::try_from(self.addresses.len().saturating_sub(most)).unwrap_or(u8::MAX);
-        self.addresses.truncate(most);
-        self.addresses.shrink_to_fit();
-        self.auth = header.auth.unwrap_or(packet::AuthType::NONE).to_string();
+        self.addresses_left_out = u8::try_from(more).unwrap_or(u8::MAX);
+        let auth = header.auth.unwrap_or(packet::AuthType::NONE);
+        if auth.name() != Some(self.auth.as_str()) {
+            self.auth = auth.to_string();
+        }
         let form = match verdict {
             Some(Verdict::Accepted(received)) => received.checksum_form,
             Some(Verdict::Rejected(_)) | None => packet::checksum_form(datagram),

@@ -77,7 +77,10 @@ fn measure(options: &Options, interval_ms: u32, fault: Fault, found: &mut Found)
         rack.settled()?;
     }
     let mut struck = Vec::new();
+    // A lease is renewed every second: the faults fall on every part of that.
+    let apart = Duration::from_secs(1) / u32::try_from(racks.len()).unwrap_or(1).max(1);
     for (rack, _) in &mut racks {
+        thread::sleep(apart);
         struck.push(Instant::now());
         match fault {
             Fault::Kill => rack.daemon(0)?.kill()?,
@@ -90,7 +93,7 @@ fn measure(options: &Options, interval_ms: u32, fault: Fault, found: &mut Found)
         let mut timeline = Timeline::default();
         timeline.take(watch);
         let held = timeline.double_holds(struck, until);
-        let seconds: f64 = held.iter().map(|hold| (hold.until - hold.from).as_secs_f64()).sum();
+        let seconds = held.iter().map(|hold| hold.until - hold.from).sum::<Duration>().as_secs_f64();
         let for_ever = held.iter().any(|hold| hold.until == until);
         let contender = rack.contender;
         progress(&format!(

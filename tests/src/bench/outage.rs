@@ -187,7 +187,9 @@ fn report(found: &Found) -> Section {
               millisecond. Longest time between two answers, median (least–greatest). There are more \
               samples at 100 ms (twice as many) and 10 ms (four times). Each fault strikes both contenders at \
               the same moments after an advert, spread evenly over the interval. *Carrier lost*: the port of the switch \
-              goes down. *Carrier stays*: the port is taken out of the switch's bridge. The interval of 1 s is version 2, \
+              goes down. *Carrier stays*: the port is taken out of the switch's bridge. *kill -9*: the kernel of the \
+              dead master's host answers on, under keepalived for ever (see below), under hafleet until the lease ends, which \
+              may be before the backup has waited long enough. The interval of 1 s is version 2, \
               shorter ones are version 3."
             .to_owned(),
         table,

@@ -17,6 +17,34 @@ pub struct Section {
     pub verdicts: Vec<Verdict>,
 }
 
+impl Section {
+    /// A part that could not be measured, and why.
+    pub fn failed(error: &anyhow::Error) -> Self {
+        Self {
+            title: "Not measured".to_owned(),
+            how: format!("```\n{error:#}\n```"),
+            verdicts: vec![Verdict {
+                what: error.to_string(),
+                ours: none(),
+                theirs: none(),
+                promised: "to be measured".to_owned(),
+                kept: Some(false),
+            }],
+            table: Table::default(),
+        }
+    }
+
+    /// As it stands in the report.
+    pub fn markdown(&self) -> String {
+        let Self { title, how, table, .. } = self;
+        format!(
+            "## {title}\n\n{how}\n{}{}",
+            if table.header.is_empty() { "" } else { "\n" },
+            table.markdown()
+        )
+    }
+}
+
 /// A promise and what became of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
@@ -130,6 +158,9 @@ impl Table {
 
     /// In Markdown, its columns lined up.
     pub fn markdown(&self) -> String {
+        if self.header.is_empty() {
+            return String::new();
+        }
         let is_right = |column: usize| self.header.get(column).is_some_and(|text| text.starts_with('>'));
         let header: Vec<String> =
             self.header.iter().map(|text| text.trim_start_matches('>').to_owned()).collect();
@@ -191,9 +222,8 @@ pub fn document(machine: &Table, repeats: u32, took: Duration, sections: &[Secti
         verdicts(sections).markdown()
     );
     for section in sections {
-        let Section { title, how, table, .. } = section;
-        // Writing to a String cannot fail.
-        let _ = write!(text, "\n## {title}\n\n{how}\n\n{}", table.markdown());
+        text.push('\n');
+        text.push_str(&section.markdown());
     }
     text
 }

@@ -2,8 +2,6 @@
 #![allow(clippy::disallowed_methods, reason = "the bench measures real time on real hosts")]
 
 use std::{
-    fs,
-    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -17,7 +15,7 @@ use hafleet_tests::bench::{
 };
 
 /// Measures hafleet's agent and keepalived with the very same keepalived.conf in network namespaces of this machine.
-/// Prints the report; with --output it also writes it to a file. Needs root.
+/// Prints the report, and its progress on standard error. Needs root.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Cli {
@@ -42,9 +40,6 @@ struct Cli {
     /// Measure only one of the two
     #[arg(long, value_enum)]
     only: Option<Only>,
-    /// Where the report goes, beside standard output
-    #[arg(long)]
-    output: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -73,7 +68,8 @@ enum Only {
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("bench: {error:#}");
             ExitCode::FAILURE
@@ -81,7 +77,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<()> {
+/// Whether everything could be measured.
+fn run(cli: Cli) -> Result<bool> {
     let begin = Instant::now();
     let machine = machine::describe()?;
     let contenders = match cli.only {
@@ -98,22 +95,19 @@ fn run(cli: Cli) -> Result<()> {
         contenders,
     };
     let parts = if cli.parts.is_empty() { Part::value_variants().to_vec() } else { cli.parts };
+    let mut all_measured = true;
     let mut sections = Vec::new();
     for part in parts {
-        let section = measure(part, &options).with_context(|| format!("{part:?}"))?;
-        eprintln!(
-            "bench: {part:?} is done {} s after the start\n{}",
-            begin.elapsed().as_secs(),
-            section.table.markdown()
-        );
+        let section = measure(part, &options).with_context(|| format!("{part:?}")).unwrap_or_else(|error| {
+            all_measured = false;
+            Section::failed(&error)
+        });
+        eprintln!("bench: {} s after the start:\n{}", begin.elapsed().as_secs(), section.markdown());
         sections.push(section);
     }
     let text = report::document(&machine, options.repeats, begin.elapsed(), &sections);
-    println!("{text}");
-    if let Some(path) = cli.output {
-        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
-    }
-    Ok(())
+    print!("{text}");
+    Ok(all_measured)
 }
 
 fn measure(part: Part, options: &Options) -> Result<Section> {

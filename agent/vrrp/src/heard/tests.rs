@@ -1,6 +1,8 @@
 use alloc::vec;
 use core::net::Ipv4Addr;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::packet::{GROUP_V4, Rejection};
 
@@ -123,4 +125,54 @@ fn a_flood_of_foreign_packets_displaces_no_source_that_concerns_a_router_here() 
     }
     let sources: Vec<_> = table.entries().map(|entry| entry.source).collect();
     assert_eq!(sources, [1, 98, 99].map(|host| IpAddr::from([10, 77, 0, host])));
+}
+
+/// What the table promises, by looking at everything every time.
+#[derive(Default)]
+struct Plain {
+    sources: Vec<(Worth, Instant, u32)>,
+    evicted: u64,
+    aged_out: u64,
+}
+
+impl Plain {
+    fn record(&mut self, host: u32, worth: Worth, now: Instant, capacity: usize) {
+        let before = self.sources.len();
+        self.sources.retain(|(_, at, _)| now.since(*at) < FORGOTTEN_AFTER);
+        self.aged_out += (before - self.sources.len()) as u64;
+        if let Some(known) = self.sources.iter_mut().find(|(_, _, known)| *known == host) {
+            *known = (worth, now, host);
+            return;
+        }
+        if self.sources.len() >= capacity {
+            let least = *self.sources.iter().min().unwrap();
+            self.sources.retain(|one| *one != least);
+            self.evicted += 1;
+        }
+        self.sources.push((worth, now, host));
+    }
+}
+
+proptest! {
+    #[test]
+    fn who_makes_room_and_who_is_forgotten_does_not_depend_on_how_it_is_found(
+        packets in prop::collection::vec((0..8_u32, any::<bool>(), 0..200_000_000_u64), 1..200),
+    ) {
+        let ttl = Verdict::Rejected(Rejection::Ttl { heard: 64 });
+        let (mut table, mut plain, mut us) = (HeardTable::with_capacity(5), Plain::default(), 0);
+        for (host, is_configured, later_us) in packets {
+            us += later_us + 1;
+            let (verdict, worth) =
+                if is_configured { (Some(&ttl), Worth::Rejected) } else { (None, Worth::Foreign) };
+            table.record(&datagram(host, &KEEPALIVED), verdict, at(us));
+            plain.record(host, worth, at(us), 5);
+            let mut expected: Vec<_> =
+                plain.sources.iter().map(|(_, last, host)| (datagram(*host, &[]).source, *last)).collect();
+            expected.sort_unstable();
+            let found: Vec<_> = table.entries().map(|entry| (entry.source, entry.last_heard)).collect();
+            prop_assert_eq!(found, expected);
+            prop_assert_eq!((table.evicted(), table.aged_out()), (plain.evicted, plain.aged_out));
+            prop_assert_eq!(table.by_worth.len(), table.entries.len());
+        }
+    }
 }

@@ -69,18 +69,17 @@ impl Header {
 
     /// The addresses as far as they are there, in the order sent.
     pub fn addresses(&self, payload: &[u8], source: IpAddr) -> Vec<IpAddr> {
+        self.each_address(payload, source).collect()
+    }
+
+    /// The same, one after the other.
+    pub(crate) fn each_address(
+        &self,
+        payload: &[u8],
+        source: IpAddr,
+    ) -> impl ExactSizeIterator<Item = IpAddr> {
         let list = payload.get(HEADER_LEN..).unwrap_or_default();
-        let count = usize::from(self.count);
-        match source {
-            IpAddr::V4(_) => {
-                let (addresses, _) = list.as_chunks::<4>();
-                addresses.iter().take(count).map(|octets| Ipv4Addr::from(*octets).into()).collect()
-            }
-            IpAddr::V6(_) => {
-                let (addresses, _) = list.as_chunks::<16>();
-                addresses.iter().take(count).map(|octets| Ipv6Addr::from(*octets).into()).collect()
-            }
-        }
+        list.chunks_exact(address_len(source)).take(usize::from(self.count)).map(address)
     }
 }
 
@@ -95,15 +94,23 @@ impl AuthType {
     pub const PASS: Self = Self(1);
     /// IPsec authentication header; keepalived's `auth_type AH`.
     pub const AH: Self = Self(2);
+
+    /// What it is called, if it has a name.
+    pub const fn name(self) -> Option<&'static str> {
+        match self.0 {
+            0 => Some("none"),
+            1 => Some("pass"),
+            2 => Some("ah"),
+            3.. => None,
+        }
+    }
 }
 
 impl fmt::Display for AuthType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0 => f.pad("none"),
-            1 => f.pad("pass"),
-            2 => f.pad("ah"),
-            number => number.fmt(f),
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => self.0.fmt(f),
         }
     }
 }
@@ -112,5 +119,14 @@ const fn address_len(source: IpAddr) -> usize {
     match source {
         IpAddr::V4(_) => 4,
         IpAddr::V6(_) => 16,
+    }
+}
+
+/// Of 16 bytes or 4.
+fn address(octets: &[u8]) -> IpAddr {
+    match (octets.first_chunk::<16>(), octets.first_chunk::<4>()) {
+        (Some(octets), _) => Ipv6Addr::from(*octets).into(),
+        (None, Some(octets)) => Ipv4Addr::from(*octets).into(),
+        (None, None) => Ipv4Addr::UNSPECIFIED.into(),
     }
 }
