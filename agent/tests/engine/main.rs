@@ -9,6 +9,7 @@ mod keepalived;
 mod lab;
 mod reload;
 mod stall;
+mod unicast;
 mod wire;
 
 /// Two hosts of one virtual router, 192.168.178.130 and .131, with the tutorial's address.
