@@ -166,6 +166,8 @@ pub struct InstanceSnapshot {
     pub state: State,
     /// CLOCK_BOOTTIME of its last transition.
     pub since_mono_us: u64,
+    /// How often it entered each state since it was first configured.
+    pub transitions: Transitions,
     /// Reason code of its last transition; `never_started` before the first.
     pub reason: &'static str,
     /// Its operands.
@@ -204,6 +206,38 @@ pub struct InstanceSnapshot {
     pub tracks: Vec<TrackSnapshot>,
     /// It was started and waits for the first results of what it tracks.
     pub awaits_tracks: bool,
+}
+
+/// How often each state was entered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transitions {
+    init: u64,
+    backup: u64,
+    master: u64,
+    fault: u64,
+}
+
+impl Transitions {
+    /// Into this state.
+    pub const fn to(self, state: State) -> u64 {
+        match state {
+            State::Init => self.init,
+            State::Backup => self.backup,
+            State::Master => self.master,
+            State::Fault => self.fault,
+        }
+    }
+
+    /// One more into this state.
+    pub const fn count(&mut self, state: State) {
+        let entered = match state {
+            State::Init => &mut self.init,
+            State::Backup => &mut self.backup,
+            State::Master => &mut self.master,
+            State::Fault => &mut self.fault,
+        };
+        *entered = entered.saturating_add(1);
+    }
 }
 
 /// Something that an instance tracks, as it is.

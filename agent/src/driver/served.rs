@@ -8,7 +8,7 @@ use std::{
 use hafleet_vrrp::{Instant, PathHealth, Priority, Transition, VirtualRouter};
 
 use super::{
-    InstanceSnapshot, PathSnapshot, TrackSnapshot,
+    InstanceSnapshot, PathSnapshot, TrackSnapshot, Transitions,
     held::{HeldAddress, Phase, interface_of},
     line::{Line, ServedPath},
     plan::{Checks, interfaces_of},
@@ -40,6 +40,7 @@ pub(super) struct Served {
     /// When it is looked whether the kernel has answered, as it stands in the engine's timers.
     pub(super) answer: Option<Instant>,
     since: Instant,
+    transitions: Transitions,
     reason: &'static str,
     reason_detail: String,
 }
@@ -68,6 +69,7 @@ impl Served {
             renewal: None,
             answer: None,
             since: Instant::default(),
+            transitions: Transitions::default(),
             reason: "never_started",
             reason_detail: String::new(),
         }
@@ -75,6 +77,7 @@ impl Served {
 
     pub(super) fn note(&mut self, transition: &Transition, now: Instant) {
         self.since = now;
+        self.transitions.count(transition.to);
         self.reason = transition.reason.code();
         self.reason_detail = transition.reason.to_string();
     }
@@ -157,6 +160,7 @@ impl Served {
             config: self.instance.clone(),
             state: self.router.state(),
             since_mono_us: self.since.as_micros(),
+            transitions: self.transitions,
             reason: self.reason,
             reason_detail: self.reason_detail.clone(),
             effective_priority: self.router.effective_priority(),

@@ -7,6 +7,7 @@ use crate::{
     config::VipConfig,
     driver::{EngineSnapshot, InstanceSnapshot, PathSnapshot},
     journal,
+    present::Present,
     run::ConfigurationStatus,
     uplink,
 };
@@ -282,6 +283,41 @@ pub struct JournalPart {
 pub struct LogPart {
     /// Lines that nobody read in time.
     pub lines_dropped: u64,
+}
+
+impl Document {
+    /// The present, written down.
+    pub fn new(present: &Present) -> Self {
+        let (now, engine) = (present.now, present.engine.as_ref());
+        let instance = |one: &InstanceSnapshot| InstancePart::new(one, now, present.wall_us);
+        Self {
+            agent: AgentPart::new(present),
+            configuration: present.configuration.clone().into(),
+            engine: EnginePart::new(&present.engine),
+            instances: engine
+                .map(|engine| engine.instances.iter().map(instance).collect())
+                .unwrap_or_default(),
+            heard: engine.map(|engine| HeardPart::all(engine, now)).unwrap_or_default(),
+            uplink: present.uplink.clone().into(),
+            journal: present.journal.clone().into(),
+            log: LogPart { lines_dropped: present.log_lines_dropped },
+        }
+    }
+}
+
+impl AgentPart {
+    fn new(present: &Present) -> Self {
+        let process = &present.process;
+        Self {
+            version: process.version.to_owned(),
+            node: present.node().map(ToOwned::to_owned),
+            site: process.site.clone(),
+            pid: process.pid,
+            started_at: uplink::rfc3339(process.started_wall_us),
+            up_ms: u64::try_from(present.now.since(process.started).as_millis()).unwrap_or(u64::MAX),
+            configuration: process.configuration.clone(),
+        }
+    }
 }
 
 impl EnginePart {

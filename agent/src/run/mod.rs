@@ -5,7 +5,7 @@
 //! | thread `engine` | virtual routers, sockets, addresses ([`crate::driver`]) |
 //! | thread `journal` | files of the journal ([`crate::journal`]) |
 //! | thread `log` | standard error ([`crate::log`]) |
-//! | threads `control` (2) | reports to the journal, uplink, status socket, signals, watchdog |
+//! | threads `control` (2) | reports to the journal, uplink, status socket, metrics, signals, watchdog |
 //!
 //! The tasks on the control runtime hold only channels and timers across their awaits, so dropping one loses nothing.
 
@@ -14,7 +14,7 @@ mod engine;
 mod lock;
 mod pulse;
 
-use std::{path::PathBuf, process::ExitCode, str::FromStr, time::Duration};
+use std::{net::TcpListener, path::PathBuf, process::ExitCode, str::FromStr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use sd_notify::NotifyState;
@@ -36,8 +36,10 @@ use crate::{
     driver::{self, Report},
     join::Name,
     journal::{Happening, Journal, Limits},
-    local::{self, AgentPart, Document, EnginePart, HeardPart, InstancePart, LogPart},
+    local::{self, Document},
     log::{self, LogThread},
+    metrics,
+    present::{Process, Sources},
     uplink::{self, Uplink},
 };
 
@@ -109,6 +111,7 @@ fn serve(options: &Options, loaded: Loaded, log_thread: &LogThread) -> anyhow::R
         let _context = runtime.enter();
         Signals::new().context("cannot listen to signals")?
     };
+    let metrics_listener = config.metrics.map(metrics::bind).transpose()?;
     let (journal, journal_thread) = Journal::start(&options.state_dir.join("journal"), Limits::default())
         .context("cannot start the journal's thread")?;
     journal.append(Happening::started());
@@ -119,7 +122,7 @@ fn serve(options: &Options, loaded: Loaded, log_thread: &LogThread) -> anyhow::R
         state_dir = %options.state_dir.display(),
         "ha-agent runs"
     );
-    let started = Started { options, config, names, log_thread };
+    let started = Started { options, config, names, log_thread, metrics_listener };
     let code = runtime.block_on(control(started, engine, journal.clone(), signals));
     journal.close();
     // What the disk does not take within this time is lost with the process, and the journal says so by its gap.
@@ -133,6 +136,8 @@ struct Started<'a> {
     config: AgentConfig,
     names: Names,
     log_thread: &'a LogThread,
+    /// Opened before the engine holds anything: an address that cannot be had is found out at the start.
+    metrics_listener: Option<TcpListener>,
 }
 
 /// The configuration's names, checked like those of an identity.
@@ -178,7 +183,7 @@ async fn control(
     journal: Journal,
     mut signals: Signals,
 ) -> ExitCode {
-    let Started { options, config, names, log_thread } = started;
+    let Started { options, config, names, log_thread, metrics_listener } = started;
     let client = EngineClient::new(engine.commands);
     let mut reports = tokio::spawn(journal_reports(engine.reports, journal.clone()));
     let (publish, uplink_status) = watch::channel(uplink::Status::default());
@@ -195,16 +200,22 @@ async fn control(
     };
     let uplink = tokio::spawn(uplink.run());
     let mut door = Door::new(options.inputs.clone(), config, client.clone(), journal.clone());
-    let status = StatusSource {
+    let sources = Sources {
+        process: Arc::new(process(options, &names)),
         configuration: door.status(),
         engine: client.clone(),
-        journal: journal.clone(),
         uplink: uplink_status,
-        agent: agent_part(options, &names),
-        started_us: clock::now().as_micros(),
-        log_dropped: std::sync::Arc::new(log_thread.dropped()),
+        journal: journal.clone(),
+        log_lines_dropped: Arc::new(log_thread.dropped()),
     };
-    serve_status(options, &status);
+    serve_status(options, &sources);
+    if let Some(listener) = metrics_listener {
+        let sources = sources.clone();
+        tokio::spawn(metrics::serve(listener, move || {
+            let sources = sources.clone();
+            async move { sources.present().await }
+        }));
+    }
     tokio::spawn(pulse::run(client.clone(), journal.clone()));
     // Not under systemd, or without Type=notify, there is nobody to tell.
     let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status("running")]);
@@ -217,7 +228,7 @@ async fn control(
             _ = signals.terminate.recv() => break "sigterm",
             _ = signals.interrupt.recv() => break "sigint",
             _ = signals.hangup.recv() => reload(&mut door).await,
-            _ = signals.user1.recv() => status.dump().await,
+            _ = signals.user1.recv() => dump(&sources).await,
         }
     };
     let _ = sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status("releasing addresses")]);
@@ -280,11 +291,15 @@ fn addresses(coordinators: &[String]) -> Vec<crate::join::CoordinatorAddress> {
     coordinators.iter().filter_map(read).collect()
 }
 
-fn serve_status(options: &Options, status: &StatusSource) {
+fn serve_status(options: &Options, sources: &Sources) {
     match local::bind(&options.state_dir) {
         Ok(listener) => {
-            let status = status.clone();
-            tokio::spawn(local::serve(listener, move || status.clone().document()));
+            let sources = sources.clone();
+            let document = move || {
+                let sources = sources.clone();
+                async move { Document::new(&sources.present().await) }
+            };
+            tokio::spawn(local::serve(listener, document));
         }
         Err(error) => tracing::warn!(
             %error,
@@ -294,60 +309,24 @@ fn serve_status(options: &Options, status: &StatusSource) {
     }
 }
 
-fn agent_part(options: &Options, names: &Names) -> AgentPart {
+fn process(options: &Options, names: &Names) -> Process {
     let files = [&options.inputs.native, &options.inputs.keepalived];
-    AgentPart {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+    Process {
+        version: env!("CARGO_PKG_VERSION"),
+        pid: std::process::id(),
+        started: clock::now(),
+        started_wall_us: clock::wall_us(),
         node: names.node.as_ref().map(ToString::to_string),
         site: names.site.as_ref().map(ToString::to_string),
-        pid: std::process::id(),
-        started_at: uplink::rfc3339(clock::wall_us()),
-        up_ms: 0,
         configuration: files.into_iter().flatten().map(|path| path.display().to_string()).collect(),
     }
 }
 
-/// Where a status document comes from.
-#[derive(Clone)]
-struct StatusSource {
-    configuration: watch::Receiver<ConfigurationStatus>,
-    engine: EngineClient,
-    journal: Journal,
-    uplink: watch::Receiver<uplink::Status>,
-    agent: AgentPart,
-    started_us: u64,
-    log_dropped: std::sync::Arc<dyn Fn() -> u64 + Send + Sync>,
-}
-
-impl StatusSource {
-    async fn document(self) -> Document {
-        let engine = self.engine.snapshot().await;
-        let (now, wall_us) = (clock::now(), clock::wall_us());
-        let uplink = self.uplink.borrow().clone();
-        let journal = self.journal.status().borrow().clone();
-        let mut agent = self.agent;
-        agent.up_ms = now.as_micros().saturating_sub(self.started_us) / 1000;
-        agent.node = uplink.node.clone().or(agent.node);
-        let engine_part = EnginePart::new(&engine);
-        let engine = engine.unwrap_or_default();
-        Document {
-            agent,
-            configuration: self.configuration.borrow().clone().into(),
-            engine: engine_part,
-            instances: engine.instances.iter().map(|one| InstancePart::new(one, now, wall_us)).collect(),
-            heard: HeardPart::all(&engine, now),
-            uplink: uplink.into(),
-            journal: journal.into(),
-            log: LogPart { lines_dropped: (self.log_dropped)() },
-        }
-    }
-
-    /// SIGUSR1.
-    async fn dump(&self) {
-        match serde_json::to_string(&self.clone().document().await) {
-            Ok(state) => tracing::info!("state: {state}"),
-            Err(error) => tracing::warn!(%error, "the state cannot be written as JSON"),
-        }
+/// SIGUSR1.
+async fn dump(sources: &Sources) {
+    match serde_json::to_string(&Document::new(&sources.present().await)) {
+        Ok(state) => tracing::info!("state: {state}"),
+        Err(error) => tracing::warn!(%error, "the state cannot be written as JSON"),
     }
 }
 

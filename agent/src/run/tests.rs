@@ -42,11 +42,15 @@ struct Agent {
 impl Agent {
     /// Starts an agent and waits for nothing.
     fn spawn(state_dir: &Path, watchdog: &str) -> Self {
+        Self::spawn_with(state_dir, watchdog, "node = \"lb01\"\nsite = \"dc1\"\n")
+    }
+
+    fn spawn_with(state_dir: &Path, watchdog: &str, configuration: &str) -> Self {
         let systemd = tempfile::tempdir().unwrap();
         let socket = systemd.path().join("notify");
         let notifications = UnixDatagram::bind(&socket).unwrap();
         notifications.set_read_timeout(Some(PATIENCE)).unwrap();
-        std::fs::write(state_dir.join("agent.toml"), "node = \"lb01\"\nsite = \"dc1\"\n").unwrap();
+        std::fs::write(state_dir.join("agent.toml"), configuration).unwrap();
         // One agent per network namespace: a namespace of its own, whoever else runs one on this machine.
         let mut child = Command::new("unshare")
             .args(["--net", "--"])
@@ -210,6 +214,16 @@ fn a_killed_agent_leaves_nothing_in_the_way_of_the_next() {
         panic!("{events:?}")
     };
     assert_eq!(stopped.reason, "sigint");
+}
+
+#[test]
+fn an_agent_whose_metrics_cannot_be_served_does_not_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = Agent::spawn_with(dir.path(), "0", "metrics = \"[2001:db8::1]:9101\"\n");
+    let log = agent.end();
+    let expected = "cannot serve metrics at [2001:db8::1]:9101 (`metrics` of agent.toml): Cannot assign requested address";
+    assert!(log.contains(expected) && log.contains("unix_exit_status(1)"), "{log}");
+    assert!(!log.contains("ha-agent runs"), "{log}");
 }
 
 #[test]

@@ -31,6 +31,7 @@ use crate::{
 use backoff::Backoff;
 use session::{Session, SessionEnd};
 
+pub use heard::{SOURCES_MAX, worth_telling};
 pub use status::{Phase, Status, rfc3339};
 pub use tls::{ConnectError, Connection, client_config, connect, provider, with_alpn};
 pub use wire::with_prefixes;

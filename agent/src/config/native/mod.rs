@@ -12,6 +12,8 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
+
 use toml::de::DeTable;
 
 pub(super) use self::value::duration;
@@ -59,13 +61,7 @@ fn agent(file: FileId, document: DeTable<'_>, report: &mut Report) -> AgentConfi
                 let all = value::list(field, "a list of \"HOST:PORT\"", report);
                 config.coordinators = all.into_iter().filter_map(|one| coordinator(one, report)).collect();
             }
-            "metrics" => {
-                let span = field.key_span;
-                if host_and_port(field, report).is_some() {
-                    let message = "`metrics` is not active yet: this version serves no metrics";
-                    report.warn(span, message, "it may stay: a later version will serve them there");
-                }
-            }
+            "metrics" => config.metrics = address_and_port(field, report),
             _ => {
                 let tables = value::list(field, "a list of tables, each headed by [[instance]]", report);
                 config.instances =
@@ -101,6 +97,19 @@ fn coordinator(field: Field<'_>, report: &mut Report) -> Option<String> {
             None
         }
     }
+}
+
+/// What the agent itself listens at: an address of this host, never a name that must be looked up first.
+fn address_and_port(field: Field<'_>, report: &mut Report) -> Option<SocketAddr> {
+    let (key, span) = (field.key.clone(), field.span);
+    let text: String = value::scalar(field, "a string \"ADDRESS:PORT\"", report)?;
+    let address = text.parse().ok().filter(|address: &SocketAddr| address.port() > 0);
+    if address.is_none() {
+        let message =
+            format!("`{key}` is an IP address and a port such as \"127.0.0.1:9101\", here is {text:?}");
+        report.error_with(span, message, "a port is 1 to 65535; IPv6 stands in brackets: \"[::1]:9101\"");
+    }
+    address
 }
 
 fn host_and_port(field: Field<'_>, report: &mut Report) -> Option<String> {

@@ -175,10 +175,17 @@ fn an_empty_file_is_an_agent_without_instances() {
 }
 
 #[test]
-fn metrics_are_accepted_and_said_not_to_be_active() {
-    let text = "metrics = \"127.0.0.1:9101\"\n";
-    let expected = ["1:1: warning: `metrics` is not active yet: this version serves no metrics"];
-    expect(&read_native(text), text, &expected);
+fn metrics_are_served_at_an_address_of_this_host() {
+    assert_eq!(clean("").metrics, None);
+    assert_eq!(clean("metrics = \"127.0.0.1:9101\"").metrics, "127.0.0.1:9101".parse().ok());
+    assert_eq!(clean("metrics = \"[::]:9101\"").metrics, "[::]:9101".parse().ok());
+    for wrong in ["localhost:9101", "127.0.0.1", "127.0.0.1:0", "::1:9101"] {
+        let text = format!("metrics = {wrong:?}\n");
+        let expected = format!(
+            "1:11: error: `metrics` is an IP address and a port such as \"127.0.0.1:9101\", here is {wrong:?}"
+        );
+        expect(&read_native(&text), &text, &[&expected]);
+    }
 }
 
 /// Lines in an otherwise right instance, and all that is found.
