@@ -119,7 +119,7 @@ impl Engine {
     ) -> io::Result<Self> {
         let bell = Bell::new()?;
         let waker = bell.waker();
-        let checks = Checks::new(plan.failing_at_first);
+        let checks = Checks::new(plan.checks);
         let mut lines = Vec::new();
         let served = |instance| Served::new(instance, &checks, line_of(&mut lines));
         let routers: Vec<Served> = plan.instances.into_iter().map(served).collect();

@@ -15,8 +15,8 @@ use crate::config::{
 pub struct Plan {
     /// In the configuration's order.
     pub instances: Vec<Instance>,
-    /// Checks that count as down until their first success (`init_fail`).
-    pub failing_at_first: BTreeSet<String>,
+    /// Every check there is, and what counts until its first result: down with `init_fail`, otherwise it is waited for.
+    pub checks: BTreeMap<String, Option<TrackResult>>,
     /// How the engine's thread runs; counts at the start only.
     pub scheduling: Scheduling,
 }
@@ -24,18 +24,13 @@ pub struct Plan {
 impl Plan {
     /// The engine's part of a configuration.
     pub fn of(config: &AgentConfig) -> Self {
-        let fails_at_first = |kind: &CheckKind| match kind {
-            CheckKind::Script(script) => script.init_fail,
-            CheckKind::Process(_) | CheckKind::File(_) => false,
+        let initially = |kind: &CheckKind| match kind {
+            CheckKind::Script(script) => script.init_fail.then_some(TrackResult::Down),
+            CheckKind::Process(_) | CheckKind::File(_) => None,
         };
         Self {
             instances: config.instances.clone(),
-            failing_at_first: config
-                .checks
-                .iter()
-                .filter(|check| fails_at_first(&check.kind))
-                .map(|check| check.name.clone())
-                .collect(),
+            checks: config.checks.iter().map(|check| (check.name.clone(), initially(&check.kind))).collect(),
             scheduling: config.scheduling,
         }
     }
@@ -60,29 +55,28 @@ pub(super) fn interfaces_of(instance: &Instance) -> impl Iterator<Item = &str> {
 /// The last results of checks, as far as there are any. As many as there are checks.
 #[derive(Debug, Default)]
 pub(super) struct Checks {
-    failing_at_first: BTreeSet<String>,
+    initially: BTreeMap<String, Option<TrackResult>>,
     results: BTreeMap<String, (TrackResult, String)>,
 }
 
 impl Checks {
-    pub(super) fn new(failing_at_first: BTreeSet<String>) -> Self {
-        Self { failing_at_first, results: BTreeMap::new() }
+    pub(super) fn new(initially: BTreeMap<String, Option<TrackResult>>) -> Self {
+        Self { initially, results: BTreeMap::new() }
     }
 
-    /// Forgets the results of checks that nobody tracks any more.
+    /// Forgets the results of checks that there are no more.
     pub(super) fn replace(&mut self, plan: &Plan) {
-        self.failing_at_first.clone_from(&plan.failing_at_first);
-        let tracked: BTreeSet<&str> = plan
-            .instances
-            .iter()
-            .flat_map(|instance| &instance.tracks)
-            .map(|tracked| tracked.subject.name())
-            .collect();
-        self.results.retain(|name, _| tracked.contains(name.as_str()));
+        self.initially.clone_from(&plan.checks);
+        self.results.retain(|name, _| plan.checks.contains_key(name));
     }
 
-    pub(super) fn note(&mut self, check: String, result: TrackResult, detail: String) {
-        self.results.insert(check, (result, detail));
+    /// Keeps a result; false for one of a check that there is no more.
+    pub(super) fn note(&mut self, check: String, result: TrackResult, detail: String) -> bool {
+        let is_known = self.initially.contains_key(&check);
+        if is_known {
+            self.results.insert(check, (result, detail));
+        }
+        is_known
     }
 
     pub(super) fn result(&self, check: &str) -> Option<&(TrackResult, String)> {
@@ -98,7 +92,7 @@ impl Checks {
             reverse: tracked.reverse,
             initially: match &tracked.subject {
                 Subject::Interface(_) => None,
-                Subject::Check(name) => self.failing_at_first.contains(name).then_some(TrackResult::Down),
+                Subject::Check(name) => self.initially.get(name).copied().flatten(),
             },
         });
         Config {

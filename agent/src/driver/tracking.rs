@@ -9,7 +9,9 @@ impl Engine {
     /// A check's result: kept for routers that come later, told to those that are here.
     pub(super) fn take_check(&mut self, check: String, result: TrackResult, detail: String) {
         let subject = Subject::Check(check.clone());
-        self.checks.note(check, result, detail.clone());
+        if !self.checks.note(check, result, detail.clone()) {
+            return;
+        }
         for index in 0..self.routers.len() {
             self.tell_track(index, &subject, result, &detail);
         }

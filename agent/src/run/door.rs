@@ -13,6 +13,7 @@ use crate::{
     config::{AgentConfig, Inputs, LoadError, Loaded, load},
     driver::Plan,
     journal::{Happening, Journal},
+    track::Tracker,
 };
 
 /// How long the engine may take for a whole plan.
@@ -40,14 +41,21 @@ pub struct Door {
     running: AgentConfig,
     engine: EngineClient,
     journal: Journal,
+    tracker: Tracker,
     status: watch::Sender<ConfigurationStatus>,
 }
 
 impl Door {
-    /// The door of an agent that was started with `running`, read from `inputs`.
-    pub fn new(inputs: Inputs, running: AgentConfig, engine: EngineClient, journal: Journal) -> Self {
+    /// The door of an agent that was started with `running`, read from `inputs`. `tracker` runs its checks.
+    pub fn new(
+        inputs: Inputs,
+        running: AgentConfig,
+        engine: EngineClient,
+        journal: Journal,
+        tracker: Tracker,
+    ) -> Self {
         let status = ConfigurationStatus { taken_at_us: clock::wall_us(), ..ConfigurationStatus::default() };
-        Self { inputs, running, engine, journal, status: watch::Sender::new(status) }
+        Self { inputs, running, engine, journal, tracker, status: watch::Sender::new(status) }
     }
 
     /// What became of them.
@@ -86,6 +94,8 @@ impl Door {
             Ok(changes) => changes,
             Err(error) => return self.refused(format!("the engine did not apply it: {error}")),
         };
+        // After the engine: it takes results of checks that somebody tracks.
+        self.tracker.replace(loaded.config.checks.clone());
         let summary = changes.to_string();
         tracing::info!("the configuration is applied: {summary}");
         self.running = loaded.config;
@@ -95,6 +105,11 @@ impl Door {
             status.taken += 1;
             (status.error, status.error_at_us) = (None, None);
         });
+    }
+
+    /// Nothing comes by this door any more: running scripts are ended.
+    pub async fn close(self) {
+        self.tracker.stop().await;
     }
 
     fn refuse(&self, error: &LoadError) {

@@ -40,6 +40,7 @@ use crate::{
     log::{self, LogThread},
     metrics,
     present::{Process, Sources},
+    track::{CheckReport, Reports, Tracker},
     uplink::{self, Uplink},
 };
 
@@ -115,6 +116,8 @@ fn serve(options: &Options, loaded: Loaded, log_thread: &LogThread) -> anyhow::R
     let (journal, journal_thread) = Journal::start(&options.state_dir.join("journal"), Limits::default())
         .context("cannot start the journal's thread")?;
     journal.append(Happening::started());
+    let (tracker, results) =
+        Tracker::start(config.checks.clone()).context("cannot start what runs the checks")?;
     let engine = driver::start(driver::Plan::of(&config)).context("the engine cannot start")?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -122,7 +125,8 @@ fn serve(options: &Options, loaded: Loaded, log_thread: &LogThread) -> anyhow::R
         state_dir = %options.state_dir.display(),
         "ha-agent runs"
     );
-    let started = Started { options, config, names, log_thread, metrics_listener };
+    let started =
+        Started { options, config, names, log_thread, metrics_listener, checks: (tracker, results) };
     let code = runtime.block_on(control(started, engine, journal.clone(), signals));
     journal.close();
     // What the disk does not take within this time is lost with the process, and the journal says so by its gap.
@@ -138,6 +142,8 @@ struct Started<'a> {
     log_thread: &'a LogThread,
     /// Opened before the engine holds anything: an address that cannot be had is found out at the start.
     metrics_listener: Option<TcpListener>,
+    /// They run already: their first results are what elections wait for.
+    checks: (Tracker, Reports),
 }
 
 /// The configuration's names, checked like those of an identity.
@@ -183,8 +189,10 @@ async fn control(
     journal: Journal,
     mut signals: Signals,
 ) -> ExitCode {
-    let Started { options, config, names, log_thread, metrics_listener } = started;
+    let Started { options, config, names, log_thread, metrics_listener, checks: (tracker, results) } =
+        started;
     let client = EngineClient::new(engine.commands);
+    tokio::spawn(tell_results(results, client.clone()));
     let mut reports = tokio::spawn(journal_reports(engine.reports, journal.clone()));
     let (publish, uplink_status) = watch::channel(uplink::Status::default());
     let (stop_uplink, uplink_stop) = watch::channel(false);
@@ -199,7 +207,7 @@ async fn control(
         stop: uplink_stop,
     };
     let uplink = tokio::spawn(uplink.run());
-    let mut door = Door::new(options.inputs.clone(), config, client.clone(), journal.clone());
+    let mut door = Door::new(options.inputs.clone(), config, client.clone(), journal.clone(), tracker);
     let sources = Sources {
         process: Arc::new(process(options, &names)),
         configuration: door.status(),
@@ -232,7 +240,18 @@ async fn control(
         }
     };
     let _ = sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status("releasing addresses")]);
-    stop(reason, &client, reports, &journal, &stop_uplink, uplink).await
+    let code = stop(reason, &client, reports, &journal, &stop_uplink, uplink).await;
+    door.close().await;
+    code
+}
+
+/// Ends with the tracker or the engine.
+async fn tell_results(mut results: Reports, engine: EngineClient) {
+    while let Some(CheckReport { check, result, detail }) = results.recv().await {
+        if engine.track(check, result, detail).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// SIGHUP, with systemd told about it (`Type=notify-reload` in sd_notify(3)).

@@ -25,7 +25,6 @@ mod process;
 mod program;
 mod rise_fall;
 mod script;
-//SEC pub mod security;
 mod waiting;
 
 use std::{collections::BTreeMap, io, sync::Arc, thread, time::Duration};

@@ -158,7 +158,7 @@ proptest! {
     fn who_makes_room_and_who_is_forgotten_does_not_depend_on_how_it_is_found(
         packets in prop::collection::vec((0..8_u32, any::<bool>(), 0..200_000_000_u64), 1..200),
     ) {
-        let ttl = Verdict::Rejected(Rejection::Ttl { heard: 64 });
+        let ttl = Verdict::Rejected(Rejection::Ttl { heard: 64, least: 255, most: 255 });
         let (mut table, mut plain, mut us) = (HeardTable::with_capacity(5), Plain::default(), 0);
         for (host, is_configured, later_us) in packets {
             us += later_us + 1;
