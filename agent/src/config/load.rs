@@ -66,7 +66,9 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, LoadError> {
     if let Some(path) = &inputs.keepalived
         && let Some(file) = open(path, &mut report)
     {
-        config.instances.extend(keepalived::read(file, &mut report));
+        let keepalived = keepalived::read(file, &mut report);
+        config.checks.extend(keepalived.checks);
+        config.instances.extend(keepalived.instances);
     }
     conclude(config, inputs.lease, report)
 }

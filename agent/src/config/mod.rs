@@ -10,9 +10,11 @@
 //! keepalived.conf ──► keepalived ─┘                                                    └► LoadError
 //! ```
 
+mod checks;
 pub mod keepalived;
 mod load;
 pub mod native;
+mod program;
 mod render;
 mod source;
 pub mod track;

@@ -3,16 +3,16 @@
 use std::{fs, path::Path, path::PathBuf, time::Duration};
 
 use super::{
-    AgentConfig, Inputs, Lease, LoadError, Loaded, Place, Severity, Style, check, keepalived, load,
-    load::conclude, native, nearest, render, source::Report,
+    Inputs, Lease, LoadError, Loaded, Place, Severity, Style, check, keepalived, load, load::conclude,
+    native, nearest, render, source::Report,
 };
 
 /// Reads a keepalived.conf that is called `k.conf`.
 pub(super) fn read_keepalived(text: impl AsRef<[u8]>) -> Result<Loaded, LoadError> {
     let mut report = Report::default();
     let file = report.sources.add("k.conf".into(), text.as_ref().to_vec());
-    let instances = keepalived::read(file, &mut report);
-    conclude(AgentConfig { instances, ..AgentConfig::default() }, None, report)
+    let config = keepalived::read(file, &mut report);
+    conclude(config, None, report)
 }
 
 /// Reads an agent.toml that is called `a.toml`.

@@ -1,4 +1,4 @@
-//! What is right by itself and wrong together: names, VRIDs and addresses of several instances.
+//! What is right by itself and wrong together: names, VRIDs and addresses of several instances, and their checks.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,6 +10,7 @@ use hafleet_vrrp::Peer;
 use super::{
     AgentConfig, Instance, Severity, VipConfig,
     source::{Report, Span},
+    track::Check,
 };
 
 /// Adverts count their addresses in one byte (RFC 9568 section 5.2.5).
@@ -17,6 +18,14 @@ const MOST_ADVERTISED: usize = 255;
 
 /// Finds what two instances cannot both have, whichever files they come from.
 pub(super) fn across_instances(config: &AgentConfig, report: &mut Report) {
+    let mut checks: BTreeMap<&str, &Check> = BTreeMap::new();
+    for check in &config.checks {
+        if let Some(first) = checks.insert(&check.name, check) {
+            let message = format!("a check named `{}` is already at {}", check.name, first.defined_at);
+            let help = "give every check of both files a name of its own";
+            report.push(Severity::Error, check.defined_at.clone(), message, Some(help.to_owned()));
+        }
+    }
     let mut names: BTreeMap<&str, &Instance> = BTreeMap::new();
     let mut vrids: BTreeMap<(&str, bool, u8), &Instance> = BTreeMap::new();
     let mut addresses: BTreeMap<(IpAddr, Option<&str>), &Instance> = BTreeMap::new();

@@ -13,7 +13,7 @@ use super::{
     tree::{Block, Word},
     value,
 };
-use crate::config::source::Report;
+use crate::config::{source::Report, track::RunAs};
 
 /// Gratuitous ARPs after this long would be taken for somebody else's.
 const LONGEST_GARP_DELAY_S: u64 = 3600;
@@ -24,15 +24,16 @@ const VRRP_GROUPS: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18)), IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12))];
 
 /// What instances have when they do not say otherwise.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Defaults {
     pub version: Version,
     pub announcing: Announcing,
+    pub run_as: RunAs,
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self { version: Version::V2, announcing: Announcing::default() }
+        Self { version: Version::V2, announcing: Announcing::default(), run_as: RunAs::default() }
     }
 }
 

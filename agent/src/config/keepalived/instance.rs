@@ -2,6 +2,7 @@
 
 mod authentication;
 mod election;
+mod tracking;
 mod unicast;
 
 use std::{net::IpAddr, time::Duration};
@@ -18,15 +19,22 @@ use super::{
     value,
 };
 use crate::config::{
-    Instance, Lease, Pacing, VipConfig,
+    Instance, Lease, Pacing, VipConfig, checks,
+    checks::{Definitions, Kind},
     source::{Report, Span},
+    track::Tracked,
     validate,
 };
 
 /// Reads one instance; `None` when it has an error.
-pub(super) fn read(entry: &Entry<'_>, defaults: &Defaults, report: &mut Report) -> Option<Instance> {
+pub(super) fn read(
+    entry: &Entry<'_>,
+    defaults: &Defaults,
+    definitions: &Definitions,
+    report: &mut Report,
+) -> Option<Instance> {
     let (name, block) = (entry.args.first()?, entry.block?);
-    let mut draft = Draft::new(defaults);
+    let mut draft = Draft::new(defaults, definitions);
     let Section { entries, meant } = section::read(Place::Instance, &block.statements, report);
     // An interface named late still counts for the labels of addresses that stand before it.
     let (addresses, others): (Vec<Entry<'_>>, Vec<Entry<'_>>) =
@@ -48,6 +56,8 @@ pub(super) fn read(entry: &Entry<'_>, defaults: &Defaults, report: &mut Report) 
 
 /// The parts of an instance, in whatever order they come.
 struct Draft<'s> {
+    definitions: &'s Definitions,
+    tracks: Vec<(Tracked, Span)>,
     interface: Option<String>,
     vrid: Option<VirtualRouterId>,
     version: Version,
@@ -72,8 +82,10 @@ struct Draft<'s> {
 }
 
 impl<'s> Draft<'s> {
-    fn new(defaults: &Defaults) -> Self {
+    fn new(defaults: &Defaults, definitions: &'s Definitions) -> Self {
         Self {
+            definitions,
+            tracks: Vec::new(),
             interface: None,
             vrid: None,
             version: defaults.version,
@@ -106,6 +118,16 @@ impl<'s> Draft<'s> {
             ("preempt", _, _) => self.preempt(report),
             ("native_ipv6", _, _) => self.native_ipv6 = Some(entry),
             ("unicast_peer", _, Some(block)) => self.unicast.take(entry, block, report),
+            ("track_script", _, Some(block)) => self.track(Some(Kind::Script), block, report),
+            ("track_process", _, Some(block)) => self.track(Some(Kind::Process), block, report),
+            ("track_interface", _, Some(block)) => self.track(None, block, report),
+            ("track_file", _, Some(block)) => self.track(Some(Kind::File), block, report),
+            ("vrrp_track_file", _, Some(block)) => {
+                let message =
+                    "`vrrp_track_file` is read as `track_file`; keepalived would not read it in an instance";
+                report.warn(entry.span, message, "write `track_file`");
+                self.track(Some(Kind::File), block, report);
+            }
             ("unicast_fault_no_peer", _, _) => self.unicast.fault_no_peer = Some(entry),
             ("old_unicast_checksum", _, _) => self.unicast.old_checksum = Some(entry),
             ("strict_mode", args, _) => global::strict(name, args, entry, report),
@@ -219,9 +241,11 @@ impl<'s> Draft<'s> {
         let (preempt, preempt_delay) = self.preemption(priority, report);
         let authentication = self.checked_authentication(report);
         let paths = family.and_then(|is_ipv6| self.paths(is_ipv6, report));
+        let interface = self.interface?;
+        let tracks = checks::effective(self.tracks, &interface, priority, report);
         Some(Instance {
             name: name.text.clone(),
-            interface: self.interface?,
+            interface,
             vrid: self.vrid?,
             version: self.version,
             priority,
@@ -237,7 +261,7 @@ impl<'s> Draft<'s> {
             answers_lower: true,
             answers_higher: true,
             track_service: true,
-            tracks: Vec::new(),
+            tracks,
             accept: true,
             vmac: None,
             source: self.source.map(|(source, _)| source),

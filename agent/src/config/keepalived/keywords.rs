@@ -18,6 +18,12 @@ pub(super) enum Place {
     Instance,
     /// `authentication`.
     Authentication,
+    /// `vrrp_script`.
+    Script,
+    /// `vrrp_track_process`.
+    Process,
+    /// `track_file`.
+    File,
 }
 
 /// One keyword.
@@ -50,6 +56,8 @@ pub(super) enum Treatment {
 pub(super) enum Takes {
     /// Between so many words.
     Words(usize, usize),
+    /// One word, and all that follow it on the line.
+    Line,
     /// A block.
     Block,
     /// A name and a block.
@@ -58,8 +66,15 @@ pub(super) enum Takes {
 
 impl Place {
     /// Every place, as the documentation orders them.
-    #[cfg(test)]
-    pub const ALL: [Self; 4] = [Self::Top, Self::Global, Self::Instance, Self::Authentication];
+    pub const ALL: [Self; 7] = [
+        Self::Top,
+        Self::Global,
+        Self::Instance,
+        Self::Authentication,
+        Self::Script,
+        Self::Process,
+        Self::File,
+    ];
 
     /// Its keywords, ordered by name.
     pub fn keywords(self) -> &'static [Keyword] {
@@ -68,6 +83,9 @@ impl Place {
             Self::Global => global::KEYWORDS,
             Self::Instance => instance::KEYWORDS,
             Self::Authentication => block::AUTHENTICATION,
+            Self::Script => block::SCRIPT,
+            Self::Process => block::PROCESS,
+            Self::File => block::FILE,
         }
     }
 
@@ -78,6 +96,9 @@ impl Place {
             Self::Global => "in `global_defs`",
             Self::Instance => "in `vrrp_instance`",
             Self::Authentication => "in `authentication`",
+            Self::Script => "in `vrrp_script`",
+            Self::Process => "in `vrrp_track_process`",
+            Self::File => "in `track_file`",
         }
     }
 
@@ -88,9 +109,7 @@ impl Place {
 
     /// The other place where a keyword of that name belongs.
     pub fn elsewhere(self, name: &str) -> Option<Self> {
-        [Self::Top, Self::Global, Self::Instance, Self::Authentication]
-            .into_iter()
-            .find(|place| *place != self && place.keyword(name).is_some())
+        Self::ALL.into_iter().find(|place| *place != self && place.keyword(name).is_some())
     }
 
     /// The keyword that was probably meant.

@@ -163,6 +163,45 @@ fn quotation<'i>(mark: u8) -> impl Parser<Input<'i>, (Vec<u8>, bool), winnow::er
     }
 }
 
+/// The words of a command that is one word of the file: split once more at white space, with quotation marks and escapes
+/// of its own, which count outside quotation marks too. Each with whether some of it was quoted; `None` when a
+/// quotation is not closed.
+pub(super) fn command(text: &str) -> Option<Vec<(String, bool)>> {
+    let mut input = LocatingSlice::new(text.as_bytes());
+    let mut words = Vec::new();
+    loop {
+        let skipped: Result<&[u8]> =
+            take_while(0.., |byte: u8| byte.is_ascii_whitespace()).parse_next(&mut input);
+        debug_assert!(skipped.is_ok(), "taking nothing cannot fail");
+        if input.is_empty() {
+            return Some(words);
+        }
+        let (mut word, mut quoted) = (Vec::new(), false);
+        while let Some(&byte) = input.first().filter(|byte| !byte.is_ascii_whitespace()) {
+            match byte {
+                mark @ (b'"' | b'\'') => {
+                    quoted = true;
+                    let (part, closed) = quotation(mark).parse_next(&mut input).ok()?;
+                    word.extend(part);
+                    if !closed {
+                        return None;
+                    }
+                }
+                b'\\' => {
+                    quoted = true;
+                    let escaped: Result<Vec<u8>> = preceded(b'\\', escape).parse_next(&mut input);
+                    word.extend(escaped.ok()?);
+                }
+                _ => {
+                    word.push(byte);
+                    input = LocatingSlice::new(input.get(1..).unwrap_or_default());
+                }
+            }
+        }
+        words.push((String::from_utf8(word).ok()?, quoted));
+    }
+}
+
 /// What follows a backslash: the shell's escapes, `\nnn`, `\xXX`, `\cC`; anything else stands for itself.
 fn escape(input: &mut Input<'_>) -> Result<Vec<u8>> {
     alt((

@@ -8,6 +8,7 @@
 //! a *warning* where it is harmless. The table in `keywords` says which, keyword by keyword.
 
 mod address;
+mod check;
 mod global;
 mod include;
 mod instance;
@@ -22,12 +23,13 @@ mod tests;
 
 use self::{include::Includes, keywords::Place, section::Entry};
 use super::{
-    Instance,
+    AgentConfig, Instance,
+    checks::{Definitions, Kind},
     source::{FileId, Report, Span},
 };
 
-/// Every instance of a file, in its order. Instances with an error are left out.
-pub(super) fn read(file: FileId, report: &mut Report) -> Vec<Instance> {
+/// What a file says. Instances with an error are left out.
+pub(super) fn read(file: FileId, report: &mut Report) -> AgentConfig {
     let mut includes = Includes::new(report.sources.path(file));
     let statements = tree::statements(file, &mut includes, report);
     let entries = section::read(Place::Top, &statements, report).entries;
@@ -37,8 +39,18 @@ pub(super) fn read(file: FileId, report: &mut Report) -> Vec<Instance> {
     for block in entries.iter().filter(|entry| entry.name == "global_defs").filter_map(|entry| entry.block) {
         defaults.read(block, report);
     }
-    let definitions: Vec<&Entry<'_>> = entries.iter().filter(|entry| entry.name == "vrrp_instance").collect();
-    if definitions.is_empty() && !report.failed() {
+    let mut definitions = Definitions::default();
+    for entry in &entries {
+        let kind = match entry.name {
+            "vrrp_script" => Kind::Script,
+            "vrrp_track_process" => Kind::Process,
+            "track_file" | "vrrp_track_file" => Kind::File,
+            _ => continue,
+        };
+        check::read(entry, kind, &defaults, &mut definitions, report);
+    }
+    let blocks: Vec<&Entry<'_>> = entries.iter().filter(|entry| entry.name == "vrrp_instance").collect();
+    if blocks.is_empty() && !report.failed() {
         let start = Span::new(file, 0..0);
         report.warn(
             start,
@@ -47,10 +59,11 @@ pub(super) fn read(file: FileId, report: &mut Report) -> Vec<Instance> {
         );
     }
     let instances: Vec<Instance> =
-        definitions.iter().filter_map(|entry| instance::read(entry, &defaults, report)).collect();
+        blocks.iter().filter_map(|entry| instance::read(entry, &defaults, &definitions, report)).collect();
     debug_assert!(
-        report.failed() || instances.len() == definitions.len(),
+        report.failed() || instances.len() == blocks.len(),
         "an instance is missing without an error"
     );
-    instances
+    let checks = definitions.tracked_by(&instances, report);
+    AgentConfig { checks, instances, ..AgentConfig::default() }
 }

@@ -49,7 +49,14 @@ pub(super) fn read<'s>(place: Place, statements: &'s [Statement], report: &mut R
                 }
             };
             let most = match takes {
-                Takes::Words(_, most) => most,
+                // A keyword among the words that need not be is the next one.
+                Takes::Words(least, most) => args
+                    .iter()
+                    .take(most)
+                    .enumerate()
+                    .find(|(at, word)| *at >= least && !word.quoted && place.keyword(&word.text).is_some())
+                    .map_or(most, |(at, _)| at),
+                Takes::Line => usize::MAX,
                 Takes::NameAndBlock => 1,
                 Takes::Block => 0,
             };
@@ -117,6 +124,7 @@ fn complete(entry: Entry<'_>, takes: Takes, about: &str, report: &mut Report) ->
     let Entry { name, span, args, block } = entry;
     let (least, wants_block) = match takes {
         Takes::Words(least, _) => (least, false),
+        Takes::Line => (1, false),
         Takes::Block => (0, true),
         Takes::NameAndBlock => (1, true),
     };
@@ -146,7 +154,8 @@ fn complete(entry: Entry<'_>, takes: Takes, about: &str, report: &mut Report) ->
 fn keep<'s>(place: Place, entry: Entry<'s>, entries: &mut Vec<Entry<'s>>, report: &mut Report) {
     let adds_up = place == Place::Top
         || entry.name.starts_with("virtual_ipaddress")
-        || matches!(entry.name, "unicast_peer");
+        || entry.name == "unicast_peer"
+        || place == Place::Instance && entry.name.starts_with("track_");
     if !adds_up && let Some(at) = entries.iter().position(|earlier| earlier.name == entry.name) {
         let earlier = entries.remove(at);
         let line = report.place(entry.span).line;

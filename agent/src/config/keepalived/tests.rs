@@ -7,6 +7,7 @@ mod include;
 mod meaning;
 mod oracle;
 mod random;
+mod tracking;
 mod tutorial;
 
 use hafleet_vrrp::{Authentication, Vip};

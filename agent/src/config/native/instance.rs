@@ -9,11 +9,12 @@ use hafleet_vrrp::{
 use super::{
     address,
     keys::Keys,
-    path,
+    path, track,
     value::{self, Field},
 };
 use crate::config::{
-    Instance, Lease, Pacing, PathConfig, VipConfig,
+    Instance, Lease, Pacing, PathConfig, VipConfig, checks,
+    checks::Definitions,
     source::{Report, Span},
     validate,
 };
@@ -33,7 +34,7 @@ impl<'t> Fields<'t> {
 }
 
 /// Reads one instance; `None` when it has an error.
-pub(super) fn read(table: Field<'_>, report: &mut Report) -> Option<Instance> {
+pub(super) fn read(table: Field<'_>, definitions: &Definitions, report: &mut Report) -> Option<Instance> {
     let at = table.span;
     let fields =
         value::table(table, Keys::Instance, "a list of tables, each headed by [[instance]]", report)?;
@@ -42,10 +43,6 @@ pub(super) fn read(table: Field<'_>, report: &mut Report) -> Option<Instance> {
         if !fields.0.contains_key(required) {
             report.error_with(at, format!("this instance has no `{required}`"), example(required));
         }
-    }
-    if let Some(track) = fields.take("track") {
-        let message = "`track` is not supported by this version";
-        report.error_with(track.key_span, message, "this version watches the instance's own interface only");
     }
     let defined_at = report.place(fields.0.get("name").map_or(at, |name| name.span));
     let name = fields.take("name").and_then(|field| visible(field, report));
@@ -92,6 +89,9 @@ pub(super) fn read(table: Field<'_>, report: &mut Report) -> Option<Instance> {
     let peers = fields.take("paths").map_or(Some(Vec::new()), |field| path::read(field, service, report));
     let ttl =
         fields.take("unicast_ttl").map(|field| (field.key_span, value::integer(field, 1..=u8::MAX, report)));
+    let tracks = fields
+        .take("track")
+        .map_or(Some(Vec::new()), |field| track::read(field, service, definitions, report));
     let vips = fields.take("vips").and_then(|field| vips(field, service, report));
     let is_ipv6 = vips.as_deref().and_then(|vips| validate::family(vips, report))?;
     if let Some(span) = version_span.filter(|_| is_ipv6 && version == Some(Version::V2)) {
@@ -109,13 +109,15 @@ pub(super) fn read(table: Field<'_>, report: &mut Report) -> Option<Instance> {
         report.warn(span, message, "name the other routers in `paths`, or remove it");
     }
     let interface = interface?;
+    let (priority, tracks) = (priority?, tracks?);
+    let tracks = checks::effective(tracks, &interface, priority, report);
     let service = PathConfig { interface: interface.clone(), peers };
     Some(Instance {
         name: name?,
         interface,
         vrid: vrid.and_then(VirtualRouterId::new)?,
         version: version?,
-        priority: priority?,
+        priority,
         interval: interval?,
         preempt: preempt?,
         preempt_delay: preempt_delay?,
@@ -128,7 +130,7 @@ pub(super) fn read(table: Field<'_>, report: &mut Report) -> Option<Instance> {
         answers_lower: true,
         answers_higher: true,
         track_service: true,
-        tracks: Vec::new(),
+        tracks,
         accept: true,
         vmac: None,
         source,
@@ -147,7 +149,8 @@ fn example(key: &str) -> &'static str {
     }
 }
 
-fn visible(field: Field<'_>, report: &mut Report) -> Option<String> {
+/// A text that people can read.
+pub(super) fn visible(field: Field<'_>, report: &mut Report) -> Option<String> {
     let name: String = value::scalar(field.clone(), "a string", report)?;
     if name.is_empty() || name.chars().any(char::is_control) {
         value::wrong(&field, "a visible text", report);

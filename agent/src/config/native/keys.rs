@@ -17,18 +17,39 @@ pub(super) enum Keys {
     Path,
     /// An element of `peers`.
     Peer,
+    /// An element of `track`.
+    Track,
+    /// `[[script]]`.
+    Script,
+    /// `[[process]]`.
+    Process,
+    /// `[[file]]`.
+    File,
 }
 
 impl Keys {
     /// Every table, as the documentation orders them.
     #[cfg(test)]
-    pub const ALL: [Self; 7] =
-        [Self::Agent, Self::Instance, Self::Vip, Self::Auth, Self::Announcing, Self::Path, Self::Peer];
+    pub const ALL: [Self; 11] = [
+        Self::Agent,
+        Self::Instance,
+        Self::Vip,
+        Self::Auth,
+        Self::Announcing,
+        Self::Path,
+        Self::Peer,
+        Self::Track,
+        Self::Script,
+        Self::Process,
+        Self::File,
+    ];
 
     /// Its keys.
     pub fn names(self) -> &'static [&'static str] {
         match self {
-            Self::Agent => &["node", "site", "coordinators", "metrics", "instance"],
+            Self::Agent => {
+                &["node", "site", "coordinators", "metrics", "script", "process", "file", "instance"]
+            }
             Self::Instance => &[
                 "name",
                 "interface",
@@ -68,6 +89,24 @@ impl Keys {
             Self::Announcing => &["repeat", "delay", "delayed_repeat"],
             Self::Path => &["interface", "peers"],
             Self::Peer => &["address", "min_ttl", "max_ttl"],
+            Self::Track => &["interface", "script", "process", "file", "weight", "reverse"],
+            Self::Script => {
+                &["name", "command", "interval", "timeout", "rise", "fall", "init_fail", "weight", "reverse"]
+            }
+            Self::Process => &[
+                "name",
+                "command",
+                "parameters",
+                "param_match",
+                "full_command",
+                "quorum",
+                "quorum_max",
+                "fork_delay",
+                "terminate_delay",
+                "weight",
+                "reverse",
+            ],
+            Self::File => &["name", "path", "init", "overwrite", "weight", "reverse"],
         }
     }
 
@@ -81,6 +120,10 @@ impl Keys {
             Self::Announcing => "announcing",
             Self::Path => "paths",
             Self::Peer => "peers",
+            Self::Track => "track",
+            Self::Script => "[[script]]",
+            Self::Process => "[[process]]",
+            Self::File => "[[file]]",
         }
     }
 }

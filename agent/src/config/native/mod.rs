@@ -4,9 +4,11 @@
 //! five mistakes gets five findings, each at its key or value.
 
 mod address;
+mod check;
 mod instance;
 mod keys;
 mod path;
+mod track;
 mod value;
 
 #[cfg(test)]
@@ -20,6 +22,7 @@ pub(super) use self::value::duration;
 use self::{keys::Keys, value::Field};
 use super::{
     AgentConfig,
+    checks::{Definitions, Kind},
     source::{FileId, Report, Span},
 };
 use crate::join::{CoordinatorAddress, Name};
@@ -53,7 +56,11 @@ pub(super) fn read(file: FileId, report: &mut Report) -> AgentConfig {
 
 fn agent(file: FileId, document: DeTable<'_>, report: &mut Report) -> AgentConfig {
     let mut config = AgentConfig::default();
-    for field in value::fields(file, document, Keys::Agent, report) {
+    let mut definitions = Definitions::default();
+    let mut fields = value::fields(file, document, Keys::Agent, report);
+    // In the order of the file; but checks come before the instances that track them.
+    fields.sort_by_key(|field| (field.key == "instance", field.span.range().start));
+    for field in fields {
         match field.key.as_str() {
             "node" => config.node = name(field, report),
             "site" => config.site = name(field, report),
@@ -62,13 +69,19 @@ fn agent(file: FileId, document: DeTable<'_>, report: &mut Report) -> AgentConfi
                 config.coordinators = all.into_iter().filter_map(|one| coordinator(one, report)).collect();
             }
             "metrics" => config.metrics = address_and_port(field, report),
+            "script" => check::read(field, Kind::Script, &mut definitions, report),
+            "process" => check::read(field, Kind::Process, &mut definitions, report),
+            "file" => check::read(field, Kind::File, &mut definitions, report),
             _ => {
                 let tables = value::list(field, "a list of tables, each headed by [[instance]]", report);
-                config.instances =
-                    tables.into_iter().filter_map(|table| instance::read(table, report)).collect();
+                config.instances = tables
+                    .into_iter()
+                    .filter_map(|table| instance::read(table, &definitions, report))
+                    .collect();
             }
         }
     }
+    config.checks = definitions.tracked_by(&config.instances, report);
     config
 }
 

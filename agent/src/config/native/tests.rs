@@ -10,6 +10,9 @@ use super::keys::Keys;
 use crate::config::{
     AgentConfig, Lease, PathConfig, VipConfig, VipFlags,
     tests::{expect, lines, read_native},
+    track::{
+        CheckKind, FileCheck, FileInit, ParameterMatch, ProcessCheck, RunAs, ScriptCheck, Subject, Tracked,
+    },
 };
 
 /// An instance with everything it must have, and some lines more; those begin in line 6.
@@ -122,6 +125,75 @@ fn peers_make_the_service_interface_unicast() {
     let peers = vec![peer("10.0.0.2", 0..=255), peer("10.0.0.3", 62..=64)];
     assert_eq!(found.paths, [PathConfig { interface: "ens33".to_owned(), peers }]);
     assert_eq!(found.unicast_ttl, 64);
+}
+
+#[test]
+fn everything_that_can_be_tracked() {
+    let text = instance(
+        "track = [{ interface = \"ens33\" }, { interface = \"eth1\", weight = -10 }, { script = \"web\" }, { process = \"web\", weight = 0, reverse = true }, { file = \"load\" }]",
+    ) + r#"
+[[script]]
+name = "web"
+command = ["sh", "-c", "exit 0"]
+interval = "500ms"
+timeout = "2s"
+rise = 2
+fall = 3
+init_fail = true
+weight = -60
+[[process]]
+name = "web"
+command = "/usr/sbin/nginx"
+parameters = ["-g"]
+param_match = "partial"
+full_command = true
+quorum = 2
+quorum_max = 4
+fork_delay = "1s"
+terminate_delay = "100ms"
+weight = 5
+[[file]]
+name = "load"
+path = "/run/load"
+init = -3
+overwrite = true
+reverse = true
+"#;
+    let config = clean(&text);
+    let check =
+        |name: &str, weight, reverse| Tracked { subject: Subject::Check(name.into()), weight, reverse };
+    let expected = [
+        Tracked { subject: Subject::Interface("eth1".into()), weight: -10, reverse: false },
+        check("web (script)", -60, false),
+        check("web (process)", 0, true),
+        check("load", 1, true),
+    ];
+    assert_eq!(config.instances[0].tracks, expected);
+    let [script, process, file] = config.checks.as_slice() else { panic!("{:?}", config.checks) };
+    let CheckKind::Script(found) = &script.kind else { panic!("{script:?}") };
+    assert!(found.command[0].starts_with('/') && found.command[0].ends_with("/sh"), "{found:?}");
+    let expected = ScriptCheck {
+        command: vec![found.command[0].clone(), "-c".into(), "exit 0".into()],
+        interval: Duration::from_millis(500),
+        timeout: Duration::from_secs(2),
+        rise: 2,
+        fall: 3,
+        init_fail: true,
+        run_as: RunAs::Agent,
+    };
+    assert_eq!(script.kind, CheckKind::Script(expected));
+    let expected = ProcessCheck {
+        command: "/usr/sbin/nginx".into(),
+        parameters: Some(ParameterMatch::Partial(vec!["-g".into()])),
+        full_command: true,
+        quorum_least: 2,
+        quorum_most: Some(4),
+        terminate_delay: Duration::from_millis(100),
+        fork_delay: Duration::from_secs(1),
+    };
+    assert_eq!(process.kind, CheckKind::Process(expected));
+    let init = Some(FileInit { value: -3, overwrite: true });
+    assert_eq!(file.kind, CheckKind::File(FileCheck { path: "/run/load".into(), init }));
 }
 
 #[test]
@@ -263,7 +335,27 @@ const WRONG: &[(&str, &[&str])] = &[
     ),
     ("announcing = { repeat = 0 }", &["6:25: error: `repeat` is a whole number from 1 to 255, here is 0"]),
     ("announcing = { repaet = 5 }", &["6:16: error: `repaet` is not a key of announcing"]),
-    ("track = [{ interface = \"ens33\" }]", &["6:1: error: `track` is not supported by this version"]),
+    (
+        "track = [{ weight = 5 }, { interface = \"eth1\", script = \"x\" }, { script = \"x\" }, { interface = \"a/b\" }, { interface = \"e\", weight = 255 }]",
+        &[
+            "6:10: error: this element of `track` names nothing",
+            "6:48: error: an element of `track` names one thing",
+            "6:75: error: there is no script named `x`",
+            "6:96: error: `interface` names an interface, and \"a/b\" contains '/', which no interface's name can",
+            "6:133: error: `weight` is a whole number from -254 to 254, here is 255",
+        ],
+    ),
+    (
+        "track = [{ interface = \"ens33\", weight = 5 }, { interface = \"eth1\" }, { interface = \"eth1\", weight = 5 }]",
+        &[
+            "6:10: warning: `ens33` is the instance's own interface, which has its own rule",
+            "6:71: warning: `eth1` is tracked twice; this one is not used",
+        ],
+    ),
+    (
+        "priority = 255\ntrack = [{ interface = \"eth1\", weight = 5 }]",
+        &["7:10: warning: `eth1` has no effect: the priority 255 of an owner never changes"],
+    ),
     (
         "paths = [{ interface = \"ens33\" }, { interface = \"hb0\", peers = [\"10.9.0.2\"] }]",
         &["6:49: error: a path over another interface is not supported by this version"],
@@ -407,6 +499,44 @@ const WHOLE: &[(&str, &[&str])] = &[
             "2:1: error: this instance has no `vrid`",
             "2:1: error: this instance has no `vips`",
         ],
+    ),
+    (
+        "[[script]]\n[[script]]\nname = \"a\"\ncommand = \"true\"\n[[script]]\nname = \"b\"\ncommand = [\"/nonexistent/check\"]\n\
+         interval = \"1ms\"\nrise = 0\nuser = 3\n[[script]]\nname = \"c\"\ncommand = []\n",
+        &[
+            "1:1: error: this table has no `command`",
+            "4:11: error: `command` is a list of a program and its arguments, such as [\"killall\", \"-0\", \"nginx\"], here is \"true\"",
+            "7:11: error: `/nonexistent/check` does not exist",
+            "8:12: error: `interval` is a duration from 10ms to 3600s, such as \"1s\" or \"100ms\", here is \"1ms\"",
+            "9:8: error: `rise` is a whole number from 1 to 1000000, here is 0",
+            "10:1: error: `user` is not a key of [[script]]",
+            "13:11: error: `command` is empty: it names a program",
+        ],
+    ),
+    (
+        "[[process]]\nname = \"a\"\n[[process]]\ncommand = \"x\"\n[[process]]\nname = \"b\"\ncommand = \"x\"\nquorum = 3\n\
+         quorum_max = 2\nparam_match = \"all\"\nparameters = \"-g\"\nweight = 300\n",
+        &[
+            "1:1: error: this table has no `command`",
+            "3:1: error: this process has no `name`",
+            "9:14: error: `quorum_max` 2 is less than `quorum` 3",
+            "10:15: error: `param_match` is \"exact\" or \"partial\" or \"initial\", here is \"all\"",
+            "11:14: error: `parameters` is a list of strings, here is \"-g\"",
+            "12:10: error: `weight` is a whole number from -254 to 254, here is 300",
+        ],
+    ),
+    (
+        "[[file]]\nname = \"a\"\npath = \"load\"\n[[file]]\nname = \"b\"\npath = \"/run/load\"\noverwrite = true\n[[file]]\n\
+         name = \"b\"\npath = \"/run/load\"\n",
+        &[
+            "3:8: error: `path` is an absolute path such as \"/run/load\", here is \"load\"",
+            "7:1: error: `overwrite` without `init`",
+            "9:8: error: a file named `b` is already at a.toml:5:8",
+        ],
+    ),
+    (
+        "[[file]]\nname = \"f\"\npath = \"/run/load\"\n",
+        &["2:8: warning: no instance tracks the file `f`, so nobody looks at it"],
     ),
     ("[[instance]\nname = 1", &["1:12: error: unclosed array table, expected `]`"]),
 ];

@@ -6,7 +6,6 @@ use super::{
     inactive, read, satisfied, unsupported,
 };
 
-const NO_TRACKING: &str = "this version watches the instance's own interface only";
 const NO_SCRIPT: &str = "this version runs no notify scripts; the addresses move all the same";
 const SOURCE_CHECKED: &str = "Unicast adverts are accepted from peers only.";
 const NO_VMAC: &str = "this version keeps the interface's own MAC address";
@@ -122,11 +121,19 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "`MASTER` or `BACKUP`. Every instance starts as BACKUP; `MASTER` only decides the priority when there is no `priority`.",
     ),
     read("strict_mode", Words(0, 1), "`off`, the default. `on` is not supported by this version: an error."),
-    unsupported("track_bfd", NO_TRACKING),
-    unsupported("track_file", NO_TRACKING),
-    unsupported("track_interface", NO_TRACKING),
-    unsupported("track_process", NO_TRACKING),
-    unsupported("track_script", NO_TRACKING),
+    unsupported("track_bfd", "sessions of BFD are not watched"),
+    read(
+        "track_file",
+        Block,
+        "Files that are tracked, one on a line: `NAME [weight NUMBER [reverse|noreverse]]`; without a weight that of the file.",
+    ),
+    read(
+        "track_interface",
+        Block,
+        "Interfaces that are tracked beside the own one, as in `track_file`; they need not exist yet. Up is with carrier. Weight -253 to 253; without one, or 0: FAULT while it is down.",
+    ),
+    read("track_process", Block, "Processes that are tracked, as in `track_file`."),
+    read("track_script", Block, "Scripts that are tracked, as in `track_file`."),
     inactive("track_src_ip", "a source address that is missing shows as a failure to send"),
     read(
         "unicast_fault_no_peer",
@@ -164,4 +171,5 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     inactive("vmac_garp_intvl", "announcements are made when an address is taken over, not repeated later"),
     unsupported("vmac_xmit_base", NO_VMAC),
     unsupported("vrf", "name the service interface: it decides the VRF"),
+    read("vrrp_track_file", Block, "As `track_file`; keepalived does not know it here: a warning."),
 ];

@@ -7,12 +7,10 @@ use super::{
 };
 
 const NO_LVS: &str = "hafleet does not balance load: the block is checked for its braces only";
-const NOT_TRACKED: &str =
-    "nothing is tracked by this version; it matters only where an instance refers to it";
 
 pub(super) const KEYWORDS: &[Keyword] = &[
     inactive("SSL", NO_LVS),
-    inactive("bfd_instance", NOT_TRACKED),
+    inactive("bfd_instance", "it matters only where an instance has `track_bfd`, which is not supported"),
     inactive("child_wait_time", "the agent has no child processes to wait for"),
     inactive("garp_group", "gratuitous ARPs are sent without pauses between them"),
     read("global_defs", Block, "Settings for all instances; more than one block is one block."),
@@ -39,14 +37,18 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     unsupported("static_ipaddress", "let the system's own network configuration set these addresses"),
     unsupported("static_routes", "let the system's own network configuration set these routes"),
     unsupported("static_rules", "let the system's own network configuration set these rules"),
-    inactive("track_file", NOT_TRACKED),
-    inactive("track_group", NOT_TRACKED),
+    read("track_file", NameAndBlock, "A file with a number that instances may track."),
+    inactive("track_group", "it groups static addresses, routes and rules, which are not supported"),
     inactive("use_pid_dir", "the agent writes no pid files; systemd knows its process"),
     inactive("virtual_server", NO_LVS),
     inactive("virtual_server_group", NO_LVS),
     read("vrrp_instance", NameAndBlock, "A virtual router. The name is unique."),
-    inactive("vrrp_script", NOT_TRACKED),
+    read(
+        "vrrp_script",
+        NameAndBlock,
+        "A program whose exit code instances may track; 0 is success. It runs only if one does.",
+    ),
     unsupported("vrrp_sync_group", "instances fail over one by one in this version"),
-    inactive("vrrp_track_file", NOT_TRACKED),
-    inactive("vrrp_track_process", NOT_TRACKED),
+    read("vrrp_track_file", NameAndBlock, "As `track_file`."),
+    read("vrrp_track_process", NameAndBlock, "A process that instances may track."),
 ];

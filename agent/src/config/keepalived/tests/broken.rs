@@ -89,7 +89,16 @@ const IN_AN_INSTANCE: &[(&str, &str)] = &[
     ("garp repeat 0", "garp_master_repeat 0"),
     ("garp delay in fractions", "garp_master_delay 2.5"),
     ("garp refresh", "garp_master_refresh 60"),
-    ("tracking", "track_script {\n chk_nginx\n}\ntrack_interface {\n eth1\n}"),
+    (
+        "tracking",
+        "track_script {\n chk_nginx\n}\ntrack_interface {\n eth1 eth2\n eth1 weight\n eth1 weight 254\n eth1 weight 1 up\n \
+         eth1 weight 1 reverse twice\n a/b\n eth1 {\n }\n}\ntrack_file {\n f\n}\nvrrp_track_file {\n f\n}",
+    ),
+    (
+        "tracking with a remark",
+        "track_interface {\n eth1 reverse\n eth1\n ens33 weight 5\n eth2 weight 1 no_reverse\n}",
+    ),
+    ("tracking of an owner", "priority 255\ntrack_interface {\n eth1 weight 5\n eth2\n}"),
     (
         "wrong peers",
         "unicast_peer {\n lb02\n 10.0.0.2 min_ttl\n 10.0.0.3 min_ttl 256\n 10.0.0.4 min_ttl 9 max_ttl 3\n \
@@ -155,6 +164,24 @@ const WHOLE: &[(&str, &str)] = &[
         "vrrp_instance A {\n interface e0\n virtual_router_id 1\n authentication {\n  auth_type PASS\n  auth_pass x\n }\n \
          mcast_src_ip 10.0.0.9\n virtual_ipaddress {\n  fe80::1/64\n }\n}\n",
     ),
+    (
+        "scripts",
+        "vrrp_script a {\n}\nvrrp_script b {\n script /nonexistent/check\n interval 0\n timeout 5000\n rise 0\n fall -1\n \
+         weight 254\n}\nvrrp_script c {\n script \"\"\n}\nvrrp_script d {\n script \"sh -c 'x\"\n}\nvrrp_script e {\n \
+         script \"[[ -f /x ]] && exit 1\"\n}\nvrrp_script f {\n script \"/etc/passwd\"\n}\nvrrp_script g {\n \
+         script \"./check.sh\"\n}\nvrrp_script h {\n script no_such_program\n frob\n}\n",
+    ),
+    (
+        "processes",
+        "vrrp_track_process a {\n}\nvrrp_track_process b {\n process x\n quorum 0\n quorum_max -1\n fork_delay 3601\n \
+         terminate_delay x\n param_match all\n weight 255\n}\nvrrp_track_process c {\n process x\n quorum 3\n \
+         quorum_max 2\n}\n",
+    ),
+    (
+        "files",
+        "track_file a {\n}\nvrrp_track_file b {\n file load\n init_file 300\n weight 255 down\n}\nvrrp_track_file b {\n \
+         file /run/load\n init_file always\n}\n",
+    ),
     ("sync group", "vrrp_sync_group G {\n group {\n  VI_1\n }\n}\n"),
     ("static addresses", "static_ipaddress {\n 10.0.0.1/24 dev e0\n}\n"),
     ("extra brace at the end", "global_defs {\n}\n}\n"),
@@ -176,6 +203,23 @@ fn every_wrong_file_is_explained() {
         found.iter().for_each(|line| shown.push_str(&format!("{line}\n")));
     }
     insta::assert_snapshot!("broken", shown);
+}
+
+#[test]
+fn a_name_that_is_not_defined_is_named_with_the_nearest() {
+    let definitions =
+        "vrrp_script chk_nginx {\nscript /bin/true\n}\nvrrp_track_process haproxy {\nprocess haproxy\n}\n";
+    for (track, message, help) in [
+        ("track_script {\nchk_ngnix\n}", "there is no script named `chk_ngnix`", "did you mean `chk_nginx`?"),
+        ("track_script {\nhaproxy\n}", "there is no script named `haproxy`", "`haproxy` is a process"),
+        ("track_script {\nzzz\n}", "there is no script named `zzz`", "defined are chk_nginx"),
+        ("track_file {\nzzz\n}", "there is no file named `zzz`", "no file is defined"),
+    ] {
+        let error = read_keepalived(format!("{definitions}{}", instance(track))).expect_err(track);
+        let [finding] = error.findings.as_slice() else { panic!("{error}") };
+        assert_eq!((finding.message.as_str(), finding.help.as_deref()), (message, Some(help)), "{track}");
+        assert_eq!((finding.place.line, finding.place.column), (13, 1), "{track}");
+    }
 }
 
 #[test]

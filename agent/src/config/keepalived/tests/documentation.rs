@@ -15,6 +15,9 @@ fn table() -> String {
             Place::Global => "In `global_defs`",
             Place::Instance => "In `vrrp_instance`",
             Place::Authentication => "In `authentication`",
+            Place::Script => "In `vrrp_script`",
+            Place::Process => "In `vrrp_track_process`",
+            Place::File => "In `track_file`",
         };
         text.push_str(&format!("\n### {heading}\n\n| keyword | here | meaning |\n| --- | --- | --- |\n"));
         for keyword in place.keywords() {

@@ -121,10 +121,28 @@ const IN_AN_INSTANCE: &[(&str, Verdict, Difference)] = &[
     ("dont_track_primary", Refused, OnlyHere("not supported")),
     ("garp_master_refresh 60", Warned, OnlyHere("not active")),
     ("garp_lower_prio_repeat 1", Warned, OnlyHere("not active")),
-    ("track_interface {\neth1\n}", Refused, OnlyHere("not supported")),
     ("down_timer_adverts 4", Refused, OnlyHere("not supported")),
     ("smtp_alert off", Warned, OnlyHere("the coordinator sends mail")),
     ("virtual_ipaddress {\n192.168.178.4 use_vmac\n}", Refused, OnlyHere("not supported")),
+    // Tracking.
+    ("track_interface {\neth1\nlo weight -10 reverse\n}", Clean, Agree),
+    ("track_interface {\neth1\n}\ntrack_interface {\nlo\n}", Clean, Agree),
+    ("track_interface {\neth1 weight 254\n}", Refused, Agree),
+    ("track_interface {\neth1 weight\n}", Refused, Agree),
+    ("track_interface {\neth1\neth1\n}", Warned, Agree),
+    ("track_interface {\neth1 lo\n}", Refused, Agree),
+    ("track_interface {\neth1 reverse\n}", Warned, Agree),
+    ("track_interface {\nens33\n}", Warned, Agree),
+    ("priority 255\ntrack_interface {\neth1 weight 5\n}", Warned, Agree),
+    ("track_interface {\neth9\n}", Clean, OnlyKeepalived("the interface may appear later")),
+    (
+        "track_interface {\neth1 weight 5 noreverse\n}",
+        Clean,
+        OnlyKeepalived("keepalived knows the word for scripts, processes and files only"),
+    ),
+    ("track_script {\nchk\n}", Refused, Agree),
+    ("track_process {\np\n}", Refused, Agree),
+    ("vrrp_track_file {\nf\n}", Refused, Agree),
     // Unicast.
     ("unicast_peer {\n192.168.178.131\n10.0.0.3 min_ttl 3 max_ttl 9\n}", Clean, Agree),
     ("unicast_src_ip 10.0.0.1\nunicast_ttl 64\ncheck_unicast_src\nunicast_peer {\n10.0.0.2\n}", Clean, Agree),
@@ -255,6 +273,66 @@ const WHOLE: &[(&str, Verdict, Difference)] = &[
     ),
 ];
 
+/// Definitions of `t`, and what an instance says about it.
+const TRACKING: &[(&str, &str, Verdict, Difference)] = &[
+    ("script t script /bin/true", "t", Clean, Agree),
+    ("script t script \"sleep 0\"", "t weight -60", Clean, Agree),
+    (
+        "script t script \"/bin/echo 'a b'\"|interval 2|timeout 3|weight -20 reverse|rise 2|fall 3|user root|init_fail",
+        "t weight 10 noreverse",
+        Clean,
+        Agree,
+    ),
+    ("script t script /bin/true|interval 0.5", "t", Warned, Agree),
+    ("script t script /bin/true|interval 0", "t", Refused, Agree),
+    ("script t script /bin/true|interval 4295", "t", Refused, Agree),
+    ("script t script /bin/true|timeout 0", "t", Refused, Agree),
+    ("script t script /bin/true|weight 254", "t", Refused, Agree),
+    ("script t script /bin/true|weight 10 down", "t", Refused, Agree),
+    ("script t script /bin/true|rise 0", "t", Refused, Agree),
+    ("script t script /bin/true|frob", "t", Refused, Agree),
+    ("script t script /nonexistent/check", "t", Refused, Agree),
+    ("script t script \"[[ -f /x ]] && exit 1\"", "t", Refused, Agree),
+    ("script t interval 1", "t", Refused, Agree),
+    ("script t script \"/bin/echo 'a\"", "t", Refused, Agree),
+    ("script t script /bin/true", "tt", Refused, Agree),
+    ("script t script /bin/true", "t\nt", Warned, Agree),
+    ("script t script /bin/true", "t down", Refused, Agree),
+    ("script t script /bin/true", "t reverse", Warned, Agree),
+    ("script t script /bin/true", "t weight 5 no_reverse", Warned, Agree),
+    ("script t script /bin/true", "t weight 300", Refused, Agree),
+    ("script t script /bin/true", "", Warned, OnlyHere("nobody tracks it")),
+    ("script t script /bin/echo a", "t", Warned, OnlyHere("keepalived does not read the second word")),
+    ("script t script \"/bin/echo >/dev/null\"", "t", Warned, OnlyHere("there is no shell")),
+    ("script t script /etc/passwd", "t", Refused, OnlyHere("it cannot be executed")),
+    ("track_process t process nginx", "t", Clean, Agree),
+    (
+        "track_process t process /usr/sbin/nginx -g \"daemon off;\"|param_match initial|weight 254 reverse|quorum 2|\
+         quorum_max 3|fork_delay 1.5|terminate_delay 0.2|delay 2|full_command",
+        "t weight -254 noreverse",
+        Clean,
+        Agree,
+    ),
+    ("track_process t process nginx|quorum_max 0|param_match", "t", Clean, Agree),
+    ("track_process t process nginx|weight 255", "t", Refused, Agree),
+    ("track_process t process nginx|quorum 0", "t", Refused, Agree),
+    ("track_process t process nginx|quorum 3|quorum_max 2", "t", Refused, Agree),
+    ("track_process t process nginx|param_match exact", "t", Refused, Agree),
+    ("track_process t process nginx|fork_delay 3601", "t", Refused, Agree),
+    ("track_process t quorum 1", "t", Refused, Agree),
+    ("track_process t process nginx", "tt", Refused, Agree),
+    ("track_process t process nginx", "t weight 255", Refused, Agree),
+    ("track_process t process nginx", "t\nt", Warned, Agree),
+    ("track_file t file /run/load|weight 2 reverse|init_file overwrite 5", "t weight 254", Clean, Agree),
+    ("track_file t file /run/load|init_file", "t", Clean, Agree),
+    ("track_file t file /run/load|init_file always", "t", Refused, Agree),
+    ("track_file t file /run/load|init_file 300", "t", Refused, Agree),
+    ("track_file t file /run/load|weight 255", "t", Refused, Agree),
+    ("track_file t weight 1", "t", Refused, Agree),
+    ("track_file t file /run/load", "t weight 255", Refused, Agree),
+    ("track_file t file load", "t", Refused, OnlyHere("relative to what?")),
+];
+
 /// keepalived's exit code for every file `0.conf`, `1.conf` … of a directory, in a namespace with `ens33` and `eth1`.
 fn keepalived(directory: &Path, files: usize) -> BTreeMap<usize, i32> {
     let script = format!(
@@ -291,7 +369,16 @@ fn keepalived_and_this_reader_agree_or_say_why_not() {
         (text, *verdict, *difference)
     });
     let whole = WHOLE.iter().map(|(text, verdict, difference)| ((*text).to_owned(), *verdict, *difference));
-    let mut cases: Vec<(String, Verdict, Difference)> = inside.chain(whole).collect();
+    let tracking = TRACKING.iter().map(|(definition, track, verdict, difference)| {
+        let (head, lines) = definition.split_once(" t ").expect("a definition of `t`");
+        let lines = lines.replace('|', "\n");
+        let list = if head == "script" { "track_script" } else { head };
+        let global = "global_defs {\nscript_user root\nenable_script_security\n}\n";
+        let track = if track.is_empty() { String::new() } else { format!("{list} {{\n{track}\n}}") };
+        let text = format!("{global}vrrp_{head} t {{\n{lines}\n}}\n{}", instance(&track));
+        (text, *verdict, *difference)
+    });
+    let mut cases: Vec<(String, Verdict, Difference)> = inside.chain(whole).chain(tracking).collect();
     let tutorial = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/tutorial");
     for entry in fs::read_dir(tutorial).expect("the tutorial") {
         let path = entry.expect("an entry").path();
