@@ -5,6 +5,7 @@
 mod failover;
 mod fleet;
 mod lab;
+mod nginx;
 mod notify;
 mod refusals;
 mod reload;

@@ -167,3 +167,22 @@ fn a_restarted_engine_yields_to_a_better_master_at_once() {
     until("it is gone", Duration::from_secs(1), || !lb01.has("192.168.178.3"));
     assert_eq!(transitions(&better.drain()), [""; 0]);
 }
+#[test]
+fn a_checks_result_moves_the_priority_or_stops_the_instance() {
+    let mut lab = Lab::new();
+    let lb01 = lab.host("lb01", "192.168.178.130/24");
+    lb01.ip(&["link", "add", "eth1", "type", "veth", "peer", "name", "eth1p"]);
+    for name in ["eth1", "eth1p"] {
+        lb01.ip(&["link", "set", name, "up"]);
+    }
+    let tracking = with(150, &["192.168.178.3"], "track = [{ interface = \"eth1\" }]");
+    let engine = lb01.engine(&tracking);
+    engine.state("MASTER");
+    lb01.ip(&["link", "set", "eth1p", "down"]);
+    let fault = engine.state("FAULT");
+    assert_eq!(fault.reason, "track_failed", "{}", fault.line);
+    until("the address is gone", Duration::from_secs(1), || !lb01.has("192.168.178.3"));
+    lb01.ip(&["link", "set", "eth1p", "up"]);
+    assert_eq!(engine.state("BACKUP").reason, "tracks_restored");
+    engine.state("MASTER");
+}
