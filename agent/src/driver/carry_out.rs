@@ -21,6 +21,10 @@ use crate::{
 /// An answer looked for so much too late was not looked for because this process did not run.
 const OVERSLEPT: Duration = Duration::from_millis(500);
 
+/// How long repeated announcements wait for additions that the kernel has not answered: what is announced for the first
+/// time goes before.
+const ADDED_WITHIN: Duration = Duration::from_millis(100);
+
 /// An operation that the netlink thread has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ticket {
@@ -190,6 +194,10 @@ impl Engine {
         if batch.is_empty() {
             return;
         }
+        if action == Action::Add {
+            self.adding += batch.len();
+            self.announcements.expect_first(now + ADDED_WITHIN);
+        }
         self.set_timer(index, Timer::Answer, due);
         if let Err(TrySendError::Full(batch) | TrySendError::Closed(batch)) =
             self.netlink.operations.try_send(batch)
@@ -204,6 +212,9 @@ impl Engine {
     /// What the kernel answered to an operation.
     pub(super) fn take_answer(&mut self, ticket: u64, action: Action, result: Result<(), String>) {
         let Some(asked) = self.tickets.remove(&ticket) else { return };
+        if action == Action::Add {
+            self.adding = self.adding.saturating_sub(1);
+        }
         let index = asked.router;
         let Some(served) = self.routers.get_mut(index) else { return };
         let renewal_interval = served.renewal_interval();

@@ -74,6 +74,8 @@ pub(super) struct Engine {
     pub(super) announce_socket: AnnounceSocket,
     pub(super) announcements: AnnounceQueue,
     pub(super) tickets: BTreeMap<u64, Ticket>,
+    /// How many of them are additions.
+    pub(super) adding: usize,
     pub(super) last_ticket: u64,
     pub(super) feedback: VecDeque<(usize, Feedback)>,
     pub(super) reports: mpsc::Sender<Report>,
@@ -132,6 +134,7 @@ impl Engine {
             announce_socket,
             announcements: AnnounceQueue::default(),
             tickets: BTreeMap::new(),
+            adding: 0,
             last_ticket: 0,
             feedback: VecDeque::new(),
             reports,
@@ -375,6 +378,9 @@ impl Engine {
     }
 
     fn send_announcements(&mut self) {
+        if self.adding == 0 {
+            self.announcements.expect_no_more();
+        }
         let now = clock::now();
         for _ in 0..ANNOUNCEMENTS_AT_ONCE {
             let Some(announcement) = self.announcements.pop(now) else { return };

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `engine` | packets, deadlines, commands; decides nothing that the core can decide | `ppoll` on the raw sockets and an eventfd, with a timeout to the nanosecond |
 //! | `netlink` | adds, renews and removes addresses, watches links | a tokio runtime of its own; may wait for the kernel's lock |
-//! | `arp-probe` | asks who answers for an address, once | a socket with a time-out |
+//! | `probe` | asks who answers for an address, once | a socket with a time-out |
 //!
 //! The engine takes [`Command`]s and gives [`Report`]s over bounded queues and never waits for whoever reads them: a report
 //! that does not fit is counted and dropped, so that no disk, log pipe or coordinator can delay an advertisement.
@@ -59,7 +59,7 @@ pub const REPORT_QUEUE_LEN: usize = 8192;
 pub enum Command {
     /// The present, whole.
     Snapshot(oneshot::Sender<EngineSnapshot>),
-    /// Look again: who answers ARP for these addresses. One probe runs at a time per target and interface.
+    /// Look again: who answers for these addresses, by ARP or neighbour discovery. One probe runs at a time per target and interface.
     Probe {
         /// The addresses to ask for.
         targets: Vec<IpAddr>,

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
@@ -12,7 +12,11 @@ use pnet::util::MacAddr;
 use tokio::sync::oneshot;
 
 use super::{ArpObservation, line::Line, schedule, served::Served};
-use crate::net::arp;
+use crate::net::{
+    Family,
+    link::{SourceKind, primary_address},
+    neighbour::{self, Asker},
+};
 
 /// Questions under way at once; a question is one address on one interface.
 const MOST_QUESTIONS: usize = 256;
@@ -20,15 +24,14 @@ const MOST_QUESTIONS: usize = 256;
 /// What is being asked at the moment.
 #[derive(Debug, Default)]
 pub(super) struct Probes {
-    asking: Arc<Mutex<BTreeSet<(String, Ipv4Addr)>>>,
+    asking: Arc<Mutex<BTreeSet<(String, IpAddr)>>>,
 }
 
-/// One interface to ask on.
+/// One interface to ask on, for addresses of one family.
 struct Asked {
     name: String,
-    index: u32,
-    mac: MacAddr,
-    targets: BTreeSet<Ipv4Addr>,
+    asker: Asker,
+    targets: BTreeSet<IpAddr>,
 }
 
 impl Probes {
@@ -42,16 +45,16 @@ impl Probes {
         reply: oneshot::Sender<Vec<ArpObservation>>,
     ) {
         let mut observations = Vec::new();
-        let mut asked: BTreeMap<usize, Asked> = BTreeMap::new();
+        let mut asked: BTreeMap<(usize, Family), Asked> = BTreeMap::new();
         for target in targets {
             for line in places(routers, *target) {
-                match self.take_in(lines.get(line), *target) {
-                    Ok((index, mac, name, address)) => {
+                match self.take_in(routers, lines.get(line), *target) {
+                    Ok((name, asker)) => {
                         asked
-                            .entry(line)
-                            .or_insert_with(|| Asked { name, index, mac, targets: BTreeSet::new() })
+                            .entry((line, Family::of(*target)))
+                            .or_insert_with(|| Asked { name, asker, targets: BTreeSet::new() })
                             .targets
-                            .insert(address);
+                            .insert(*target);
                     }
                     Err(error) => {
                         let interface = lines.get(line).map_or_else(String::new, |line| line.name.clone());
@@ -68,10 +71,10 @@ impl Probes {
             // Whoever asked may have gone.
             let _ = reply.send(observations);
         };
-        if let Err(error) = thread::Builder::new().name("arp-probe".into()).spawn(body) {
+        if let Err(error) = thread::Builder::new().name("probe".into()).spawn(body) {
             // `reply` went with the closure: whoever asked sees the question dropped. Questions stay marked
             // as under way only as long as their thread lives.
-            tracing::warn!(%error, "cannot start a thread for an ARP probe");
+            tracing::warn!(%error, "cannot start a thread for a probe");
             lock(&self.asking).clear();
         }
     }
@@ -79,24 +82,35 @@ impl Probes {
     /// Marks one question as under way, if it can be asked.
     fn take_in(
         &self,
+        routers: &[Served],
         line: Option<&Line>,
         target: IpAddr,
-    ) -> Result<(u32, MacAddr, String, Ipv4Addr), &'static str> {
-        let IpAddr::V4(address) = target else { return Err("ARP knows IPv4 addresses only") };
+    ) -> Result<(String, Asker), &'static str> {
         let line = line.ok_or("no such interface")?;
         let interface = line.interface.as_ref().ok_or("the interface does not exist")?;
         let mac = interface.mac.ok_or("the interface is no Ethernet")?;
         if !line.carrier() {
             return Err("the interface is down or has no carrier");
         }
+        let is_vip = |address| {
+            routers.iter().flat_map(|served| &served.addresses).any(|held| held.vip.address == address)
+        };
+        let own = interface.own_addresses(|present| is_vip(present.address));
+        let source = match primary_address(&own, SourceKind::LinkLocal, None) {
+            Some(IpAddr::V6(source)) => Some(source),
+            Some(IpAddr::V4(_)) | None => None,
+        };
+        if target.is_ipv6() && source.is_none() {
+            return Err("the interface has no link-local address to ask from");
+        }
         let mut asking = lock(&self.asking);
         if asking.len() >= MOST_QUESTIONS {
             return Err("too many probes are under way; ask again later");
         }
-        if !asking.insert((line.name.clone(), address)) {
+        if !asking.insert((line.name.clone(), target)) {
             return Err("a probe for this address is under way on this interface");
         }
-        Ok((interface.index, mac, line.name.clone(), address))
+        Ok((line.name.clone(), Asker { interface_index: interface.index, mac, source }))
     }
 }
 
@@ -114,18 +128,18 @@ fn places(routers: &[Served], target: IpAddr) -> BTreeSet<usize> {
     routers.iter().filter_map(|served| served.paths.first()).map(|path| path.line).collect()
 }
 
-/// One thread for each interface: they wait side by side.
+/// One thread for each interface and family: they wait side by side.
 fn ask_all(
     asked: impl Iterator<Item = Asked>,
     own: &BTreeSet<MacAddr>,
     timeout: Duration,
-    asking: &Mutex<BTreeSet<(String, Ipv4Addr)>>,
+    asking: &Mutex<BTreeSet<(String, IpAddr)>>,
 ) -> Vec<ArpObservation> {
     thread::scope(|scope| {
         let threads: Vec<_> = asked
             .map(|asked| {
                 scope.spawn(move || {
-                    let answers = arp::probe(asked.index, asked.mac, own, &asked.targets, timeout);
+                    let answers = neighbour::probe(asked.asker, own, &asked.targets, timeout);
                     let mut under_way = lock(asking);
                     for target in &asked.targets {
                         under_way.remove(&(asked.name.clone(), *target));
@@ -141,14 +155,14 @@ fn ask_all(
 
 fn observe(
     asked: &Asked,
-    answers: std::io::Result<BTreeMap<Ipv4Addr, BTreeSet<MacAddr>>>,
+    answers: std::io::Result<BTreeMap<IpAddr, BTreeSet<MacAddr>>>,
 ) -> Vec<ArpObservation> {
     match answers {
         Ok(answers) => answers
             .into_iter()
             .map(|(target, macs)| ArpObservation {
                 interface: asked.name.clone(),
-                target: target.into(),
+                target,
                 macs: macs.iter().map(MacAddr::to_string).collect(),
                 error: String::new(),
             })
@@ -156,7 +170,7 @@ fn observe(
         Err(error) => asked
             .targets
             .iter()
-            .map(|target| refusal(asked.name.clone(), (*target).into(), &error.to_string()))
+            .map(|target| refusal(asked.name.clone(), *target, &error.to_string()))
             .collect(),
     }
 }

@@ -81,6 +81,8 @@ impl Announcement {
 pub struct AnnounceQueue {
     /// Those with something in them, or a pause under way.
     lanes: BTreeMap<(u32, Family), Lane>,
+    /// Until then repeats wait for what is to be announced for the first time.
+    first_until: Instant,
     len: usize,
     dropped: u64,
 }
@@ -112,16 +114,26 @@ impl AnnounceQueue {
         }
     }
 
+    /// More will be announced for the first time soon: repeats wait for it, until then at the longest.
+    pub fn expect_first(&mut self, until: Instant) {
+        self.first_until = self.first_until.max(until);
+    }
+
+    /// All that was expected is here, or will never come.
+    pub fn expect_no_more(&mut self) {
+        self.first_until = Instant::default();
+    }
+
     /// The next one to send now; `None` when none is due.
     pub fn pop(&mut self, now: Instant) -> Option<Announcement> {
         // An interface that is gone has an index that nobody uses again.
         self.lanes.retain(|_, lane| lane.len() > 0 || lane.free_at > now);
-        let is_due = |lane: &&mut Lane, queue: fn(&Lane) -> &VecDeque<Announcement>| {
-            lane.free_at <= now && !queue(lane).is_empty()
-        };
-        let lane = match self.lanes.values_mut().find(|lane| is_due(lane, |lane| &lane.first)) {
+        let first_until = self.first_until;
+        let has_first = |lane: &&mut Lane| lane.free_at <= now && !lane.first.is_empty();
+        let has_repeats = |lane: &&mut Lane| lane.free_at.max(first_until) <= now && !lane.repeats.is_empty();
+        let lane = match self.lanes.values_mut().find(has_first) {
             Some(lane) => lane,
-            None => self.lanes.values_mut().find(|lane| is_due(lane, |lane| &lane.repeats))?,
+            None => self.lanes.values_mut().find(has_repeats)?,
         };
         let announcement = lane.first.pop_front().or_else(|| lane.repeats.pop_front())?;
         lane.free_at = now + announcement.pause;
@@ -131,7 +143,10 @@ impl AnnounceQueue {
 
     /// When the next one is due; `None` when none waits.
     pub fn due(&self) -> Option<Instant> {
-        self.lanes.values().filter(|lane| lane.len() > 0).map(|lane| lane.free_at).min()
+        let due = |lane: &Lane| {
+            if lane.first.is_empty() { lane.free_at.max(self.first_until) } else { lane.free_at }
+        };
+        self.lanes.values().filter(|lane| lane.len() > 0).map(due).min()
     }
 
     /// Forgets what a router wanted to say of addresses that it lost: a late word would take them from the winner.
@@ -206,6 +221,25 @@ mod tests {
         assert_eq!(queue.due(), Some(Instant::default()));
         assert_eq!(pop_all(&mut queue, NOW), [3, 4, 5, 6, 3, 4, 5, 6]);
         assert_eq!(queue.due(), None);
+    }
+
+    #[test]
+    fn repeats_wait_for_what_is_expected_and_not_for_ever() {
+        let mut queue = AnnounceQueue::default();
+        let until = NOW + Duration::from_millis(100);
+        queue.expect_first(until);
+        queue.push(&[arp(0, 3)], 2);
+        assert_eq!(pop_all(&mut queue, NOW), [3]);
+        assert_eq!(queue.due(), Some(until));
+        queue.push(&[arp(0, 4)], 2);
+        assert_eq!(queue.due(), Some(NOW));
+        assert_eq!(pop_all(&mut queue, NOW), [4]);
+        queue.expect_no_more();
+        assert_eq!(pop_all(&mut queue, NOW), [3, 4]);
+        queue.expect_first(until);
+        queue.push(&[arp(0, 3)], 2);
+        assert_eq!(pop_all(&mut queue, NOW), [3]);
+        assert_eq!(pop_all(&mut queue, until), [3]);
     }
 
     #[test]

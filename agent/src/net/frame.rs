@@ -109,6 +109,21 @@ pub(super) fn unsolicited_advertisement(mac: MacAddr, address: Ipv6Addr, is_rout
     })
 }
 
+/// Who has `target`? Asked from an address of our own: one without would look like duplicate address detection, and a host
+/// that is about to take the address would give it up (RFC 4862 section 5.4.3).
+pub(super) fn neighbour_solicitation(source: (MacAddr, Ipv6Addr), target: Ipv6Addr) -> Frame {
+    let [.., a, b, c] = target.octets();
+    let group = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c];
+    neighbour(&Neighbour {
+        kind: Icmpv6Types::NeighborSolicit,
+        flags: 0,
+        source,
+        destination: group.into(),
+        target,
+        option: NdpOptionTypes::SourceLLAddr,
+    })
+}
+
 /// The variable fields of a neighbour solicitation or advertisement, which is sent to a group.
 struct Neighbour {
     kind: Icmpv6Type,
@@ -154,10 +169,10 @@ fn neighbour(message: &Neighbour) -> Frame {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn hex(text: &str) -> Vec<u8> {
+    pub(crate) fn hex(text: &str) -> Vec<u8> {
         let digits: String = text.split_whitespace().collect();
         (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
     }
@@ -187,5 +202,16 @@ mod tests {
                             0000 0000 0000 0000 0000 0005 0001 0201 6e9d ce40 2471");
         let frame = unsolicited_advertisement(mac, "fe80::5:1".parse().unwrap(), false);
         assert_eq!(frame.as_slice(), captured);
+    }
+
+    #[test]
+    fn a_solicitation_is_byte_for_byte_the_kernel_s() {
+        // Linux 6.18, captured: before it answered a ping.
+        let captured = hex("3333 ff00 0131 6e9d ce40 2471 86dd 6000 0000 0020 3aff 2001 0db8 0000 0000 0000
+                            0000 0000 0130 ff02 0000 0000 0000 0000 0001 ff00 0131 8700 b94b 0000 0000 2001
+                            0db8 0000 0000 0000 0000 0000 0131 0101 6e9d ce40 2471");
+        let mac = MacAddr::new(0x6e, 0x9d, 0xce, 0x40, 0x24, 0x71);
+        let (source, target) = ("2001:db8::130".parse().unwrap(), "2001:db8::131".parse().unwrap());
+        assert_eq!(neighbour_solicitation((mac, source), target).as_slice(), captured);
     }
 }

@@ -5,7 +5,7 @@
 //! | [`advert`] | one raw socket per interface and family, protocol 112 |
 //! | [`announce`] | `AF_PACKET`: gratuitous ARP, unsolicited neighbour advertisements |
 //! | [`frame`] | what is sent through `AF_PACKET` |
-//! | [`arp`] | `AF_PACKET`: who answers for an address |
+//! | [`neighbour`] | `AF_PACKET`: who answers for an address |
 //! | [`address`] | rtnetlink: adding, renewing and deleting addresses |
 //! | [`link`] | rtnetlink: what an interface is like |
 //! | [`netlink`] | the thread that speaks rtnetlink |
@@ -14,11 +14,11 @@
 pub mod address;
 pub mod advert;
 pub mod announce;
-pub mod arp;
 mod family;
 mod frame;
 pub mod link;
 pub mod link_layer;
+pub mod neighbour;
 pub mod netlink;
 
 pub use self::family::Family;

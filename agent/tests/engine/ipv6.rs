@@ -277,3 +277,27 @@ fn a_killed_engine_leaves_its_address_for_no_longer_than_the_lease_and_a_removed
     eprintln!("killed: the kernel dropped the VIP after {took:?}");
     assert!(!host.has("fe80::5:1"));
 }
+
+#[test]
+fn a_probe_finds_everybody_who_answers_but_ourselves() {
+    let (mut lab, lb01, lb02) = two_hosts();
+    let foreign = lab.host6("foreign", "192.168.178.132/24", "2001:db8::132/64");
+    let mut engine = lb01.engine_with(&lb01.file("keepalived.conf", ONE));
+    engine.state("MASTER");
+    until("the VIP is on lb01", Duration::from_secs(1), || lb01.has(VIP6));
+    let mut probe = |expected: &[String]| {
+        engine.say("probe 2001:db8::100");
+        let start = format!("probe ens33 {VIP6} ");
+        let answer = engine.line("probe", |line| Some(line.strip_prefix(&start)?.trim().to_owned()));
+        let mut macs: Vec<&str> = answer.split(',').filter(|mac| !mac.is_empty()).collect();
+        let mut expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        macs.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(macs, expected);
+    };
+    probe(&[]);
+    lb02.ip(&["addr", "add", "2001:db8::100/128", "dev", "ens33", "nodad"]);
+    probe(&[lb02.mac()]);
+    foreign.ip(&["addr", "add", "2001:db8::100/128", "dev", "ens33", "nodad"]);
+    probe(&[lb02.mac(), foreign.mac()]);
+}
