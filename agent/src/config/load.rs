@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     AgentConfig, Finding, Lease, Place, Severity, Sources, Style, keepalived, native, render::render,
-    source::FileId, source::Report, validate,
+    source::FileId, source::Report, validate, vmac,
 };
 
 /// What to read.
@@ -67,6 +67,10 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, LoadError> {
         && let Some(file) = open(path, &mut report)
     {
         let keepalived = keepalived::read(file, &mut report);
+        let scheduling = &mut config.scheduling;
+        scheduling.realtime_priority =
+            scheduling.realtime_priority.or(keepalived.scheduling.realtime_priority);
+        scheduling.lock_memory |= keepalived.scheduling.lock_memory;
         config.checks.extend(keepalived.checks);
         config.instances.extend(keepalived.instances);
     }
@@ -83,6 +87,7 @@ pub(super) fn conclude(
         config.instances.iter_mut().for_each(|instance| instance.lease = lease);
     }
     validate::across_instances(&config, &mut report);
+    vmac::name(&mut config.instances, &mut report);
     let failed = report.failed();
     let (sources, findings) = report.finish();
     if failed { Err(LoadError { findings, sources }) } else { Ok(Loaded { config, findings, sources }) }

@@ -19,6 +19,7 @@ mod render;
 mod source;
 pub mod track;
 mod validate;
+mod vmac;
 
 use std::{
     fmt,
@@ -120,7 +121,7 @@ pub struct Instance {
     pub pacing: Pacing,
     /// False for `lower_prio_no_advert`.
     pub answers_lower: bool,
-    /// keepalived's `higher_prio_send_advert`; here always true, so that after a split the winner has the last word.
+    /// keepalived's `higher_prio_send_advert`; here true unless it is off, so that after a split the winner has the last word.
     pub answers_higher: bool,
     /// False for `dont_track_primary`.
     pub track_service: bool,
@@ -156,7 +157,8 @@ pub struct Pacing {
 /// A virtual MAC address, 00:00:5e:00:01:VRID or 00:00:5e:00:02:VRID (RFC 9568 section 7.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vmac {
-    /// The macvlan interface's name; `None`: `vrrp.VRID`, `vrrp6.VRID` for IPv6.
+    /// The macvlan interface's name; in a configuration that was read never `None`: where none was chosen, `vrrp.VRID`, or
+    /// `vrrp6.VRID` for IPv6, with a number after `vrrp` where that is taken.
     pub interface: Option<String>,
     /// Adverts go out from the parent interface (keepalived: `vmac_xmit_base`).
     pub adverts_from_parent: bool,

@@ -1,39 +1,51 @@
 //! `global_defs`.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    time::Duration,
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hafleet_vrrp::{Announcing, Version};
 
 use super::{
+    announcing::{self, Garp, Groups},
     keywords::Place,
     section::{self, Entry},
     tree::{Block, Word},
     value,
 };
-use crate::config::{source::Report, track::RunAs};
+use crate::config::{Pacing, Scheduling, source::Report, track::RunAs};
 
-/// Gratuitous ARPs after this long would be taken for somebody else's.
-const LONGEST_GARP_DELAY_S: u64 = 3600;
-/// More than a pause between two packets.
-const LONGEST_GARP_INTERVAL_US: u64 = 10_000_000;
 /// The groups of RFC 9568 sections 5.1.1.2 and 5.1.2.2.
 const VRRP_GROUPS: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18)), IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12))];
 
-/// What instances have when they do not say otherwise.
+/// What instances have when they do not say otherwise, and what concerns the whole agent.
 #[derive(Clone, Debug)]
 pub(super) struct Defaults {
     pub version: Version,
     pub announcing: Announcing,
+    pub pacing: Pacing,
+    pub garp_groups: Groups,
+    pub answers_lower: bool,
+    pub answers_higher: bool,
     pub run_as: RunAs,
+    pub scheduling: Scheduling,
+    garp: Garp,
+    min_garp: bool,
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self { version: Version::V2, announcing: Announcing::default(), run_as: RunAs::default() }
+        Self {
+            version: Version::V2,
+            announcing: Announcing::default(),
+            pacing: Pacing::default(),
+            garp_groups: Groups::default(),
+            answers_lower: true,
+            answers_higher: true,
+            run_as: RunAs::default(),
+            scheduling: Scheduling::default(),
+            garp: Garp::default(),
+            min_garp: false,
+        }
     }
 }
 
@@ -41,74 +53,53 @@ impl Defaults {
     /// Takes what one `global_defs` block says.
     pub fn read(&mut self, block: &Block, report: &mut Report) {
         for entry in section::read(Place::Global, &block.statements, report).entries {
-            let Entry { name, args, .. } = entry;
-            match (name, args) {
-                ("vrrp_version", [word]) => {
-                    self.version = version(name, word, report).unwrap_or(self.version);
-                }
-                ("vrrp_mcast_group4", [word]) => {
-                    multicast_group(name, word, value::ip(name, word, report), false, report);
-                }
-                ("vrrp_mcast_group6", [word]) => {
-                    multicast_group(name, word, value::ip(name, word, report), true, report);
-                }
-                ("vrrp_down_timer_adverts", [word]) => down_timer_adverts(name, word, report),
-                ("vrrp_garp_interval" | "vrrp_gna_interval", [word]) => {
-                    if value::seconds_us(name, word, 0..=LONGEST_GARP_INTERVAL_US, report)
-                        .is_some_and(|us| us > 0)
-                    {
-                        let message =
-                            format!("`{name}` is not active: announcements are sent without pauses");
-                        report.warn(word.span, message, "remove it here, or leave it for keepalived");
-                    }
-                }
-                ("vrrp_strict", args) => strict(name, args, entry, report),
-                ("vrrp_min_garp", args) => {
-                    if value::switch(name, args, report) == Some(true) {
-                        self.announcing = Announcing {
-                            repeat: 1,
-                            delay: Duration::ZERO,
-                            delayed_repeat: 0,
-                            ..self.announcing
-                        };
-                    }
-                }
-                (_, [word]) => {
-                    announcing(name.trim_start_matches("vrrp_"), word, &mut self.announcing, report)
-                }
-                (_, _) => {}
+            match entry.args {
+                [word] => self.value(entry, word, report),
+                args => self.switch(entry, args, report),
             }
+        }
+        self.announcing = self.garp.global(self.min_garp);
+    }
+
+    fn value(&mut self, entry: Entry<'_>, word: &Word, report: &mut Report) {
+        let name = entry.name;
+        match name {
+            "vrrp_version" => self.version = version(name, word, report).unwrap_or(self.version),
+            "vrrp_mcast_group4" | "vrrp_mcast_group6" => {
+                let group = value::ip(name, word, report);
+                multicast_group(name, word, group, name == "vrrp_mcast_group6", report);
+            }
+            "vrrp_down_timer_adverts" => down_timer_adverts(name, word, report),
+            "vrrp_garp_interval" => {
+                self.pacing.garp = announcing::pause(name, word, report).unwrap_or_default();
+            }
+            "vrrp_gna_interval" => {
+                self.pacing.gna = announcing::pause(name, word, report).unwrap_or_default();
+            }
+            "vrrp_rt_priority" => {
+                self.scheduling.realtime_priority = value::integer(name, word, 1..=99, report);
+            }
+            _ if name.starts_with("vrrp_garp_") => {
+                self.garp.take(name, word, report);
+            }
+            _ => self.switch(entry, std::slice::from_ref(word), report),
         }
     }
-}
 
-/// The `garp_*` keywords that instances and `global_defs` share.
-pub(super) fn announcing(name: &str, word: &Word, announcing: &mut Announcing, report: &mut Report) {
-    match name {
-        "garp_master_delay" => {
-            if let Some(seconds) = value::integer(name, word, 0..=LONGEST_GARP_DELAY_S, report) {
-                announcing.delay = Duration::from_secs(seconds);
-                announcing.delayed_repeat = if seconds == 0 { 0 } else { announcing.repeat };
+    fn switch(&mut self, entry: Entry<'_>, args: &[Word], report: &mut Report) {
+        let name = entry.name;
+        match name {
+            "vrrp_no_swap" => self.scheduling.lock_memory = true,
+            "vrrp_strict" => strict(name, args, entry, report),
+            "vrrp_min_garp" => self.min_garp = value::switch(name, args, report).unwrap_or(false),
+            "vrrp_lower_prio_no_advert" => {
+                self.answers_lower = value::switch(name, args, report) != Some(true);
             }
-        }
-        "garp_master_repeat" => {
-            if let Some(repeat) = value::integer(name, word, 1..=u8::MAX, report) {
-                announcing.repeat = repeat;
-                announcing.delayed_repeat = if announcing.delay.is_zero() { 0 } else { repeat };
+            "vrrp_higher_prio_send_advert" => {
+                self.answers_higher = value::switch(name, args, report) != Some(false);
             }
+            _ => {}
         }
-        "garp_master_refresh" => refresh(name, word, report),
-        _ => {}
-    }
-}
-
-fn refresh(name: &str, word: &Word, report: &mut Report) {
-    if value::integer(name, word, 0..=u32::MAX, report).is_some_and(|seconds| seconds > 0) {
-        report.warn(
-            word.span,
-            format!("`{name}` is not active: announcements are not repeated later in this version"),
-            "remove it, or leave it for keepalived",
-        );
     }
 }
 

@@ -4,14 +4,17 @@ mod authentication;
 mod election;
 mod tracking;
 mod unicast;
+mod vmac;
 
 use std::{net::IpAddr, time::Duration};
 
-use hafleet_vrrp::{Announcing, Authentication, ChecksumForm, Priority, Version, VirtualRouterId};
+use hafleet_vrrp::{Authentication, ChecksumForm, Priority, Version, VirtualRouterId};
 
 use self::unicast::Unicast;
 use super::{
-    address, global,
+    address,
+    announcing::Garp,
+    global,
     global::Defaults,
     keywords::Place,
     section::{self, Entry, Section},
@@ -19,7 +22,7 @@ use super::{
     value,
 };
 use crate::config::{
-    Instance, Lease, Pacing, VipConfig, checks,
+    Instance, Lease, VipConfig, Vmac, checks,
     checks::{Definitions, Kind},
     source::{Report, Span},
     track::Tracked,
@@ -73,7 +76,14 @@ struct Draft<'s> {
     source: Option<(IpAddr, &'s Word)>,
     group: Option<(IpAddr, &'s Word)>,
     unicast: Unicast<'s>,
-    announcing: Announcing,
+    defaults: &'s Defaults,
+    garp: Garp,
+    answers_lower: bool,
+    answers_higher: bool,
+    track_service: bool,
+    accept: Option<Entry<'s>>,
+    vmac: Option<(Vmac, Entry<'s>)>,
+    vmac_xmit_base: Option<Entry<'s>>,
     vips: Vec<(VipConfig, Span)>,
     /// Lines about addresses, right or wrong.
     address_lines: usize,
@@ -82,7 +92,7 @@ struct Draft<'s> {
 }
 
 impl<'s> Draft<'s> {
-    fn new(defaults: &Defaults, definitions: &'s Definitions) -> Self {
+    fn new(defaults: &'s Defaults, definitions: &'s Definitions) -> Self {
         Self {
             definitions,
             tracks: Vec::new(),
@@ -100,7 +110,14 @@ impl<'s> Draft<'s> {
             source: None,
             group: None,
             unicast: Unicast::default(),
-            announcing: defaults.announcing,
+            defaults,
+            garp: Garp::default(),
+            answers_lower: defaults.answers_lower,
+            answers_higher: defaults.answers_higher,
+            track_service: true,
+            accept: None,
+            vmac: None,
+            vmac_xmit_base: None,
             vips: Vec::new(),
             address_lines: 0,
             seen: Vec::new(),
@@ -130,6 +147,16 @@ impl<'s> Draft<'s> {
             }
             ("unicast_fault_no_peer", _, _) => self.unicast.fault_no_peer = Some(entry),
             ("old_unicast_checksum", _, _) => self.unicast.old_checksum = Some(entry),
+            ("dont_track_primary", _, _) => self.track_service = false,
+            ("accept" | "no_accept", _, _) => self.accept(entry, report),
+            ("use_vmac", _, _) => self.use_vmac(entry, report),
+            ("vmac_xmit_base", _, _) => self.vmac_xmit_base = Some(entry),
+            ("lower_prio_no_advert", args, _) => {
+                self.answers_lower = value::switch(name, args, report) != Some(true);
+            }
+            ("higher_prio_send_advert", args, _) => {
+                self.answers_higher = value::switch(name, args, report) != Some(false);
+            }
             ("strict_mode", args, _) => global::strict(name, args, entry, report),
             (_, [word], _) => self.value(entry, word, report),
             (_, _, _) => {}
@@ -167,7 +194,7 @@ impl<'s> Draft<'s> {
             }
             "mcast_dst_ip" => self.group = value::ip(name, word, report).map(|address| (address, word)),
             "down_timer_adverts" => global::down_timer_adverts(name, word, report),
-            _ => global::announcing(name, word, &mut self.announcing, report),
+            _ => self.garp.take(name, word, report),
         }
     }
 
@@ -240,8 +267,12 @@ impl<'s> Draft<'s> {
         let interval = self.interval(report);
         let (preempt, preempt_delay) = self.preemption(priority, report);
         let authentication = self.checked_authentication(report);
+        let accept = self.accepts(priority, report);
         let paths = family.and_then(|is_ipv6| self.paths(is_ipv6, report));
+        let paths = paths?;
+        let vmac = self.finished_vmac(!paths.is_empty(), report);
         let interface = self.interface?;
+        let pacing = self.defaults.garp_groups.pacing(&interface, self.defaults.pacing);
         let tracks = checks::effective(self.tracks, &interface, priority, report);
         Some(Instance {
             name: name.text.clone(),
@@ -255,17 +286,17 @@ impl<'s> Draft<'s> {
             authentication,
             checksum: ChecksumForm::WithPseudoHeader,
             vips: self.vips.into_iter().map(|(vip, _)| vip).collect(),
-            paths: paths?,
+            paths,
             unicast_ttl: self.unicast.ttl.map_or(u8::MAX, |(ttl, _)| ttl),
-            pacing: Pacing::default(),
-            answers_lower: true,
-            answers_higher: true,
-            track_service: true,
+            pacing,
+            answers_lower: self.answers_lower,
+            answers_higher: self.answers_higher,
+            track_service: self.track_service,
             tracks,
-            accept: true,
-            vmac: None,
+            accept,
+            vmac,
             source: self.source.map(|(source, _)| source),
-            announcing: self.announcing,
+            announcing: self.garp.over(self.defaults.announcing),
             lease: Lease::default(),
             defined_at: report.place(at),
         })

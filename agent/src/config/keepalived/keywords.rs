@@ -24,6 +24,8 @@ pub(super) enum Place {
     Process,
     /// `track_file`.
     File,
+    /// `garp_group`.
+    GarpGroup,
 }
 
 /// One keyword.
@@ -66,7 +68,7 @@ pub(super) enum Takes {
 
 impl Place {
     /// Every place, as the documentation orders them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Top,
         Self::Global,
         Self::Instance,
@@ -74,6 +76,7 @@ impl Place {
         Self::Script,
         Self::Process,
         Self::File,
+        Self::GarpGroup,
     ];
 
     /// Its keywords, ordered by name.
@@ -86,6 +89,7 @@ impl Place {
             Self::Script => block::SCRIPT,
             Self::Process => block::PROCESS,
             Self::File => block::FILE,
+            Self::GarpGroup => block::GARP_GROUP,
         }
     }
 
@@ -99,6 +103,7 @@ impl Place {
             Self::Script => "in `vrrp_script`",
             Self::Process => "in `vrrp_track_process`",
             Self::File => "in `track_file`",
+            Self::GarpGroup => "in `garp_group`",
         }
     }
 

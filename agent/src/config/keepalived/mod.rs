@@ -8,6 +8,7 @@
 //! a *warning* where it is harmless. The table in `keywords` says which, keyword by keyword.
 
 mod address;
+mod announcing;
 mod check;
 mod global;
 mod include;
@@ -39,6 +40,10 @@ pub(super) fn read(file: FileId, report: &mut Report) -> AgentConfig {
     for block in entries.iter().filter(|entry| entry.name == "global_defs").filter_map(|entry| entry.block) {
         defaults.read(block, report);
     }
+    for entry in entries.iter().filter(|entry| entry.name == "garp_group") {
+        let Some(block) = entry.block else { continue };
+        defaults.garp_groups.take(entry, block, report);
+    }
     let mut definitions = Definitions::default();
     for entry in &entries {
         let kind = match entry.name {
@@ -65,5 +70,5 @@ pub(super) fn read(file: FileId, report: &mut Report) -> AgentConfig {
         "an instance is missing without an error"
     );
     let checks = definitions.tracked_by(&instances, report);
-    AgentConfig { checks, instances, ..AgentConfig::default() }
+    AgentConfig { checks, instances, scheduling: defaults.scheduling, ..AgentConfig::default() }
 }

@@ -1,5 +1,6 @@
 //! Tests of the keepalived.conf reader.
 
+mod announcing;
 mod broken;
 mod corpus;
 mod documentation;

@@ -1,19 +1,17 @@
 //! `[[instance]]`.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use hafleet_vrrp::{
-    AdvertInterval, Announcing, Authentication, ChecksumForm, Priority, Version, VirtualRouterId,
-};
+use hafleet_vrrp::{AdvertInterval, Authentication, ChecksumForm, Priority, Version, VirtualRouterId};
 
 use super::{
-    address,
+    address, adverts, announcing,
     keys::Keys,
-    path, track,
+    track,
     value::{self, Field},
 };
 use crate::config::{
-    Instance, Lease, Pacing, PathConfig, VipConfig, checks,
+    Instance, Lease, VipConfig, checks,
     checks::Definitions,
     source::{Report, Span},
     validate,
@@ -21,15 +19,31 @@ use crate::config::{
 
 /// Longer than any maintenance window.
 const LONGEST_PREEMPT_DELAY: Duration = Duration::from_secs(24 * 3600);
-/// As for keepalived's `garp_master_delay`.
-const LONGEST_ANNOUNCING_DELAY: Duration = Duration::from_secs(3600);
 
 /// The fields of one instance that are not read yet.
-struct Fields<'t>(BTreeMap<String, Field<'t>>);
+pub(super) struct Fields<'t>(BTreeMap<String, Field<'t>>);
 
 impl<'t> Fields<'t> {
-    fn take(&mut self, key: &str) -> Option<Field<'t>> {
+    pub(super) fn take(&mut self, key: &str) -> Option<Field<'t>> {
         self.0.remove(key)
+    }
+
+    /// What a key says, or its default; `None` with an error.
+    pub(super) fn or<T>(
+        &mut self,
+        key: &str,
+        default: T,
+        report: &mut Report,
+        read: impl FnOnce(Field<'t>, &mut Report) -> Option<T>,
+    ) -> Option<T> {
+        match self.take(key) {
+            None => Some(default),
+            Some(field) => read(field, report),
+        }
+    }
+
+    fn flag(&mut self, key: &str, default: bool, report: &mut Report) -> Option<bool> {
+        self.or(key, default, report, |field, report| value::scalar(field, "true or false", report))
     }
 }
 
@@ -47,97 +61,79 @@ pub(super) fn read(table: Field<'_>, definitions: &Definitions, report: &mut Rep
     let defined_at = report.place(fields.0.get("name").map_or(at, |name| name.span));
     let name = fields.take("name").and_then(|field| visible(field, report));
     let interface = fields.take("interface").and_then(|field| interface(field, report));
+    let service = interface.as_deref().unwrap_or_default();
     let vrid = fields.take("vrid").and_then(|field| value::integer(field, 1..=u8::MAX, report));
     let version_span = fields.0.get("version").map(|field| field.span);
-    let version = match fields.take("version") {
-        None => Some(Version::V3),
-        Some(field) => value::integer(field, 2..=3, report)
-            .map(|number: u8| if number == 2 { Version::V2 } else { Version::V3 }),
-    };
-    let priority = match fields.take("priority") {
-        None => Some(Priority::DEFAULT),
-        Some(field) => value::integer(field, 1..=u8::MAX, report).and_then(Priority::new),
-    };
-    let interval = match fields.take("advert_interval") {
-        None => Some(AdvertInterval::DEFAULT),
-        Some(field) => version.and_then(|version| interval(field, version, report)),
-    };
-    let preempt = match fields.take("preempt") {
-        None => Some(true),
-        Some(field) => value::scalar(field, "true or false", report),
-    };
+    let version = fields.or("version", Version::V3, report, |field, report| {
+        let number: u8 = value::integer(field, 2..=3, report)?;
+        Some(if number == 2 { Version::V2 } else { Version::V3 })
+    });
+    let priority = fields.or("priority", Priority::DEFAULT, report, |field, report| {
+        value::integer(field, 1..=u8::MAX, report).and_then(Priority::new)
+    });
+    let advert_interval = fields.or("advert_interval", AdvertInterval::DEFAULT, report, |field, report| {
+        interval(field, version?, report)
+    });
+    let preempt = fields.flag("preempt", true, report);
     let preempt_delay = preempt_delay(fields.take("preempt_delay"), preempt, report);
-    let authentication = match fields.take("auth") {
-        None => Some(Authentication::None),
-        Some(field) => version.and_then(|version| authentication(field, version, report)),
-    };
-    let checksum = match fields.take("checksum") {
-        None => Some(ChecksumForm::WithPseudoHeader),
-        Some(field) => checksum(field, report),
-    };
-    let lease = match fields.take("lease") {
-        None => Some(Lease::default()),
-        Some(field) => lease(field, report),
-    };
-    let announcing = match fields.take("announcing") {
-        None => Some(Announcing::default()),
-        Some(field) => announcing(field, report),
-    };
-    let source_span = fields.0.get("source").map(|field| field.span);
-    let source = fields.take("source").map(|field| value::ip(field, report));
-    let service = interface.as_deref().unwrap_or_default();
-    let peers = fields.take("paths").map_or(Some(Vec::new()), |field| path::read(field, service, report));
-    let ttl =
-        fields.take("unicast_ttl").map(|field| (field.key_span, value::integer(field, 1..=u8::MAX, report)));
+    let authentication = fields
+        .or("auth", Authentication::None, report, |field, report| authentication(field, version?, report));
+    let checksum = fields.or("checksum", ChecksumForm::WithPseudoHeader, report, checksum);
+    let lease = fields.or("lease", Lease::default(), report, lease);
+    let announcing = fields.or("announcing", Default::default(), report, announcing::read);
+    let answers_lower = fields.flag("answers_lower", true, report);
+    let answers_higher = fields.flag("answers_higher", true, report);
+    let track_service = fields.flag("track_service", true, report);
     let tracks = fields
-        .take("track")
-        .map_or(Some(Vec::new()), |field| track::read(field, service, definitions, report));
+        .or("track", Vec::new(), report, |field, report| track::read(field, service, definitions, report));
+    let accept = accept(&mut fields, priority, report);
     let vips = fields.take("vips").and_then(|field| vips(field, service, report));
-    let is_ipv6 = vips.as_deref().and_then(|vips| validate::family(vips, report))?;
-    if let Some(span) = version_span.filter(|_| is_ipv6 && version == Some(Version::V2)) {
+    let is_ipv6 = vips.as_deref().and_then(|vips| validate::family(vips, report));
+    if let Some(span) = version_span.filter(|_| is_ipv6 == Some(true) && version == Some(Version::V2)) {
         let help = "write `version = 3` on every router of the group, or remove it";
         report.error_with(span, "`version` is 3 with IPv6 addresses: version 2 carries IPv4 only", help);
     }
-    let source = source.map_or(Some(None), |source| source.map(Some))?;
-    let peers = validate::peers(&peers?, source, vips.as_deref()?, is_ipv6, report)?;
-    if let (Some(source), Some(span)) = (source, source_span) {
-        let multicast = peers.is_empty();
-        self::source(source, span, is_ipv6, multicast, report)?;
-    }
-    if let Some((span, Some(_))) = ttl.filter(|_| peers.is_empty()) {
-        let message = "`unicast_ttl` has no effect without `peers`: multicast has TTL 255";
-        report.warn(span, message, "name the other routers in `paths`, or remove it");
-    }
-    let interface = interface?;
-    let (priority, tracks) = (priority?, tracks?);
-    let tracks = checks::effective(tracks, &interface, priority, report);
-    let service = PathConfig { interface: interface.clone(), peers };
+    let adverts = adverts::read(&mut fields, service, vips.as_deref(), is_ipv6, report);
+    let (interface, priority, (announcing, pacing), adverts) = (interface?, priority?, announcing?, adverts?);
+    let tracks = checks::effective(tracks?, &interface, priority, report);
     Some(Instance {
         name: name?,
         interface,
         vrid: vrid.and_then(VirtualRouterId::new)?,
         version: version?,
         priority,
-        interval: interval?,
+        interval: advert_interval?,
         preempt: preempt?,
         preempt_delay: preempt_delay?,
         authentication: authentication?,
         checksum: checksum?,
         vips: vips?.into_iter().map(|(vip, _)| vip).collect(),
-        paths: Some(service).filter(|path| !path.peers.is_empty()).into_iter().collect(),
-        unicast_ttl: ttl.map_or(Some(u8::MAX), |(_, ttl)| ttl)?,
-        pacing: Pacing::default(),
-        answers_lower: true,
-        answers_higher: true,
-        track_service: true,
+        paths: adverts.paths,
+        source: adverts.source,
+        unicast_ttl: adverts.unicast_ttl,
+        announcing,
+        pacing,
+        answers_lower: answers_lower?,
+        answers_higher: answers_higher?,
+        track_service: track_service?,
         tracks,
-        accept: true,
-        vmac: None,
-        source,
-        announcing: announcing?,
+        accept: accept?,
+        vmac: adverts.vmac,
         lease: lease?,
         defined_at,
     })
+}
+
+fn accept(fields: &mut Fields<'_>, priority: Option<Priority>, report: &mut Report) -> Option<bool> {
+    let Some(field) = fields.take("accept") else { return Some(true) };
+    let span = field.key_span;
+    let accept: bool = value::scalar(field, "true or false", report)?;
+    if !accept && priority == Some(Priority::OWNER) {
+        let message = "`accept = false` has no effect with priority 255: the owner always accepts";
+        report.warn(span, message, "choose a priority below 255, or remove it");
+        return Some(true);
+    }
+    Some(accept)
 }
 
 fn example(key: &str) -> &'static str {
@@ -249,32 +245,6 @@ fn lease(field: Field<'_>, report: &mut Report) -> Option<Lease> {
         value::wrong(&field, expected, report);
     }
     lease.ok()
-}
-
-fn announcing(field: Field<'_>, report: &mut Report) -> Option<Announcing> {
-    let expected = "a table { repeat = 5, delay = \"5s\", delayed_repeat = 5 }";
-    let mut announcing = Announcing::default();
-    for field in value::table(field, Keys::Announcing, expected, report)? {
-        match field.key.as_str() {
-            "repeat" => announcing.repeat = value::integer(field, 1..=u8::MAX, report)?,
-            "delay" => {
-                announcing.delay = value::time(field, Duration::ZERO..=LONGEST_ANNOUNCING_DELAY, report)?
-            }
-            _ => announcing.delayed_repeat = value::integer(field, 0..=u8::MAX, report)?,
-        }
-    }
-    Some(announcing)
-}
-
-fn source(source: IpAddr, span: Span, is_ipv6: bool, multicast: bool, report: &mut Report) -> Option<()> {
-    if let Some(fault) = validate::source_fault(source, is_ipv6) {
-        report.error_with(span, fault, validate::SOURCE_HELP);
-        return None;
-    }
-    if let Some(remark) = validate::source_remark(source).filter(|_| multicast) {
-        report.warn(span, remark, "remove it: the interface's link-local address is used then");
-    }
-    Some(())
 }
 
 fn vips(field: Field<'_>, service: &str, report: &mut Report) -> Option<Vec<(VipConfig, Span)>> {

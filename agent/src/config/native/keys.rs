@@ -13,6 +13,10 @@ pub(super) enum Keys {
     Auth,
     /// `announcing`.
     Announcing,
+    /// `vmac`.
+    Vmac,
+    /// `[engine]`.
+    Engine,
     /// An element of `paths`.
     Path,
     /// An element of `peers`.
@@ -30,12 +34,14 @@ pub(super) enum Keys {
 impl Keys {
     /// Every table, as the documentation orders them.
     #[cfg(test)]
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Agent,
+        Self::Engine,
         Self::Instance,
         Self::Vip,
         Self::Auth,
         Self::Announcing,
+        Self::Vmac,
         Self::Path,
         Self::Peer,
         Self::Track,
@@ -47,9 +53,17 @@ impl Keys {
     /// Its keys.
     pub fn names(self) -> &'static [&'static str] {
         match self {
-            Self::Agent => {
-                &["node", "site", "coordinators", "metrics", "script", "process", "file", "instance"]
-            }
+            Self::Agent => &[
+                "node",
+                "site",
+                "coordinators",
+                "metrics",
+                "engine",
+                "script",
+                "process",
+                "file",
+                "instance",
+            ],
             Self::Instance => &[
                 "name",
                 "interface",
@@ -68,6 +82,11 @@ impl Keys {
                 "paths",
                 "unicast_ttl",
                 "track",
+                "track_service",
+                "answers_lower",
+                "answers_higher",
+                "accept",
+                "vmac",
             ],
             Self::Vip => &[
                 "address",
@@ -86,7 +105,19 @@ impl Keys {
                 "repair",
             ],
             Self::Auth => &["type", "secret"],
-            Self::Announcing => &["repeat", "delay", "delayed_repeat"],
+            Self::Announcing => &[
+                "repeat",
+                "delay",
+                "delayed_repeat",
+                "lower_repeat",
+                "lower_delay",
+                "refresh",
+                "refresh_repeat",
+                "garp_interval",
+                "gna_interval",
+            ],
+            Self::Vmac => &["interface", "adverts_from_parent"],
+            Self::Engine => &["realtime_priority", "lock_memory"],
             Self::Path => &["interface", "peers"],
             Self::Peer => &["address", "min_ttl", "max_ttl"],
             Self::Track => &["interface", "script", "process", "file", "weight", "reverse"],
@@ -118,6 +149,8 @@ impl Keys {
             Self::Vip => "vips",
             Self::Auth => "auth",
             Self::Announcing => "announcing",
+            Self::Vmac => "vmac",
+            Self::Engine => "[engine]",
             Self::Path => "paths",
             Self::Peer => "peers",
             Self::Track => "track",

@@ -4,6 +4,8 @@
 //! five mistakes gets five findings, each at its key or value.
 
 mod address;
+mod adverts;
+mod announcing;
 mod check;
 mod instance;
 mod keys;
@@ -21,7 +23,7 @@ use toml::de::DeTable;
 pub(super) use self::value::duration;
 use self::{keys::Keys, value::Field};
 use super::{
-    AgentConfig,
+    AgentConfig, Scheduling,
     checks::{Definitions, Kind},
     source::{FileId, Report, Span},
 };
@@ -69,6 +71,7 @@ fn agent(file: FileId, document: DeTable<'_>, report: &mut Report) -> AgentConfi
                 config.coordinators = all.into_iter().filter_map(|one| coordinator(one, report)).collect();
             }
             "metrics" => config.metrics = address_and_port(field, report),
+            "engine" => config.scheduling = engine(field, report),
             "script" => check::read(field, Kind::Script, &mut definitions, report),
             "process" => check::read(field, Kind::Process, &mut definitions, report),
             "file" => check::read(field, Kind::File, &mut definitions, report),
@@ -83,6 +86,20 @@ fn agent(file: FileId, document: DeTable<'_>, report: &mut Report) -> AgentConfi
     }
     config.checks = definitions.tracked_by(&config.instances, report);
     config
+}
+
+/// How the engine's threads run. What is wrong is left out and reported.
+fn engine(field: Field<'_>, report: &mut Report) -> Scheduling {
+    let mut scheduling = Scheduling::default();
+    let expected = "a table { realtime_priority = 50, lock_memory = true }";
+    for field in value::table(field, Keys::Engine, expected, report).unwrap_or_default() {
+        if field.key == "lock_memory" {
+            scheduling.lock_memory = value::scalar(field, "true or false", report).unwrap_or_default();
+        } else {
+            scheduling.realtime_priority = value::integer(field, 1..=99, report);
+        }
+    }
+    scheduling
 }
 
 /// A name for people and for certificates.

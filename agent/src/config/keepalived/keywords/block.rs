@@ -2,7 +2,7 @@
 
 use super::{
     Keyword,
-    Takes::{Line, Words},
+    Takes::{Block, Line, Words},
     read,
 };
 
@@ -81,5 +81,16 @@ pub(super) const FILE: &[Keyword] = &[
         "weight",
         Words(1, 2),
         "-254 to 254, 1 if absent: the number in the file times this is added to the priority; 0: while the number is not 0 the instance is in FAULT. `reverse` turns it round.",
+    ),
+];
+
+pub(super) const GARP_GROUP: &[Keyword] = &[
+    read("garp_interval", Words(1, 1), "As `vrrp_garp_interval`, for these interfaces."),
+    read("gna_interval", Words(1, 1), "As `vrrp_gna_interval`, for these interfaces."),
+    read("interface", Words(1, 1), "An interface."),
+    read(
+        "interfaces",
+        Block,
+        "Several interfaces. The pauses are kept on each of them, not over all of them as in keepalived: a warning.",
     ),
 ];

@@ -9,10 +9,9 @@ const ONE_PROCESS: &str = "the agent is one process; systemd's unit sets its sch
 const NO_FIREWALL: &str = "no firewall rules are made";
 const NO_SNMP: &str = "the agent serves Prometheus metrics instead";
 const NO_DBUS: &str = "ask the agent with `ha-agent status`";
-const NO_REFRESH: &str = "announcements are made when an address is taken over, not repeated later";
+const EXTRA: &str = "`garp_master_refresh` announces again and again on every interface that has an address";
 const BUFFERS: &str = "sockets keep the kernel's buffer size";
 const RELOAD: &str = "a reload with an error in the file changes nothing";
-const NO_VMAC: &str = "no virtual MAC addresses are made";
 
 pub(super) const KEYWORDS: &[Keyword] = &[
     inactive("bfd_cpu_affinity", ONE_PROCESS),
@@ -103,24 +102,29 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     inactive("startup_script_timeout", NO_SCRIPT),
     inactive("tmp_config_directory", "files are read once, into memory"),
     inactive("umask", "the agent's files are readable by their owner only"),
-    inactive("vmac_addr_prefix", NO_VMAC),
-    inactive("vmac_prefix", NO_VMAC),
+    inactive("vmac_addr_prefix", "`use_vmac_addr` is not supported"),
+    inactive(
+        "vmac_prefix",
+        "the interfaces are called `vrrp.VRID` and `vrrp6.VRID`, unless `use_vmac` names them",
+    ),
     satisfied("vrrp_check_unicast_src", "Unicast adverts are accepted from peers only."),
     inactive("vrrp_cpu_affinity", ONE_PROCESS),
     read("vrrp_down_timer_adverts", Words(1, 1), "3, the RFC's. Anything else is an error."),
-    inactive("vrrp_garp_extra_if", NO_REFRESH),
+    inactive("vrrp_garp_extra_if", EXTRA),
     read(
         "vrrp_garp_interval",
         Words(1, 1),
-        "0, the default: gratuitous ARPs are sent without pauses between them. Anything else is a warning.",
+        "Seconds between two gratuitous ARPs on an interface, to 10; none if absent.",
     ),
-    inactive(
+    read(
         "vrrp_garp_lower_prio_delay",
-        "after hearing a lower advert the addresses are announced as after a takeover",
+        Words(1, 1),
+        "The default of `garp_lower_prio_delay`, in seconds; `vrrp_garp_master_delay` if absent.",
     ),
-    inactive(
+    read(
         "vrrp_garp_lower_prio_repeat",
-        "after hearing a lower advert the addresses are announced as after a takeover",
+        Words(1, 1),
+        "The default of `garp_lower_prio_repeat`; `vrrp_garp_master_repeat` if absent.",
     ),
     read(
         "vrrp_garp_master_delay",
@@ -130,22 +134,27 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     read(
         "vrrp_garp_master_refresh",
         Words(1, 1),
-        "0, keepalived's default. Anything else is a warning: announcements are not repeated later.",
+        "The default of `garp_master_refresh`, in seconds; 0 if absent.",
     ),
-    inactive("vrrp_garp_master_refresh_repeat", NO_REFRESH),
+    read(
+        "vrrp_garp_master_refresh_repeat",
+        Words(1, 1),
+        "The default of `garp_master_refresh_repeat`; 1 if absent.",
+    ),
     read("vrrp_garp_master_repeat", Words(1, 1), "The default of `garp_master_repeat`; 5 if absent."),
     read(
         "vrrp_gna_interval",
         Words(1, 1),
-        "0, the default. Anything else is a warning: this version serves IPv4 only.",
+        "Seconds between two unsolicited NAs on an interface, to 10; none if absent.",
     ),
-    satisfied(
+    read(
         "vrrp_higher_prio_send_advert",
-        "A master that hears a higher advert always answers it before it yields.",
+        Words(0, 1),
+        "The default of `higher_prio_send_advert`; on if absent.",
     ),
     inactive("vrrp_ipsets", NO_FIREWALL),
     inactive("vrrp_iptables", NO_FIREWALL),
-    inactive("vrrp_lower_prio_no_advert", "a master that hears a lower advert always answers at once"),
+    read("vrrp_lower_prio_no_advert", Words(0, 1), "The default of `lower_prio_no_advert`; off if absent."),
     read(
         "vrrp_mcast_group4",
         Words(1, 1),
@@ -156,12 +165,16 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         Words(1, 1),
         "`ff02::12`. Another group is an error: it is not supported by this version.",
     ),
-    read("vrrp_min_garp", Words(0, 1), "`on`: one gratuitous ARP per address and no second round."),
+    read(
+        "vrrp_min_garp",
+        Words(0, 1),
+        "`on`: one gratuitous ARP per address and no second round, where nothing else is said.",
+    ),
     inactive("vrrp_netlink_cmd_rcv_bufs", BUFFERS),
     inactive("vrrp_netlink_cmd_rcv_bufs_force", BUFFERS),
     inactive("vrrp_netlink_monitor_rcv_bufs", BUFFERS),
     inactive("vrrp_netlink_monitor_rcv_bufs_force", BUFFERS),
-    inactive("vrrp_no_swap", ONE_PROCESS),
+    read("vrrp_no_swap", Words(0, 0), "The agent's memory is never swapped out."),
     inactive("vrrp_notify_fifo", NO_SCRIPT),
     inactive("vrrp_notify_fifo_script", NO_SCRIPT),
     inactive("vrrp_notify_priority_changes", NO_SCRIPT),
@@ -169,7 +182,11 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     inactive("vrrp_process_name", ONE_PROCESS),
     inactive("vrrp_rlimit_rtime", ONE_PROCESS),
     inactive("vrrp_rlimit_rttime", ONE_PROCESS),
-    inactive("vrrp_rt_priority", ONE_PROCESS),
+    read(
+        "vrrp_rt_priority",
+        Words(1, 1),
+        "The engine's threads run by `SCHED_RR` at this priority, 1 to 99.",
+    ),
     inactive("vrrp_rx_bufs_multiplier", BUFFERS),
     inactive("vrrp_rx_bufs_policy", BUFFERS),
     satisfied("vrrp_skip_check_adv_addr", "An advert with other addresses is never dropped for it."),
@@ -183,5 +200,5 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         Words(1, 1),
         "The default of `version`: 2 or 3; 2 if absent. Instances with IPv6 addresses always use 3.",
     ),
-    inactive("vrrp_vmac_garp_intvl", NO_VMAC),
+    inactive("vrrp_vmac_garp_intvl", EXTRA),
 ];

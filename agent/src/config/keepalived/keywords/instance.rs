@@ -8,11 +8,10 @@ use super::{
 
 const NO_SCRIPT: &str = "this version runs no notify scripts; the addresses move all the same";
 const SOURCE_CHECKED: &str = "Unicast adverts are accepted from peers only.";
-const NO_VMAC: &str = "this version keeps the interface's own MAC address";
-const NO_REFRESH: &str = "announcements are made when an address is taken over, not repeated later";
+const EXTRA: &str = "`garp_master_refresh` announces again and again on every interface that has an address";
 
 pub(super) const KEYWORDS: &[Keyword] = &[
-    satisfied("accept", "A holder always accepts packets to its addresses."),
+    read("accept", Words(0, 0), "The default: a holder accepts packets to its addresses."),
     read(
         "advert_int",
         Words(1, 1),
@@ -21,23 +20,26 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     read("authentication", Block, "Version 2 only. In version 3 there is none: a warning."),
     satisfied("check_unicast_src", SOURCE_CHECKED),
     satisfied("debug", "Does nothing in keepalived either."),
-    unsupported(
+    read(
         "dont_track_primary",
-        "an instance whose interface has no carrier never holds addresses in this version",
+        Words(0, 0),
+        "The instance goes on while its interface has no carrier or is administratively down.",
     ),
     read(
         "down_timer_adverts",
         Words(1, 1),
         "3, the RFC's. Anything else is an error: all routers of a group must agree on it.",
     ),
-    inactive("garp_extra_if", NO_REFRESH),
-    inactive(
+    inactive("garp_extra_if", EXTRA),
+    read(
         "garp_lower_prio_delay",
-        "after hearing a lower advert the addresses are announced as after a takeover",
+        Words(1, 1),
+        "As `garp_master_delay`, after an advert of lower priority was heard; that of `global_defs` if absent, whatever `garp_master_delay` says here.",
     ),
-    inactive(
+    read(
         "garp_lower_prio_repeat",
-        "after hearing a lower advert the addresses are announced as after a takeover",
+        Words(1, 1),
+        "As `garp_master_repeat`, after an advert of lower priority was heard, 0 to 255; that of `global_defs` if absent.",
     ),
     read(
         "garp_master_delay",
@@ -47,17 +49,22 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     read(
         "garp_master_refresh",
         Words(1, 1),
-        "0, keepalived's default. Anything else is a warning: announcements are not repeated later.",
+        "Seconds between announcements again and again while it is master, 0 for none; `vrrp_garp_master_refresh` or 0 if absent.",
     ),
-    inactive("garp_master_refresh_repeat", NO_REFRESH),
+    read(
+        "garp_master_refresh_repeat",
+        Words(1, 1),
+        "How many per address then, 1 to 255; `vrrp_garp_master_refresh_repeat` or 1 if absent.",
+    ),
     read(
         "garp_master_repeat",
         Words(1, 1),
         "Gratuitous ARPs per address and round, 1 to 255; `vrrp_garp_master_repeat` or 5 if absent.",
     ),
-    satisfied(
+    read(
         "higher_prio_send_advert",
-        "A master that hears a higher advert always answers it before it yields.",
+        Words(0, 1),
+        "`on`, the default here: a master that hears a higher advert answers it before it yields, so that the winner announces last. `off`, keepalived's default: it yields without a word.",
     ),
     read(
         "interface",
@@ -66,7 +73,11 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     ),
     inactive("kernel_rx_buf_size", "sockets keep the kernel's buffer size"),
     inactive("linkbeat_use_polling", "carrier is reported by the kernel, never polled"),
-    inactive("lower_prio_no_advert", "a master that hears a lower advert always answers at once"),
+    read(
+        "lower_prio_no_advert",
+        Words(0, 1),
+        "`on`: a master that hears a lower advert says nothing before its time. `off`, the default: it answers at once.",
+    ),
     inactive("lvs_sync_daemon_interface", "hafleet does not balance load"),
     read(
         "mcast_dst_ip",
@@ -79,7 +90,11 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "The adverts' source address, of the instance's family; the interface's primary address, or its link-local one, if absent.",
     ),
     read("native_ipv6", Words(0, 0), "The addresses must be IPv6; without it their family decides."),
-    unsupported("no_accept", "this version makes no firewall rules"),
+    read(
+        "no_accept",
+        Words(0, 0),
+        "While it holds an address, packets to it are dropped on this host, except what ARP and neighbour discovery need. The owner, priority 255, always accepts.",
+    ),
     read(
         "nopreempt",
         Words(0, 0),
@@ -147,9 +162,13 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     ),
     read("unicast_src_ip", Words(1, 1), "As `mcast_src_ip`."),
     read("unicast_ttl", Words(1, 1), "The TTL (hop limit) of unicast adverts, 1 to 255; 255 if absent."),
-    unsupported("use_ipvlan", NO_VMAC),
-    unsupported("use_vmac", NO_VMAC),
-    unsupported("use_vmac_addr", NO_VMAC),
+    unsupported("use_ipvlan", "use `use_vmac`, or the interface itself"),
+    read(
+        "use_vmac",
+        Words(0, 2),
+        "The addresses live on a macvlan interface with the virtual router's MAC, `vrrp.VRID` (IPv6: `vrrp6.VRID`) or of the name that follows; a MAC address of one's own is an error.",
+    ),
+    unsupported("use_vmac_addr", "make one instance with `use_vmac` for each interface"),
     read("version", Words(1, 1), "2 or 3; `vrrp_version` or 2 if absent. With IPv6 addresses always 3."),
     read(
         "virtual_ipaddress",
@@ -168,8 +187,8 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     ),
     unsupported("virtual_routes", "this version moves addresses only"),
     unsupported("virtual_rules", "this version moves addresses only"),
-    inactive("vmac_garp_intvl", "announcements are made when an address is taken over, not repeated later"),
-    unsupported("vmac_xmit_base", NO_VMAC),
+    inactive("vmac_garp_intvl", EXTRA),
+    read("vmac_xmit_base", Words(0, 0), "Adverts go out from the interface itself; always so with unicast."),
     unsupported("vrf", "name the service interface: it decides the VRF"),
     read("vrrp_track_file", Block, "As `track_file`; keepalived does not know it here: a warning."),
 ];

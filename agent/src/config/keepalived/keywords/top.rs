@@ -12,7 +12,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     inactive("SSL", NO_LVS),
     inactive("bfd_instance", "it matters only where an instance has `track_bfd`, which is not supported"),
     inactive("child_wait_time", "the agent has no child processes to wait for"),
-    inactive("garp_group", "gratuitous ARPs are sent without pauses between them"),
+    read("garp_group", Block, "Pauses between announcements on some interfaces."),
     read("global_defs", Block, "Settings for all instances; more than one block is one block."),
     read(
         "include",

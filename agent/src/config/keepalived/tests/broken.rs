@@ -88,7 +88,18 @@ const IN_AN_INSTANCE: &[(&str, &str)] = &[
     ("strict with a wrong word", "strict_mode maybe"),
     ("garp repeat 0", "garp_master_repeat 0"),
     ("garp delay in fractions", "garp_master_delay 2.5"),
-    ("garp refresh", "garp_master_refresh 60"),
+    (
+        "announcing",
+        "garp_master_refresh -1
+garp_master_refresh_repeat 0
+garp_lower_prio_delay 3601
+garp_lower_prio_repeat 256",
+    ),
+    (
+        "switches",
+        "lower_prio_no_advert maybe
+higher_prio_send_advert 2",
+    ),
     (
         "tracking",
         "track_script {\n chk_nginx\n}\ntrack_interface {\n eth1 eth2\n eth1 weight\n eth1 weight 254\n eth1 weight 1 up\n \
@@ -119,8 +130,33 @@ const IN_AN_INSTANCE: &[(&str, &str)] = &[
     ("old checksum in version 2", "old_unicast_checksum\nunicast_peer {\n 10.0.0.2\n}"),
     ("old checksum with a wrong word", "old_unicast_checksum always\nunicast_peer {\n 10.0.0.2\n}"),
     ("peers in a line", "unicast_peer 10.0.0.2"),
-    ("virtual MAC", "use_vmac"),
-    ("no tracking of the interface", "dont_track_primary"),
+    ("virtual MAC", "use_vmac vrrp.51 00:00:5e:00:01:33"),
+    ("virtual MAC on a wrong interface", "use_vmac this.name.is.too.long"),
+    ("virtual MAC on the interface itself", "use_vmac ens33"),
+    (
+        "virtual MAC with unicast",
+        "use_vmac
+unicast_peer {
+ 10.0.0.2
+}",
+    ),
+    ("virtual MAC without one", "vmac_xmit_base"),
+    (
+        "other virtual interfaces",
+        "use_vmac_addr
+use_ipvlan",
+    ),
+    (
+        "accept and not",
+        "accept
+no_accept",
+    ),
+    (
+        "owner that does not accept",
+        "priority 255
+no_accept",
+    ),
+    ("no tracking of the interface", "dont_track_primary off"),
     ("routes", "virtual_routes {\n 0.0.0.0/0 via 10.0.0.1\n}"),
     ("too many words", "priority 100 200\nstate BACKUP # fine\nnopreempt now"),
     ("conditional line", "@main priority 100\n@^main priority 50"),
@@ -181,6 +217,16 @@ const WHOLE: &[(&str, &str)] = &[
         "files",
         "track_file a {\n}\nvrrp_track_file b {\n file load\n init_file 300\n weight 255 down\n}\nvrrp_track_file b {\n \
          file /run/load\n init_file always\n}\n",
+    ),
+    (
+        "global settings",
+        "global_defs {\n vrrp_garp_interval 11\n vrrp_gna_interval x\n vrrp_rt_priority 0\n vrrp_lower_prio_no_advert maybe\n \
+         vrrp_garp_master_refresh_repeat 0\n vrrp_mcast_group6 ff02::13\n vrrp_garp_extra_if 100\n vmac_prefix v\n}\n",
+    ),
+    (
+        "pauses of interfaces",
+        "garp_group {\n garp_interval 0.2\n}\ngarp_group {\n interface ens33\n}\ngarp_group {\n gna_interval 0.2\n interfaces {\n  \
+         ens33 eth1\n  a/b\n }\n frob\n}\n",
     ),
     ("sync group", "vrrp_sync_group G {\n group {\n  VI_1\n }\n}\n"),
     ("static addresses", "static_ipaddress {\n 10.0.0.1/24 dev e0\n}\n"),

@@ -18,6 +18,7 @@ fn table() -> String {
             Place::Script => "In `vrrp_script`",
             Place::Process => "In `vrrp_track_process`",
             Place::File => "In `track_file`",
+            Place::GarpGroup => "In `garp_group`",
         };
         text.push_str(&format!("\n### {heading}\n\n| keyword | here | meaning |\n| --- | --- | --- |\n"));
         for keyword in place.keywords() {

@@ -118,12 +118,29 @@ const IN_AN_INSTANCE: &[(&str, Verdict, Difference)] = &[
     ),
     // What this version does not do yet.
     ("authentication {\nauth_type AH\nauth_pass 1111\n}", Refused, OnlyHere("AH is not supported")),
-    ("dont_track_primary", Refused, OnlyHere("not supported")),
-    ("garp_master_refresh 60", Warned, OnlyHere("not active")),
-    ("garp_lower_prio_repeat 1", Warned, OnlyHere("not active")),
     ("down_timer_adverts 4", Refused, OnlyHere("not supported")),
     ("smtp_alert off", Warned, OnlyHere("the coordinator sends mail")),
     ("virtual_ipaddress {\n192.168.178.4 use_vmac\n}", Refused, OnlyHere("not supported")),
+    // Announcing, answers, virtual MAC.
+    ("garp_master_refresh 60\ngarp_master_refresh_repeat 2", Clean, Agree),
+    ("garp_lower_prio_delay 0\ngarp_lower_prio_repeat 0", Clean, Agree),
+    ("garp_master_refresh_repeat 0", Refused, Agree),
+    ("garp_lower_prio_delay 2.5", Refused, Agree),
+    ("lower_prio_no_advert\nhigher_prio_send_advert off", Clean, Agree),
+    ("lower_prio_no_advert maybe", Refused, Agree),
+    ("dont_track_primary\nno_accept", Clean, Agree),
+    ("use_vmac", Clean, Agree),
+    ("use_vmac vrrp.51\nvmac_xmit_base", Clean, Agree),
+    ("use_vmac this.name.is.too.long", Refused, Agree),
+    ("use_vmac ens33", Refused, Agree),
+    ("use_vmac vrrp.51 00:00:5e:00:01:33", Refused, Agree),
+    ("vmac_xmit_base", Warned, Agree),
+    ("use_vmac\nunicast_peer {\n10.0.0.2\n}", Warned, Agree),
+    ("accept\nno_accept", Warned, OnlyHere("they contradict each other")),
+    ("priority 255\nno_accept", Warned, OnlyHere("it has no effect")),
+    ("use_vmac 02:00:00:00:00:01", Refused, OnlyHere("not supported")),
+    ("use_vmac_addr", Refused, OnlyHere("not supported")),
+    ("garp_extra_if 100", Warned, OnlyHere("not active")),
     // Tracking.
     ("track_interface {\neth1\nlo weight -10 reverse\n}", Clean, Agree),
     ("track_interface {\neth1\n}\ntrack_interface {\nlo\n}", Clean, Agree),
@@ -212,6 +229,25 @@ const IN_AN_INSTANCE: &[(&str, Verdict, Difference)] = &[
 
 /// Whole files.
 const WHOLE: &[(&str, Verdict, Difference)] = &[
+    ("global_defs {\nvrrp_rt_priority 0\n}\n", Refused, Agree),
+    ("global_defs {\nvrrp_rt_priority 100\n}\n", Refused, Agree),
+    ("garp_group {\ngarp_interval x\ninterface ens33\n}\n", Refused, Agree),
+    ("garp_group {\ninterface ens33\n}\n", Warned, Agree),
+    (
+        "garp_group {\ngarp_interval 0.2\ninterface ens33\n}\ngarp_group {\ngarp_interval 0.3\ninterface ens33\n}\n",
+        Warned,
+        Agree,
+    ),
+    (
+        "global_defs {\nvrrp_rt_priority 50\nvrrp_no_swap\nvrrp_garp_interval 0.001\nvrrp_gna_interval 0.000001\n\
+         vrrp_garp_lower_prio_delay 7\nvrrp_garp_lower_prio_repeat 3\nvrrp_garp_master_refresh 9\n\
+         vrrp_garp_master_refresh_repeat 4\nvrrp_lower_prio_no_advert\nvrrp_higher_prio_send_advert\nvrrp_min_garp\n\
+         vrrp_mcast_group6 ff02::12\nvrrp_check_unicast_src\n}\n\
+         garp_group {\ngarp_interval 0.2\ngna_interval 0.3\ninterface ens33\n}\n\
+         vrrp_instance A {\ninterface ens33\nvirtual_router_id 1\nvirtual_ipaddress { 10.0.0.1 }\n}\n",
+        Clean,
+        Agree,
+    ),
     (
         "global_defs {\nrouter_id x\nscript_user root\nenable_script_security\nvrrp_version 3\n}\n",
         Warned,
