@@ -93,7 +93,7 @@ async fn starts_forks_and_ends(looks: bool) {
     };
     let checks = [("1 one", one), ("2 two", two), ("3 none", none), ("4 exact", exact)];
     let (tracker, mut reports) =
-        Tracker::start(checks.map(|(name, kind)| check(name, CheckKind::Process(kind))).to_vec()).unwrap();
+        start(checks.map(|(name, kind)| check(name, CheckKind::Process(kind))).to_vec()).unwrap();
     let (up, down) = (TrackResult::Up, TrackResult::Down);
     let mut expect = async |expected: &[(&str, TrackResult)]| {
         let mut came = Vec::new();
@@ -145,7 +145,7 @@ async fn delays_bridge_a_restart() {
     let quick = process(&name, &name);
     let checks = [("patient", patient), ("quick", quick)];
     let (tracker, mut reports) =
-        Tracker::start(checks.map(|(name, kind)| check(name, CheckKind::Process(kind))).to_vec()).unwrap();
+        start(checks.map(|(name, kind)| check(name, CheckKind::Process(kind))).to_vec()).unwrap();
     let first = Shell::start(&path, &[]);
     let mut quick_is = None;
     let mut patient_is = None;
