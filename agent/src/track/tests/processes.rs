@@ -1,6 +1,7 @@
 use std::{
     io::Write,
     process::{Child, ChildStdin, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use super::*;
@@ -47,9 +48,10 @@ impl Shell {
 
 /// A copy of the shell that no other test has.
 fn shell(directory: &Path) -> (String, PathBuf) {
-    let name = format!("sh{}", std::process::id());
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let name = format!("sh{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
     let path = directory.join(&name);
-    std::fs::copy("/bin/dash", &path).unwrap();
+    std::fs::copy("/bin/sh", &path).unwrap();
     (name, path)
 }
 
