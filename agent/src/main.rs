@@ -3,5 +3,8 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ha_agent::cli::main()
+    match ha_agent::track::RunAsRequest::read(std::env::args_os()) {
+        Some(request) => request.carry_out(),
+        None => ha_agent::cli::main(),
+    }
 }

@@ -24,33 +24,36 @@ mod outcome;
 mod process;
 mod program;
 mod rise_fall;
+mod run_as;
 mod script;
+pub mod security;
 mod waiting;
 
-use std::{collections::BTreeMap, io, sync::Arc, thread, time::Duration};
+use std::{collections::BTreeMap, io, path::Path, sync::Arc, thread, time::Duration};
 
 use hafleet_vrrp::TrackResult;
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
-    sync::{Semaphore, oneshot, watch},
+    sync::{oneshot, watch},
     task::JoinSet,
     time::timeout,
 };
 
 pub use board::{CheckStatus, Counts, Reports};
 pub use outcome::Outcome;
+pub use run_as::RunAsRequest;
 
 use self::{
     board::{Board, CheckId, Entry},
     leave::Leave,
     process::ProcessEntry,
+    script::Starters,
 };
 use crate::config::track::{Check, CheckKind};
 
-/// How many programs are started at once. More of them would only wait for each other: starting one takes a lock on this
-/// process's memory.
-const STARTS_AT_ONCE: usize = 2;
+/// The file of the process that looks at it, also after it was replaced.
+pub const THIS_PROGRAM: &str = "/proc/self/exe";
 /// How many threads may hang in the file systems of scripts and files. Checks beyond that wait for a thread and fail by their
 /// time-outs.
 const HANGING_AT_MOST: usize = 64;
@@ -86,9 +89,11 @@ impl Tracker {
     /// Starts every check. Their results come over the returned receiver: the first of each as soon as it is known, then
     /// changes. A result that was not received before the next one is replaced by it.
     ///
+    /// `this_program` is the agent's own file, [`THIS_PROGRAM`]: it starts the scripts of other users.
+    ///
     /// # Errors
     /// When the thread or its runtime cannot be had.
-    pub fn start(checks: Vec<Check>) -> io::Result<(Self, Reports)> {
+    pub fn start(checks: Vec<Check>, this_program: &Path) -> io::Result<(Self, Reports)> {
         let board = Arc::new(Board::default());
         let runtime = runtime::Builder::new_current_thread()
             // Between two looks at timers and descriptors; each task that is ready may start a program.
@@ -99,7 +104,7 @@ impl Tracker {
             .build()?;
         let (wanted, changes) = watch::channel(Wanted::default());
         let (say_ended, ended) = oneshot::channel();
-        let work = supervise(Arc::clone(&board), changes);
+        let work = supervise(Arc::clone(&board), Starters::new(this_program), changes);
         thread::Builder::new().name("track".to_owned()).spawn(move || {
             runtime.block_on(work);
             // What still hangs in a file system ends with the process.
@@ -140,11 +145,10 @@ impl Drop for Tracker {
 }
 
 /// Keeps the running checks as the wanted ones.
-async fn supervise(board: Arc<Board>, mut wanted: watch::Receiver<Wanted>) {
+async fn supervise(board: Arc<Board>, starters: Starters, mut wanted: watch::Receiver<Wanted>) {
     // Whoever started the agent may have set SIGCHLD to be ignored, and then the kernel keeps no exit codes.
     let _exit_codes_are_kept = signal(SignalKind::child())
         .inspect_err(|error| tracing::warn!(%error, "no handler for SIGCHLD: exit codes may be lost"));
-    let starters = Arc::new(Semaphore::new(STARTS_AT_ONCE));
     let (over, is_over) = watch::channel(false);
     let mut running: BTreeMap<CheckId, watch::Sender<()>> = BTreeMap::new();
     let mut processes = None;
@@ -172,7 +176,7 @@ async fn supervise(board: Arc<Board>, mut wanted: watch::Receiver<Wanted>) {
                             id,
                             Arc::new(check.clone()),
                             board,
-                            Arc::clone(&starters),
+                            starters.clone(),
                             leave,
                         )));
                     }

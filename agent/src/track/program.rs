@@ -3,20 +3,27 @@
 use std::{
     io,
     os::{fd::OwnedFd, unix::process::CommandExt},
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getegid, geteuid, kill_process_group, pidfd_open, waitid,
+    Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions, getegid, geteuid, getrlimit,
+    kill_process_group, pidfd_open, waitid,
 };
-use tokio::{io::unix::AsyncFd, time::sleep};
+use tokio::{
+    io::unix::AsyncFd,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
 
-use super::waiting::readable;
+use super::{run_as, waiting::readable};
 use crate::config::track::{RunAs, ScriptCheck};
 
 /// How often it is asked whether a process ended when there was no descriptor left to be told by.
-const ASK_EVERY: Duration = Duration::from_millis(20);
+const ASK_EVERY: Duration = Duration::from_millis(50);
 /// What would let a script speak for the agent to systemd.
 const NOT_INHERITED: [&str; 6] =
     ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
@@ -28,8 +35,27 @@ pub(super) struct Program {
     child: Child,
     group: Pid,
     /// `None` when there was no descriptor left.
-    pidfd: Option<AsyncFd<OwnedFd>>,
+    pidfd: Option<(AsyncFd<OwnedFd>, OwnedSemaphorePermit)>,
     is_reaped: bool,
+}
+
+/// What programs are started with.
+#[derive(Clone, Debug)]
+pub(super) struct Means {
+    /// The agent's own file.
+    this_program: Arc<Path>,
+    /// Descriptors for processes; the rest are for everything else that the agent does.
+    descriptors: Arc<Semaphore>,
+}
+
+impl Means {
+    /// `this_program` is the agent's own file.
+    pub(super) fn new(this_program: &Path) -> Self {
+        let most = getrlimit(Resource::Nofile).current.and_then(|most| usize::try_from(most).ok());
+        let half = most.unwrap_or(Semaphore::MAX_PERMITS) / 2;
+        let descriptors = Arc::new(Semaphore::new(half.min(Semaphore::MAX_PERMITS)));
+        Self { this_program: this_program.into(), descriptors }
+    }
 }
 
 impl Program {
@@ -38,17 +64,12 @@ impl Program {
     ///
     /// # Errors
     /// What the kernel said to it.
-    pub(super) fn start(script: &ScriptCheck) -> io::Result<Self> {
-        let [program, arguments @ ..] = &script.command[..] else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"));
-        };
-        let started = command(program, arguments, &script.run_as).spawn();
-        let mut child = match started {
+    pub(super) fn start(script: &ScriptCheck, means: &Means) -> io::Result<Self> {
+        let mut child = match spawn(&script.command, &script.run_as, &means.this_program) {
             // As a shell and execvp(3) do with a file that does not say what it is written for.
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
-                let mut words = vec![program.clone()];
-                words.extend_from_slice(arguments);
-                command("/bin/sh", &words, &script.run_as).spawn()?
+            Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) => {
+                let words = [&["/bin/sh".to_owned()], &script.command[..]].concat();
+                spawn(&words, &script.run_as, &means.this_program)?
             }
             started => started?,
         };
@@ -56,11 +77,10 @@ impl Program {
             let _ = child.kill();
             return Err(io::Error::other("the kernel gave it no process id"));
         };
-        let pidfd = pidfd_open(group, PidfdFlags::NONBLOCK).map_err(io::Error::from);
-        let pidfd = pidfd
-            .and_then(readable)
-            .inspect_err(|error| tracing::debug!(%error, program, "no descriptor to be told of its end by"))
-            .ok();
+        let pidfd = Arc::clone(&means.descriptors).try_acquire_owned().ok().and_then(|permit| {
+            let pidfd = pidfd_open(group, PidfdFlags::NONBLOCK).map_err(io::Error::from).and_then(readable);
+            Some((pidfd.ok()?, permit))
+        });
         Ok(Self { child, group, pidfd, is_reaped: false })
     }
 
@@ -70,7 +90,7 @@ impl Program {
 
     /// Returns when its first process has ended; the group may have others.
     pub(super) async fn ended(&self) {
-        if let Some(pidfd) = &self.pidfd
+        if let Some((pidfd, _)) = &self.pidfd
             && pidfd.readable().await.is_ok()
         {
             return;
@@ -110,19 +130,25 @@ impl Drop for Program {
     }
 }
 
-fn command(program: &str, arguments: &[String], run_as: &RunAs) -> Command {
-    let mut command = Command::new(program);
-    command.args(arguments).process_group(0);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    for name in NOT_INHERITED {
-        command.env_remove(name);
-    }
+fn spawn(words: &[String], run_as: &RunAs, this_program: &Path) -> io::Result<Child> {
+    let [program, arguments @ ..] = words else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"));
+    };
+    let prepare = |command: &mut Command| {
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        for name in NOT_INHERITED {
+            command.env_remove(name);
+        }
+    };
     match run_as {
-        RunAs::Agent => {}
-        // The same without asking for it: then the process is made without a copy of this one's page tables.
-        RunAs::User { uid, gid } if *uid == geteuid().as_raw() && *gid == getegid().as_raw() => {}
-        // Also drops every supplementary group, as keepalived does.
-        RunAs::User { uid, gid } => drop(command.uid(*uid).gid(*gid)),
+        RunAs::User { uid, gid } if *uid != geteuid().as_raw() || *gid != getegid().as_raw() => {
+            run_as::spawn(this_program, *uid, *gid, words, prepare)
+        }
+        RunAs::User { .. } | RunAs::Agent => {
+            let mut command = Command::new(program);
+            command.args(arguments);
+            prepare(&mut command);
+            command.spawn()
+        }
     }
-    command
 }

@@ -1,6 +1,6 @@
 //! A script that is run again and again.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use hafleet_vrrp::TrackResult;
 use rustix::process::Signal;
@@ -13,7 +13,7 @@ use super::{
     board::{Board, CheckId},
     leave::Leave,
     outcome::Outcome,
-    program::Program,
+    program::{Means, Program},
     rise_fall::RiseFall,
     waiting::blocking,
 };
@@ -30,13 +30,31 @@ const INTERVAL_LEAST: Duration = Duration::from_millis(1);
 /// A longer one could be beyond the end of the clock.
 const INTERVAL_MOST: Duration = Duration::from_secs(365 * 86_400);
 
+/// How many programs are started at once. More of them would only wait for each other: starting one takes a lock on this
+/// process's memory.
+const STARTS_AT_ONCE: usize = 2;
+
+/// What scripts are started with.
+#[derive(Clone, Debug)]
+pub(super) struct Starters {
+    turns: Arc<Semaphore>,
+    means: Means,
+}
+
+impl Starters {
+    /// `this_program` is the agent's own file.
+    pub(super) fn new(this_program: &Path) -> Self {
+        Self { turns: Arc::new(Semaphore::new(STARTS_AT_ONCE)), means: Means::new(this_program) }
+    }
+}
+
 /// Runs it at once and then at every interval, until it shall leave. A run that is due while the one before is not over is
 /// skipped; when that one has timed out, that is a failure more.
 pub(super) async fn watch(
     id: CheckId,
     script: Arc<ScriptCheck>,
     board: Arc<Board>,
-    starters: Arc<Semaphore>,
+    starters: Starters,
     mut leave: Leave,
 ) {
     let rise_fall = RiseFall::new(script.rise, script.fall);
@@ -59,15 +77,15 @@ struct Watch {
 
 impl Watch {
     /// Returns when nothing of the run is left.
-    async fn run_once(&mut self, script: &Arc<ScriptCheck>, starters: &Arc<Semaphore>, leave: &mut Leave) {
+    async fn run_once(&mut self, script: &Arc<ScriptCheck>, starters: &Starters, leave: &mut Leave) {
         // That others start before it is not its fault: its time has not begun.
         let turn = tokio::select! {
-            turn = Arc::clone(starters).acquire_owned() => turn,
+            turn = Arc::clone(&starters.turns).acquire_owned() => turn,
             () = leave.asked() => return,
         };
         let timed_out = Outcome::TimedOut(script.timeout);
         let limit = sleep(script.timeout);
-        let start = start(Arc::clone(script), turn);
+        let start = start(Arc::clone(script), starters.means.clone(), turn);
         tokio::pin!(limit, start);
         // A start cannot be called back, so that also a check that shall leave waits for it.
         let (mut is_late, mut leaves) = (false, false);
@@ -169,9 +187,10 @@ fn taken(program: &mut Program) -> Outcome {
 /// Starts it on a thread that may hang. Its turn is over when it started, or hangs.
 async fn start(
     script: Arc<ScriptCheck>,
+    means: Means,
     turn: Result<OwnedSemaphorePermit, AcquireError>,
 ) -> io::Result<Program> {
-    let starting = blocking(move || Program::start(&script));
+    let starting = blocking(move || Program::start(&script, &means));
     tokio::pin!(starting);
     tokio::select! {
         started = &mut starting => started,

@@ -15,7 +15,7 @@ async fn says(reports: &mut Reports, value: i16) {
 async fn every_way_to_change_a_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("number");
-    let (tracker, mut reports) = Tracker::start(vec![file(&path, None)]).unwrap();
+    let (tracker, mut reports) = start(vec![file(&path, None)]).unwrap();
     let (result, detail) = next_of(&mut reports, "f").await;
     assert_eq!(result, TrackResult::Value(0));
     assert!(detail.contains("No such file"), "{detail}");
@@ -53,7 +53,7 @@ async fn directories_come_and_go() {
     let directory = tempfile::tempdir().unwrap();
     let below = directory.path().join("a/b");
     let path = below.join("number");
-    let (tracker, mut reports) = Tracker::start(vec![file(&path, None)]).unwrap();
+    let (tracker, mut reports) = start(vec![file(&path, None)]).unwrap();
     says(&mut reports, 0).await;
     for value in [3, 4] {
         fs::create_dir_all(&below).unwrap();
@@ -79,7 +79,7 @@ async fn a_symbolic_link_is_followed() {
     std::os::unix::fs::symlink("v1", &data).unwrap();
     let path = directory.path().join("number");
     std::os::unix::fs::symlink("..data/number", &path).unwrap();
-    let (tracker, mut reports) = Tracker::start(vec![file(&path, None)]).unwrap();
+    let (tracker, mut reports) = start(vec![file(&path, None)]).unwrap();
     says(&mut reports, 1).await;
     std::os::unix::fs::symlink("v2", directory.path().join("new")).unwrap();
     fs::rename(directory.path().join("new"), &data).unwrap();
@@ -102,7 +102,7 @@ async fn the_first_number_is_written() {
             Some(text) => fs::write(&path, text).unwrap(),
             None => assert!(!path.exists()),
         }
-        let (tracker, mut reports) = Tracker::start(vec![file(&path, Some(init))]).unwrap();
+        let (tracker, mut reports) = start(vec![file(&path, Some(init))]).unwrap();
         says(&mut reports, after).await;
         tracker.stop().await;
     }
@@ -116,7 +116,7 @@ async fn what_is_no_file_holds_nothing_up() {
     for (path, why) in
         [(lines.path.as_path(), "not a regular file"), (directory.path(), "not a regular file")]
     {
-        let (tracker, mut reports) = Tracker::start(vec![file(path, None)]).unwrap();
+        let (tracker, mut reports) = start(vec![file(path, None)]).unwrap();
         let (result, detail) = next_of(&mut reports, "f").await;
         assert_eq!(result, TrackResult::Value(0));
         assert!(detail.contains(why), "{detail}");

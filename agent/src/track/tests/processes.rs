@@ -1,6 +1,7 @@
 use std::{
     io::Write,
     process::{Child, ChildStdin, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use super::*;
@@ -47,9 +48,10 @@ impl Shell {
 
 /// A copy of the shell that no other test has.
 fn shell(directory: &Path) -> (String, PathBuf) {
-    let name = format!("sh{}", std::process::id());
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let name = format!("sh{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
     let path = directory.join(&name);
-    std::fs::copy("/bin/dash", &path).unwrap();
+    std::fs::copy("/bin/sh", &path).unwrap();
     (name, path)
 }
 
@@ -93,7 +95,7 @@ async fn starts_forks_and_ends(looks: bool) {
     };
     let checks = [("1 one", one), ("2 two", two), ("3 none", none), ("4 exact", exact)];
     let (tracker, mut reports) =
-        Tracker::start(checks.map(|(name, kind)| check(name, CheckKind::Process(kind))).to_vec()).unwrap();
+        start(checks.map(|(name, kind)| check(name, CheckKind::Process(kind))).to_vec()).unwrap();
     let (up, down) = (TrackResult::Up, TrackResult::Down);
     let mut expect = async |expected: &[(&str, TrackResult)]| {
         let mut came = Vec::new();
@@ -145,7 +147,7 @@ async fn delays_bridge_a_restart() {
     let quick = process(&name, &name);
     let checks = [("patient", patient), ("quick", quick)];
     let (tracker, mut reports) =
-        Tracker::start(checks.map(|(name, kind)| check(name, CheckKind::Process(kind))).to_vec()).unwrap();
+        start(checks.map(|(name, kind)| check(name, CheckKind::Process(kind))).to_vec()).unwrap();
     let first = Shell::start(&path, &[]);
     let mut quick_is = None;
     let mut patient_is = None;
