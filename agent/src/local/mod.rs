@@ -21,8 +21,8 @@ use tokio::{
 };
 
 pub use document::{
-    AgentPart, Document, EnginePart, HeardPart, InstancePart, JournalPart, LogPart, PathPart, RejectedPart,
-    UplinkPart, VipPart,
+    AgentPart, ConfigurationPart, Document, EnginePart, HeardPart, InstancePart, JournalPart, LogPart,
+    PathPart, PeerPart, RejectedPart, TrackPart, UplinkPart, VipPart,
 };
 
 /// Clients served at once.

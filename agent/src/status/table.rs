@@ -1,10 +1,13 @@
 //! The status for people.
 
+mod heard;
+mod instance;
+
 use std::fmt::Write;
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-use crate::local::{Document, HeardPart, InstancePart, JournalPart, PathPart, UplinkPart};
+use crate::local::{ConfigurationPart, Document, JournalPart, UplinkPart};
 
 /// The whole document as text, at most `width` columns wide if possible.
 pub fn table(document: &Document, width: u16) -> String {
@@ -28,15 +31,25 @@ pub fn table(document: &Document, width: u16) -> String {
         let _ =
             writeln!(text, "\nTHE CONFIGURATION OF {at} IS NOT APPLIED, the one before it runs on: {error}");
     }
-    let _ = writeln!(text, "\n{}", instance_table(instances, width));
-    if !heard.is_empty() {
-        let _ = writeln!(text, "\n{}", heard_table(heard, width));
+    let tables = [
+        Some(instance::table(instances, width)),
+        instance::tracks(instances, width),
+        heard::table(heard, width),
+        heard::rejections(heard, width),
+    ];
+    for table in tables.into_iter().flatten() {
+        let _ = writeln!(text, "\n{table}");
     }
-    let _ = writeln!(text, "\nUplink   {}", uplink_lines(uplink));
+    let _ = writeln!(text, "\nConfig   {}", configuration_lines(configuration));
+    let _ = writeln!(text, "Uplink   {}", uplink_lines(uplink));
     let _ = writeln!(text, "Journal  {}", journal_lines(journal));
     for (count, what) in [
         (engine.reports_dropped, "reports of the engine found no room and are missing from the journal"),
-        (engine.announcements_dropped, "gratuitous ARP packets found no room in their queue"),
+        (engine.announcements_dropped, "announcements of addresses found no room in their queue"),
+        (
+            engine.sources_evicted,
+            "sources of adverts were forgotten to make room for others: somebody forges them",
+        ),
         (log.lines_dropped, "log lines were dropped because nobody read them in time"),
     ] {
         if count > 0 {
@@ -44,108 +57,18 @@ pub fn table(document: &Document, width: u16) -> String {
         }
     }
     for one in instances {
-        instance_warnings(one, &mut text);
+        instance::warnings(one, &mut text);
     }
     text
 }
 
-fn instance_table(instances: &[InstancePart], width: u16) -> String {
-    if instances.is_empty() {
-        return "No virtual router is configured.".to_owned();
-    }
-    let mut table =
-        plain(width, &["INSTANCE", "INTERFACE", "VRID", "STATE", "SINCE", "WHY", "PRIORITY", "VIPS"]);
-    for one in instances {
-        let why = if one.reason_detail.is_empty() {
-            one.reason.clone()
-        } else {
-            format!("{}: {}", one.reason, one.reason_detail)
-        };
-        let priority = if one.priority == one.effective_priority {
-            one.priority.to_string()
-        } else {
-            format!("{} (of {})", one.effective_priority, one.priority)
-        };
-        let vips: Vec<String> = one
-            .vips
-            .iter()
-            .map(|vip| format!("{} {}", vip.address, if vip.present { "present" } else { "absent" }))
-            .collect();
-        table.add_row([
-            one.name.clone(),
-            interfaces(one),
-            one.vrid.to_string(),
-            one.state.clone(),
-            format!("{} ago ({})", duration(one.in_state_ms), one.since),
-            why,
-            priority,
-            vips.join("\n"),
-        ]);
-    }
-    trimmed(&table)
-}
-
-fn instance_warnings(one: &InstancePart, text: &mut String) {
-    let name = &one.name;
-    for PathPart { interface, failing, send_failures, last_send_error, .. } in
-        one.paths.iter().filter(|path| path.send_failures > 0)
-    {
-        let what = if *failing { "ADVERTS CANNOT BE SENT" } else { "adverts could not be sent" };
-        let error = last_send_error.as_deref().unwrap_or("unknown");
-        let _ = writeln!(
-            text,
-            "Warning  {name}: {what} on {interface} ({send_failures} since the start), the last: {error}"
-        );
-    }
-    for (count, what) in [
-        (
-            one.duplicates,
-            "another host has our address: adverts with our own priority and address were heard",
-        ),
-        (one.refusals, "the kernel refused an address"),
-        (one.repairs, "an address that somebody removed was put back"),
-        (one.foreign_released, "an address that was here while not MASTER was taken off"),
-    ] {
-        if count > 0 {
-            let _ = writeln!(text, "Note     {name}: {what} ({count} since the start)");
-        }
-    }
-}
-
-/// `ens33 (no carrier)`, and the other heartbeat lines below it.
-fn interfaces(one: &InstancePart) -> String {
-    let mut text = one.interface.clone();
-    if !one.carrier {
-        text.push_str(" (no carrier)");
-    }
-    for path in one.paths.iter().skip(1) {
-        let fault = path.fault.as_ref().map(|fault| format!(" ({fault})")).unwrap_or_default();
-        let _ = write!(text, "\n{}{fault}", path.interface);
+fn configuration_lines(configuration: &ConfigurationPart) -> String {
+    let ConfigurationPart { taken_at, taken, refused, .. } = configuration;
+    let mut text = format!("taken at {taken_at}");
+    if taken + refused > 0 {
+        let _ = write!(text, "; since the start {taken} others were taken and {refused} refused");
     }
     text
-}
-
-fn heard_table(heard: &[HeardPart], width: u16) -> String {
-    let mut table = plain(width, &["HEARD ON", "VRID", "FROM", "PRIORITY", "LAST", "ACCEPTED", "REJECTED"]);
-    for one in heard {
-        let rejected: Vec<String> = one
-            .rejected
-            .iter()
-            .map(|rejected| format!("{} {}: {}", rejected.count, rejected.reason, rejected.detail))
-            .collect();
-        let vrid =
-            if one.vrid_configured { one.vrid.to_string() } else { format!("{} (not ours)", one.vrid) };
-        table.add_row([
-            one.interface.clone(),
-            vrid,
-            one.source.clone(),
-            one.priority.to_string(),
-            format!("{} ago", duration(one.age_ms)),
-            one.accepted.to_string(),
-            if rejected.is_empty() { "0".to_owned() } else { rejected.join("\n") },
-        ]);
-    }
-    trimmed(&table)
 }
 
 fn uplink_lines(uplink: &UplinkPart) -> String {
@@ -190,6 +113,7 @@ fn journal_lines(journal: &JournalPart) -> String {
     text
 }
 
+/// A table without lines.
 fn plain(width: u16, header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);

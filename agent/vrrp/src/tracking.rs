@@ -58,25 +58,41 @@ impl Track {
 
     /// What is added to the priority.
     pub(crate) fn adds(&self, known: Known) -> i32 {
-        let weight = i32::from(self.weight);
-        let adds = match known {
+        match known {
             Known::Awaited | Known::Assumed => 0,
-            Known::Is(TrackResult::Up) => weight.max(0),
-            Known::Is(TrackResult::Down) => weight.min(0),
-            Known::Is(TrackResult::Value(value)) => weight * i32::from(value.clamp(-254, 254)),
-        };
-        if self.reverse { -adds } else { adds }
+            Known::Is(result) => result.adds(self.weight, self.reverse),
+        }
     }
 
     /// Whether it forbids to serve.
     pub(crate) fn is_fault(&self, known: Known) -> bool {
-        let is_down = match known {
-            Known::Awaited | Known::Assumed => return false,
-            Known::Is(TrackResult::Up) => false,
-            Known::Is(TrackResult::Down) => true,
-            Known::Is(TrackResult::Value(value)) => value != 0,
+        match known {
+            Known::Awaited | Known::Assumed => false,
+            Known::Is(result) => result.is_fault(self.weight, self.reverse),
+        }
+    }
+}
+
+impl TrackResult {
+    /// What it adds to the priority of a router that tracks it like this.
+    pub fn adds(self, weight: i16, reverse: bool) -> i32 {
+        let weight = i32::from(weight);
+        let adds = match self {
+            Self::Up => weight.max(0),
+            Self::Down => weight.min(0),
+            Self::Value(value) => weight * i32::from(value.clamp(-254, 254)),
         };
-        self.weight == 0 && is_down != self.reverse
+        if reverse { -adds } else { adds }
+    }
+
+    /// Whether it forbids a router that tracks it like this to serve.
+    pub fn is_fault(self, weight: i16, reverse: bool) -> bool {
+        let is_down = match self {
+            Self::Up => false,
+            Self::Down => true,
+            Self::Value(value) => value != 0,
+        };
+        weight == 0 && is_down != reverse
     }
 }
 
