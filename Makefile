@@ -6,7 +6,7 @@ DESTDIR ?=
 # Root for what makes network namespaces; nothing when we are root already.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 
-.PHONY: help build demo demo-stop test bench check fmt install
+.PHONY: help build demo demo-stop test interop bench check fmt install
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -26,6 +26,12 @@ test: ## Installs what the tests need, then runs every layer of tests
 	$(SUDO) tests/setup test
 	$(CARGO) build --locked --workspace --bins
 	$(SUDO) $(CARGO) nextest run --locked --workspace
+
+interop: ## Runs the interop tests and writes docs/interop.md from what they found
+	$(SUDO) tests/setup test
+	$(CARGO) build --locked --workspace --bins
+	$(SUDO) $(CARGO) nextest run --locked -p hafleet-tests -E 'binary(interop)'
+	$(SUDO) target/debug/interop docs/interop.md tests/interop
 
 bench: ## Our agent against keepalived in one run (20 minutes), into docs/benchmarks.md (PART="outage --repeats 3" prints that only)
 	$(SUDO) tests/setup bench

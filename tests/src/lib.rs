@@ -4,5 +4,6 @@
 #![allow(clippy::disallowed_methods, reason = "the lab measures real time on real hosts")]
 
 pub mod bench;
+pub mod interop;
 pub mod lab;
 pub mod postgres;

@@ -1,9 +1,10 @@
 //! The house rules that a machine can check: edges between crates, pure cores, file length, licences, migration parity,
-//! and that every store method is exercised on both databases.
+//! that every store method is exercised on both databases, and that docs/interop.md has every interop test.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing there")]
 
 mod crates;
 mod files;
+mod interop;
 mod store;
 
 use std::{

@@ -34,7 +34,7 @@ fn hafleet() -> Result<String> {
 }
 
 /// The first line that a program prints, wherever it prints it.
-fn first_line(command: &mut Command) -> Result<String> {
+pub fn first_line(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("starting {command:?}"))?;
     ensure!(output.status.success(), "{command:?} ended with {}", output.status);
     let text = [output.stdout, output.stderr].concat();

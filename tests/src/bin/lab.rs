@@ -1,5 +1,6 @@
 //! What runs inside the lab's hosts: `echo ADDRESS NAME` answers probes, `probe ADDRESS` sends one a millisecond,
-//! `junk SOURCE VRID COUNT SEED` sends VRRP packets that nobody should believe.
+//! `junk SOURCE VRID COUNT SEED` sends VRRP packets that nobody should believe, `send INTERFACE PERIOD COUNT FILE` sends
+//! the frames of a file.
 #![allow(clippy::disallowed_methods, reason = "the lab measures real time on real hosts")]
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use hafleet_tests::lab::Outage;
+use pnet::datalink::{self, Channel};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// RFC 862's echo port.
@@ -29,7 +31,13 @@ fn main() -> Result<()> {
         ["junk", source, vrid, count, seed] => {
             junk(source.parse()?, vrid.parse()?, count.parse()?, seed.parse()?)
         }
-        _ => bail!("usage: lab echo ADDRESS NAME | lab probe ADDRESS | lab junk SOURCE VRID COUNT SEED"),
+        ["send", interface, period_us, count, file] => {
+            send(interface, Duration::from_micros(period_us.parse()?), count.parse()?, file)
+        }
+        _ => bail!(
+            "usage: lab echo ADDRESS NAME | lab probe ADDRESS | lab junk SOURCE VRID COUNT SEED | \
+             lab send INTERFACE PERIOD_US COUNT FILE"
+        ),
     }
 }
 
@@ -77,6 +85,33 @@ fn junk(source: Ipv4Addr, vrid: u8, count: u32, seed: u64) -> Result<()> {
         thread::sleep(INTERVAL);
     }
     Ok(())
+}
+
+/// Sends `count` whole Ethernet frames, those of the file (one a line, in hexadecimal) in turn, one each `period`.
+fn send(interface: &str, period: Duration, count: u32, file: &str) -> Result<()> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("reading {file}"))?;
+    let frames: Vec<Vec<u8>> = text.lines().map(from_hex).collect::<Result<_>>()?;
+    let interface = datalink::interfaces()
+        .into_iter()
+        .find(|one| one.name == interface)
+        .with_context(|| format!("no interface {interface}"))?;
+    let Channel::Ethernet(mut sender, _receiver) =
+        datalink::channel(&interface, datalink::Config::default())?
+    else {
+        bail!("{} is no Ethernet interface", interface.name);
+    };
+    let start = Instant::now();
+    for (number, frame) in (0..count).zip(frames.iter().cycle()) {
+        sender.send_to(frame, None).context("no room for a frame")??;
+        let due = start + period.saturating_mul(number + 1);
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+    Ok(())
+}
+
+fn from_hex(line: &str) -> Result<Vec<u8>> {
+    let digits = line.as_bytes();
+    digits.chunks(2).map(|pair| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?)).collect()
 }
 
 #[derive(Default)]

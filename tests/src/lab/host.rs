@@ -18,13 +18,21 @@ pub struct Host {
     lab: String,
     number: u32,
     directory: PathBuf,
+    real_time: bool,
 }
 
 impl Host {
     pub(super) fn new(name: &str, lab: &str, number: u32, directory: &Path) -> Result<Self> {
         let directory = directory.join(name);
         fs::create_dir_all(&directory).with_context(|| format!("creating {}", directory.display()))?;
-        Ok(Self { name: name.into(), namespace: format!("{lab}-{name}"), lab: lab.into(), number, directory })
+        Ok(Self {
+            name: name.into(),
+            namespace: format!("{lab}-{name}"),
+            lab: lab.into(),
+            number,
+            directory,
+            real_time: false,
+        })
     }
 
     /// The name given.
@@ -54,10 +62,21 @@ impl Host {
         Ok(path)
     }
 
+    /// The same host, whose commands from now on run before everything else on the machine (`SCHED_FIFO`): what has to
+    /// measure, or to be measured, while other things run.
+    #[must_use]
+    pub fn in_real_time(&self) -> Self {
+        Self { real_time: true, ..self.clone() }
+    }
+
     /// A command that will run on this host.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.namespace]).arg(program.as_ref());
+        command.args(["netns", "exec", &self.namespace]);
+        if self.real_time {
+            command.args(["chrt", "--fifo", "10"]);
+        }
+        command.arg(program.as_ref());
         command
     }
 

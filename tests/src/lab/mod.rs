@@ -11,27 +11,39 @@
 //! counter: two runs never meet, and [`Lab::new`] sweeps what a killed run left behind. Everything is torn down on drop,
 //! processes by the id they were started with, also after a panic.
 
+mod capture;
+mod daemon;
 mod faults;
 mod fleet;
+mod forge;
+mod frame;
 mod host;
+mod instance;
 mod probe;
 mod process;
+pub mod vrrp;
+mod watch;
 
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result, bail, ensure};
 
+pub use capture::Capture;
+pub use daemon::{Daemon, Kind, macvlan};
 pub use faults::Direction;
 pub use fleet::{AgentConfiguration, Coordinator, agent_state_dir, start_agent};
+pub use frame::{Advert, Arp, Content, Frame, Neighbor};
 pub use host::Host;
+pub use instance::Instance;
 pub use probe::{Outage, Probe};
 pub use process::Process;
+pub use watch::{Held, Watch, overlap};
 
 /// Every namespace of a lab begins with this.
 const PREFIX: &str = "hafleet";
@@ -109,7 +121,8 @@ impl Lab {
         Ok(host)
     }
 
-    fn attach(&self, host: &Host, segment: Segment, interface: &str, address: &str) -> Result<()> {
+    /// Gives a host an interface on a segment, with its cable; again after it was deleted.
+    pub fn attach(&self, host: &Host, segment: Segment, interface: &str, address: &str) -> Result<()> {
         let (namespace, switch, port) = (host.namespace(), self.switch(), host.port(segment));
         ip(&[
             "-n", &switch, "link", "add", &port, "type", "veth", "peer", "name", interface, "netns",
@@ -188,6 +201,11 @@ pub fn wait_for<T>(
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Now since 1970-01-01 UTC: the clock by which captures tell the time.
+pub fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// A program of this workspace, beside the running test or program in the target folder.

@@ -122,7 +122,10 @@ impl VirtualRouter {
                     return None;
                 }
                 if source > our_source {
-                    self.answer_higher();
+                    // Of two owners keepalived gives way when it hears the other one, whoever has the higher address.
+                    if !self.is_owner() {
+                        self.answer_higher();
+                    }
                     let reason = Reason::HigherAddressHeard { source, priority, ours: our_source };
                     self.become_backup(reason, Some((source, interval_cs)), now);
                 } else {

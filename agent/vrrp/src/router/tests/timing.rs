@@ -279,3 +279,9 @@ fn a_higher_advert_is_answered_before_yielding_if_so_configured() {
     let mut rig = Rig::master(Config { answers_higher: true, ..config() });
     assert_eq!(rig.hear(ABOVE, 100), ["advert 100", "release 2", "MASTER>BACKUP higher_address_heard"]);
 }
+
+#[test]
+fn an_owner_yields_to_another_without_a_word() {
+    let mut rig = Rig::master(Config { answers_higher: true, priority: Priority::OWNER, ..config() });
+    assert_eq!(rig.hear(ABOVE, 255), ["release 2", "MASTER>BACKUP higher_address_heard"]);
+}
