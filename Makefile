@@ -6,7 +6,7 @@ DESTDIR ?=
 # Root for what makes network namespaces; nothing when we are root already.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 
-.PHONY: help build demo demo-stop test bench check fmt install
+.PHONY: help build demo demo-stop test fuzz bench check fmt install
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -26,6 +26,9 @@ test: ## Installs what the tests need, then runs every layer of tests
 	$(SUDO) tests/setup test
 	$(CARGO) build --locked --workspace --bins
 	$(SUDO) $(CARGO) nextest run --locked --workspace
+
+fuzz: ## Fuzzes what reads bytes and both cores, FUZZ_SECONDS (60) each; what is found new joins tests/fuzz/corpus
+	CARGO="$(CARGO)" tests/fuzz/run
 
 bench: ## Our agent against keepalived in one run (20 minutes), into docs/benchmarks.md (PART="outage --repeats 3" prints that only)
 	$(SUDO) tests/setup bench
