@@ -6,7 +6,7 @@ DESTDIR ?=
 # Root for what makes network namespaces; nothing when we are root already.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 
-.PHONY: help build demo demo-stop test interop bench check fmt install
+.PHONY: help build demo demo-stop test interop fuzz bench check fmt install
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -32,6 +32,9 @@ interop: ## Runs the interop tests and writes docs/interop.md from what they fou
 	$(CARGO) build --locked --workspace --bins
 	$(SUDO) $(CARGO) nextest run --locked -p hafleet-tests -E 'binary(interop)'
 	$(SUDO) target/debug/interop docs/interop.md tests/interop
+
+fuzz: ## Fuzzes what reads bytes and both cores, FUZZ_SECONDS (60) each; what is found new joins tests/fuzz/corpus
+	CARGO="$(CARGO)" tests/fuzz/run
 
 bench: ## Our agent against keepalived in one run (20 minutes), into docs/benchmarks.md (PART="outage --repeats 3" prints that only)
 	$(SUDO) tests/setup bench

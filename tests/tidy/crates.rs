@@ -14,6 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("ha-agent", &["hafleet-proto", "hafleet-vrrp"]),
     ("ha-coordinator", &["hafleet-fleet", "hafleet-proto"]),
     ("hactl", &["hafleet-proto"]),
+    ("hafleet-fuzz", &["ha-agent", "hafleet-fleet", "hafleet-vrrp"]),
 ];
 
 /// What the pure cores may use at all: nothing that can do IO.

@@ -77,12 +77,31 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, LoadError> {
     conclude(config, inputs.lease, report)
 }
 
+/// The language of a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// hafleet's own, `agent.toml`.
+    AgentToml,
+    /// keepalived's, `keepalived.conf`.
+    KeepalivedConf,
+}
+
+/// Reads a text as if it were the file `path`: findings name it, and what it includes is looked for beside it.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text(language: Language, path: &Path, text: &[u8]) -> Result<Loaded, LoadError> {
+    let mut report = Report::default();
+    let file = report.sources.add(path.to_owned(), text.to_vec());
+    let config = match language {
+        Language::AgentToml => native::read(file, &mut report),
+        Language::KeepalivedConf => keepalived::read(file, &mut report),
+    };
+    conclude(config, None, report)
+}
+
 /// What remains when every file is read.
-pub(super) fn conclude(
-    mut config: AgentConfig,
-    lease: Option<Lease>,
-    mut report: Report,
-) -> Result<Loaded, LoadError> {
+fn conclude(mut config: AgentConfig, lease: Option<Lease>, mut report: Report) -> Result<Loaded, LoadError> {
     if let Some(lease) = lease {
         config.instances.iter_mut().for_each(|instance| instance.lease = lease);
     }

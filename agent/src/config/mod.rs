@@ -29,7 +29,7 @@ use std::{
     time::Duration,
 };
 
-pub use load::{Inputs, LoadError, Loaded, check, load};
+pub use load::{Inputs, Language, LoadError, Loaded, check, load, load_text};
 pub use render::{Style, render};
 pub use source::Sources;
 

@@ -3,24 +3,18 @@
 use std::{fs, path::Path, path::PathBuf, time::Duration};
 
 use super::{
-    Inputs, Lease, LoadError, Loaded, Place, Severity, Style, check, keepalived, load, load::conclude,
-    native, nearest, render, source::Report,
+    Inputs, Language, Lease, LoadError, Loaded, Place, Severity, Style, check, load, load_text, nearest,
+    render,
 };
 
 /// Reads a keepalived.conf that is called `k.conf`.
 pub(super) fn read_keepalived(text: impl AsRef<[u8]>) -> Result<Loaded, LoadError> {
-    let mut report = Report::default();
-    let file = report.sources.add("k.conf".into(), text.as_ref().to_vec());
-    let config = keepalived::read(file, &mut report);
-    conclude(config, None, report)
+    load_text(Language::KeepalivedConf, Path::new("k.conf"), text.as_ref())
 }
 
 /// Reads an agent.toml that is called `a.toml`.
 pub(super) fn read_native(text: impl AsRef<[u8]>) -> Result<Loaded, LoadError> {
-    let mut report = Report::default();
-    let file = report.sources.add("a.toml".into(), text.as_ref().to_vec());
-    let config = native::read(file, &mut report);
-    conclude(config, None, report)
+    load_text(Language::AgentToml, Path::new("a.toml"), text.as_ref())
 }
 
 /// Every finding on one line, without help, and without the file's name.

@@ -288,11 +288,11 @@ impl HeardAdvert {
 
     /// Takes over what can be read of the packet; a truncated one leaves what was known.
     fn read(&mut self, datagram: &Datagram<'_>, verdict: Option<&Verdict>) {
-        let Some(header) = Header::peek(datagram.payload) else { return };
+        let most = if verdict.is_some() { ADDRESSES_MAX } else { FOREIGN_ADDRESSES_MAX };
+        let Some(header) = Header::peek(datagram.payload) else { return self.cut(most) };
         self.version = header.version;
         self.priority = header.priority;
         self.interval_cs = header.interval_cs;
-        let most = if verdict.is_some() { ADDRESSES_MAX } else { FOREIGN_ADDRESSES_MAX };
         // The usual packet says what the last one said: nothing is allocated for it.
         let addresses = || header.each_address(datagram.payload, datagram.source);
         if !addresses().take(most).eq(self.addresses.iter().copied()) {
@@ -310,6 +310,14 @@ impl HeardAdvert {
             Some(Verdict::Rejected(_)) | None => packet::checksum_form(datagram),
         };
         self.checksum_form = form.map_or("", ChecksumForm::as_str);
+    }
+
+    /// The router that a long list mattered to may be gone.
+    fn cut(&mut self, most: usize) {
+        let more = u8::try_from(self.addresses.len().saturating_sub(most)).unwrap_or(u8::MAX);
+        self.addresses_left_out = self.addresses_left_out.saturating_add(more);
+        self.addresses.truncate(most);
+        self.addresses.shrink_to_fit();
     }
 }
 

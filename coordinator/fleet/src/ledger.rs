@@ -245,7 +245,8 @@ impl Ledger {
         (site, report): (Site, Report),
     ) {
         let name = subject.to_string();
-        let number = self.numbers.get(&(kind, name.clone())).copied().unwrap_or_default() + 1;
+        let last = self.numbers.get(&(kind, name.clone())).copied().unwrap_or_default();
+        let number = last.saturating_add(1);
         let finding = Finding {
             id: FindingId(format!("{kind}@{name}#{number}")),
             kind,
@@ -286,7 +287,8 @@ impl Ledger {
 
     /// Fires, and its number is taken.
     fn number(&mut self, subject: &Subject, kind: FindingKind) {
-        *self.numbers.entry((kind, subject.to_string())).or_default() += 1;
+        let last = self.numbers.entry((kind, subject.to_string())).or_default();
+        *last = last.saturating_add(1);
         if let Some(entry) = self.entry_mut(subject, kind) {
             entry.finding.status = FindingStatus::Firing;
         }

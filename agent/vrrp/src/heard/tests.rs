@@ -95,6 +95,17 @@ fn long_address_lists_and_details_are_cut_and_counted() {
     assert_eq!(cut, [true, true, false, true]);
 }
 
+/// Found by fuzzing: the list of a router that is gone stayed long when the next packet was too short to have one.
+#[test]
+fn a_list_is_cut_when_its_router_is_gone() {
+    let mut table = HeardTable::default();
+    let ttl = Verdict::Rejected(Rejection::Ttl { heard: 64 });
+    table.record(&datagram(2, &advert_of(65)), Some(&ttl), at(1));
+    table.record(&datagram(2, &[0x21, 51]), None, at(2));
+    let entry = table.entries().next().unwrap();
+    assert_eq!((entry.addresses.len(), entry.addresses_left_out), (FOREIGN_ADDRESSES_MAX, 57));
+}
+
 #[test]
 fn ten_minutes_of_silence_are_forgotten() {
     let ttl = Verdict::Rejected(Rejection::Ttl { heard: 64, least: 255, most: 255 });

@@ -183,3 +183,15 @@ fn a_host_that_was_set_back_to_an_older_disk_is_heard_again() {
     world.input(unknown);
     assert_eq!(world.fleet.counters().inputs_unexpected, 1);
 }
+
+/// Found by fuzzing: the number after the last one there is was a panic. The store gave it, so it cannot be refused.
+#[test]
+fn a_store_that_has_used_every_number_is_survived() {
+    let mut world = World::new(&[150, 100]);
+    let subject = format!("dc1/{}", vip());
+    world.input(Input::FindingNumbered { kind: FindingKind::NoMaster, subject, last: u64::MAX });
+    world.enter("lb01", VrrpState::Fault, "link_no_carrier");
+    world.run(40_000);
+    let finding = world.expect(FindingKind::NoMaster);
+    assert!(finding.id.0.ends_with(&format!("#{}", u64::MAX)), "{}", finding.id);
+}
