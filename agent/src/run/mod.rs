@@ -14,7 +14,14 @@ mod engine;
 mod lock;
 mod pulse;
 
-use std::{net::TcpListener, path::PathBuf, process::ExitCode, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use sd_notify::NotifyState;
@@ -40,7 +47,7 @@ use crate::{
     log::{self, LogThread},
     metrics,
     present::{Process, Sources},
-    track::{CheckReport, Reports, Tracker},
+    track::{CheckReport, Reports, THIS_PROGRAM, Tracker},
     uplink::{self, Uplink},
 };
 
@@ -116,8 +123,8 @@ fn serve(options: &Options, loaded: Loaded, log_thread: &LogThread) -> anyhow::R
     let (journal, journal_thread) = Journal::start(&options.state_dir.join("journal"), Limits::default())
         .context("cannot start the journal's thread")?;
     journal.append(Happening::started());
-    let (tracker, results) =
-        Tracker::start(config.checks.clone()).context("cannot start what runs the checks")?;
+    let (tracker, results) = Tracker::start(config.checks.clone(), Path::new(THIS_PROGRAM))
+        .context("cannot start what runs the checks")?;
     let engine = driver::start(driver::Plan::of(&config)).context("the engine cannot start")?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
