@@ -10,4 +10,5 @@ mod notify;
 mod refusals;
 mod reload;
 mod split_brain;
+mod tracking;
 mod tutorial;

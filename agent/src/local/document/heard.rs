@@ -23,6 +23,8 @@ pub struct HeardPart {
     pub advert_interval_ms: u64,
     /// Its authentication: `none`, `pass`, `ah` or a number.
     pub auth: String,
+    /// Version 3 over IPv4: `with_pseudo_header` or `without_pseudo_header`, the checksum that it uses; absent otherwise.
+    pub checksum_form: Option<String>,
     /// The addresses that it advertises, the first of them.
     pub addresses: Vec<String>,
     /// How many more there were.
@@ -69,6 +71,7 @@ impl HeardPart {
             priority: one.priority,
             advert_interval_ms: u64::from(one.interval_cs) * 10,
             auth: one.auth.clone(),
+            checksum_form: Some(one.checksum_form.to_owned()).filter(|form| !form.is_empty()),
             addresses: one.addresses.iter().map(ToString::to_string).collect(),
             addresses_left_out: one.addresses_left_out,
             age_ms: age_ms(one.last_heard),
