@@ -42,7 +42,7 @@ impl Rack {
             lab.host(NAMES[0], &format!("{}/24", HOST_ADDRESSES[0]))?,
             lab.host(NAMES[1], &format!("{}/24", HOST_ADDRESSES[1]))?,
         ];
-        let client = lab.client("client", "192.168.178.10/24")?;
+        let client = lab.client("client", "192.168.178.200/24")?;
         Ok(Self { daemons: [None, None], echoes: Vec::new(), hosts, client, contender, group, _lab: lab })
     }
 

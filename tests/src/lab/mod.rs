@@ -218,7 +218,7 @@ pub fn program(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn ip(arguments: &[&str]) -> Result<String> {
+pub(crate) fn ip(arguments: &[&str]) -> Result<String> {
     run(Command::new("ip").args(arguments))
 }
 
