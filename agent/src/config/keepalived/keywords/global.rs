@@ -4,9 +4,9 @@ use super::{Keyword, Takes::Words, inactive, read, satisfied, unsupported};
 
 const MAIL: &str = "hafleet's coordinator sends mail";
 const NO_LVS: &str = "hafleet does not balance load";
-const NO_SCRIPT: &str = "this version runs no scripts";
+const NO_SCRIPT: &str = "this version runs no notify, startup or shutdown scripts";
 const ONE_PROCESS: &str = "the agent is one process; systemd's unit sets its scheduling";
-const NO_FIREWALL: &str = "no firewall rules are made";
+const NO_FIREWALL: &str = "what `no_accept` needs of the firewall is the agent's own affair";
 const NO_SNMP: &str = "the agent serves Prometheus metrics instead";
 const NO_DBUS: &str = "ask the agent with `ha-agent status`";
 const EXTRA: &str = "`garp_master_refresh` announces again and again on every interface that has an address";
