@@ -145,8 +145,7 @@ pub fn check(inputs: &Inputs, style: Style, out: &mut impl Write) -> io::Result<
 fn summary(config: &AgentConfig, findings: &[Finding]) -> String {
     let mut text = format!("{}: the configuration is usable", counts(findings));
     for instance in &config.instances {
-        let vips: Vec<String> =
-            instance.vips.iter().map(|vip| format!("{}/{}", vip.vip.address, vip.vip.prefix_len)).collect();
+        let vips = instance.vips.iter().map(|vip| format!("{}/{}", vip.vip.address, vip.vip.prefix_len));
         text.push_str(&format!(
             "\n  {} on {}: VRID {}, priority {}, every {:?}, holds {}",
             instance.name,
@@ -154,10 +153,27 @@ fn summary(config: &AgentConfig, findings: &[Finding]) -> String {
             instance.vrid,
             instance.priority,
             instance.interval.as_duration(),
-            vips.join(", ")
+            listed(vips)
         ));
+        let peers = instance.paths.iter().flat_map(|path| &path.peers).map(|peer| peer.address.to_string());
+        let peers = listed(peers);
+        if !peers.is_empty() {
+            text.push_str(&format!(", by unicast to {peers}"));
+        }
+        let tracks = instance.tracks.iter().map(|tracked| {
+            let reverse = if tracked.reverse { " reverse" } else { "" };
+            format!("{} (weight {}{reverse})", tracked.subject.name(), tracked.weight)
+        });
+        let tracks = listed(tracks);
+        if !tracks.is_empty() {
+            text.push_str(&format!(", tracks {tracks}"));
+        }
     }
     text
+}
+
+fn listed(items: impl Iterator<Item = String>) -> String {
+    items.collect::<Vec<_>>().join(", ")
 }
 
 fn counts(findings: &[Finding]) -> String {

@@ -11,10 +11,10 @@
 //! ```
 
 mod checks;
+mod command;
 pub mod keepalived;
 mod load;
 pub mod native;
-mod program;
 mod render;
 mod source;
 pub mod track;

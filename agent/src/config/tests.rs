@@ -178,6 +178,15 @@ fn check_shows_the_line_and_says_what_would_happen() {
     let expected = "0 errors, 0 warnings: the configuration is usable\n  \
                     虚拟IP on e0: VRID 3, priority 100, every 1s, holds 192.0.2.1/24\n";
     assert_eq!(shown, expected);
+
+    let more = "interface e0\nvirtual_router_id 3\nvirtual_ipaddress { 192.0.2.1/24 }\nunicast_peer {\n192.0.2.2\n192.0.2.3\n}\n\
+                track_interface {\ne1\ne2 weight -20 reverse\n}";
+    fs::write(&file, text.replace("prioritty 100", more)).expect("written");
+    let mut out = Vec::new();
+    assert!(check(&inputs, Style::Log, &mut out).expect("written"));
+    let shown = String::from_utf8(out).expect("UTF-8");
+    let expected = "holds 192.0.2.1/24, by unicast to 192.0.2.2, 192.0.2.3, tracks e1 (weight 0), e2 (weight -20 reverse)\n";
+    assert!(shown.ends_with(expected), "{shown}");
 }
 
 #[test]

@@ -1,26 +1,24 @@
 //! `vrrp_script`, `vrrp_track_process` and `track_file`.
 
+mod script;
+
+pub(super) use self::script::user;
+
 use std::{path::PathBuf, time::Duration};
 
 use super::{
     global::Defaults,
     keywords::Place,
-    lex,
     section::{self, Entry, Section},
     tree::Word,
     value,
 };
 use crate::config::{
     checks::{Definition, Definitions, Kind},
-    program,
     source::{Report, Span},
-    track::{CheckKind, FileCheck, FileInit, ParameterMatch, ProcessCheck, ScriptCheck},
+    track::{CheckKind, FileCheck, FileInit, ParameterMatch, ProcessCheck},
 };
 
-/// keepalived's longest, 4294 s.
-const LONGEST_INTERVAL_US: u64 = 4_294_000_000;
-/// A hundredth of a second, as of an advert interval.
-const SHORTEST_INTERVAL_US: u64 = 10_000;
 /// keepalived's longest delay of a process.
 const LONGEST_DELAY_US: u64 = 3_600_000_000;
 
@@ -42,7 +40,7 @@ pub(super) fn read(
     let mut common =
         Common { weight: if kind == Kind::File { 1 } else { 0 }, reverse: false, good: meant.is_empty() };
     let what = match kind {
-        Kind::Script => script(name, &entries, defaults, &mut common, report),
+        Kind::Script => script::read(name, &entries, defaults, &mut common, report),
         Kind::Process => process(name, &entries, &mut common, report),
         Kind::File => file(name, &entries, &mut common, report),
     };
@@ -118,101 +116,6 @@ pub(super) fn weight(args: &[Word], most: i16, report: &mut Report) -> Option<(i
         }
     };
     Some((weight, Some(reverse)))
-}
-
-fn script(
-    name: &Word,
-    entries: &[Entry<'_>],
-    defaults: &Defaults,
-    common: &mut Common,
-    report: &mut Report,
-) -> Option<CheckKind> {
-    let second = Duration::from_secs(1);
-    let mut script = ScriptCheck {
-        command: Vec::new(),
-        interval: second,
-        timeout: second,
-        rise: 1,
-        fall: 1,
-        init_fail: false,
-        run_as: defaults.run_as.clone(),
-    };
-    let mut timeout = None;
-    for entry in entries {
-        match (entry.name, entry.args) {
-            ("script", words) => common.set(&mut script.command, command(words, report)),
-            ("interval", [word]) => common.set(&mut script.interval, interval("interval", word, report)),
-            ("timeout", [word]) => common.set(&mut timeout, interval("timeout", word, report).map(Some)),
-            ("rise", [word]) => common.set(&mut script.rise, count("rise", word, report)),
-            ("fall", [word]) => common.set(&mut script.fall, count("fall", word, report)),
-            ("weight", args) => common.weight(args, 253, report),
-            ("init_fail", _) => script.init_fail = true,
-            (_, _) => {}
-        }
-    }
-    script.timeout = timeout.unwrap_or(script.interval);
-    common.requires(
-        "script",
-        entries,
-        name,
-        "write the program to run: script \"/etc/keepalived/check.sh\"",
-        report,
-    );
-    Some(CheckKind::Script(script))
-}
-
-/// Seconds; keepalived knows whole ones.
-fn interval(keyword: &str, word: &Word, report: &mut Report) -> Option<Duration> {
-    let us = value::seconds_us(keyword, word, SHORTEST_INTERVAL_US..=LONGEST_INTERVAL_US, report)?;
-    if us % 1_000_000 != 0 {
-        let message = format!("`{keyword} {}` counts here; keepalived knows whole seconds only", word.text);
-        report.warn(word.span, message, "write whole seconds if a keepalived reads the file too");
-    }
-    Some(Duration::from_micros(us))
-}
-
-fn count(keyword: &str, word: &Word, report: &mut Report) -> Option<u32> {
-    value::integer(keyword, word, 1..=i32::MAX.cast_unsigned(), report)
-}
-
-/// The program and its arguments. keepalived reads the first word of the line only, and splits that again.
-fn command(words: &[Word], report: &mut Report) -> Option<Vec<String>> {
-    let (first, others) = words.split_first()?;
-    let whole = first.span.to(others.last().unwrap_or(first).span);
-    let Some(mut split) = lex::command(&first.text) else {
-        let help = "inside the double quotation marks single ones keep words together; close them";
-        report.error_with(
-            first.span,
-            "a quotation mark inside the command is not closed, or a `\\` ends it",
-            help,
-        );
-        return None;
-    };
-    if !others.is_empty() {
-        let message = format!("keepalived would run `{}` without the words after it", first.text);
-        report.warn(whole, message, "put the whole command into quotation marks");
-        split.extend(others.iter().map(|word| (word.text.clone(), word.quoted)));
-    }
-    let for_a_shell = split.iter().find(|(word, quoted)| !quoted && program::is_for_a_shell(word));
-    const SHELL: &str =
-        "scripts are run without a shell: write script \"/bin/sh -c '…'\", or put it into a file";
-    let Some((program, _)) = split.first() else {
-        report.error_with(first.span, "the command is empty", "write the program to run");
-        return None;
-    };
-    let path = match program::find(program) {
-        Ok(path) => path,
-        Err(fault) => {
-            let keepalived = "install it, or correct its name; keepalived would go on without the check";
-            report.error_with(whole, fault, if for_a_shell.is_some() { SHELL } else { keepalived });
-            return None;
-        }
-    };
-    if let Some((word, _)) = for_a_shell {
-        report.warn(whole, format!("`{word}` is given to the program as it is, as in keepalived"), SHELL);
-    }
-    let arguments = split.iter().skip(1).map(|(word, _)| word.clone());
-    Some(std::iter::once(path.to_string_lossy().into_owned()).chain(arguments).collect())
 }
 
 fn process(

@@ -6,12 +6,19 @@ use hafleet_vrrp::{Announcing, Version};
 
 use super::{
     announcing::{self, Garp, Groups},
+    check,
     keywords::Place,
     section::{self, Entry},
     tree::{Block, Word},
     value,
 };
-use crate::config::{Pacing, Scheduling, source::Report, track::RunAs};
+use crate::{
+    config::{
+        Pacing, Scheduling,
+        source::{Report, Span},
+    },
+    track::security::{Policy, UserName},
+};
 
 /// The groups of RFC 9568 sections 5.1.1.2 and 5.1.2.2.
 const VRRP_GROUPS: [IpAddr; 2] =
@@ -26,7 +33,9 @@ pub(super) struct Defaults {
     pub garp_groups: Groups,
     pub answers_lower: bool,
     pub answers_higher: bool,
-    pub run_as: RunAs,
+    /// `script_user`, and where it stands.
+    pub script_user: Option<(UserName, Span)>,
+    pub script_policy: Policy,
     pub scheduling: Scheduling,
     garp: Garp,
     min_garp: bool,
@@ -41,7 +50,8 @@ impl Default for Defaults {
             garp_groups: Groups::default(),
             answers_lower: true,
             answers_higher: true,
-            run_as: RunAs::default(),
+            script_user: None,
+            script_policy: Policy::default(),
             scheduling: Scheduling::default(),
             garp: Garp::default(),
             min_garp: false,
@@ -53,9 +63,11 @@ impl Defaults {
     /// Takes what one `global_defs` block says.
     pub fn read(&mut self, block: &Block, report: &mut Report) {
         for entry in section::read(Place::Global, &block.statements, report).entries {
-            match entry.args {
-                [word] => self.value(entry, word, report),
-                args => self.switch(entry, args, report),
+            match (entry.name, entry.args) {
+                ("script_user", words) => self.script_user = check::user(words, report),
+                ("enable_script_security", _) => self.script_policy.is_strict = true,
+                (_, [word]) => self.value(entry, word, report),
+                (_, args) => self.switch(entry, args, report),
             }
         }
         self.announcing = self.garp.global(self.min_garp);

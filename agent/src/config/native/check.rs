@@ -7,11 +7,14 @@ use super::{
     keys::Keys,
     value::{self, Field},
 };
-use crate::config::{
-    checks::{Definition, Definitions, Kind},
-    program,
-    source::{Report, Span},
-    track::{CheckKind, FileCheck, FileInit, ParameterMatch, ProcessCheck, RunAs, ScriptCheck},
+use crate::{
+    config::{
+        checks::{Definition, Definitions, Kind},
+        command::{Command, approve},
+        source::{Report, Span},
+        track::{CheckKind, FileCheck, FileInit, ParameterMatch, ProcessCheck, RunAs, ScriptCheck},
+    },
+    track::security::{Policy, UserName},
 };
 
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
@@ -19,7 +22,13 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
 const COMMAND: &str = "a list of a program and its arguments, such as [\"killall\", \"-0\", \"nginx\"]";
 
 /// Reads all tables of one kind.
-pub(super) fn read(field: Field<'_>, kind: Kind, definitions: &mut Definitions, report: &mut Report) {
+pub(super) fn read(
+    field: Field<'_>,
+    kind: Kind,
+    scripts: &Scripts,
+    definitions: &mut Definitions,
+    report: &mut Report,
+) {
     let (keys, expected) = match kind {
         Kind::Script => (Keys::Script, "a list of tables, each headed by [[script]]"),
         Kind::Process => (Keys::Process, "a list of tables, each headed by [[process]]"),
@@ -33,7 +42,7 @@ pub(super) fn read(field: Field<'_>, kind: Kind, definitions: &mut Definitions, 
         let (own, others) = fields.into_iter().partition(|field| Common::is_own(field));
         common.read(own, report);
         let what = match kind {
-            Kind::Script => script(others, at, &mut common, report),
+            Kind::Script => script(others, at, scripts, &mut common, report),
             Kind::Process => process(others, at, &mut common, report),
             Kind::File => file(others, at, &mut common, report),
         };
@@ -110,7 +119,13 @@ pub(super) fn weight(field: Field<'_>, report: &mut Report) -> Option<i16> {
     value::integer(field, -254..=254, report)
 }
 
-fn script(fields: Vec<Field<'_>>, at: Span, common: &mut Common, report: &mut Report) -> Option<CheckKind> {
+fn script(
+    fields: Vec<Field<'_>>,
+    at: Span,
+    scripts: &Scripts,
+    common: &mut Common,
+    report: &mut Report,
+) -> Option<CheckKind> {
     let second = Duration::from_secs(1);
     let mut script = ScriptCheck {
         command: Vec::new(),
@@ -121,30 +136,82 @@ fn script(fields: Vec<Field<'_>>, at: Span, common: &mut Common, report: &mut Re
         init_fail: false,
         run_as: RunAs::default(),
     };
-    let (mut named, mut timeout) = (false, None);
+    let (mut named, mut timeout, mut command, mut account) = (false, None, None, Account::default());
     for field in fields {
         match field.key.as_str() {
             "command" => {
                 named = true;
-                common.keep(&mut script.command, command(field, report));
+                common.keep(&mut command, self::command(field, report).map(Some));
             }
             "interval" => common.keep(&mut script.interval, interval(field, report)),
             "timeout" => common.keep(&mut timeout, interval(field, report).map(Some)),
             "rise" => common.keep(&mut script.rise, value::integer(field, 1..=1_000_000, report)),
             "fall" => common.keep(&mut script.fall, value::integer(field, 1..=1_000_000, report)),
             "init_fail" => common.keep(&mut script.init_fail, value::scalar(field, "true or false", report)),
+            "user" => common.keep(&mut account.user, name(field, report).map(Some)),
+            "group" => common.keep(&mut account.group, name(field, report).map(Some)),
             _ => {}
         }
     }
     script.timeout = timeout.unwrap_or(script.interval);
-    common.require(
-        named,
-        "command",
-        "write the program: command = [\"killall\", \"-0\", \"nginx\"]",
-        at,
-        report,
-    );
+    let help = "write the program: command = [\"killall\", \"-0\", \"nginx\"]";
+    common.require(named, "command", help, at, report);
+    let own = account.user_name("user", report)?;
+    let user = own.as_ref().or(scripts.user.as_ref());
+    (script.command, script.run_as) = approve(&command?, user, &scripts.policy, report)?;
     Some(CheckKind::Script(script))
+}
+
+/// Who runs scripts that do not say it, and how strictly they are looked at.
+#[derive(Default)]
+pub(super) struct Scripts {
+    account: Account,
+    user: Option<(UserName, Span)>,
+    policy: Policy,
+}
+
+impl Scripts {
+    /// Takes `script_user`, `script_group` or `script_security`.
+    pub(super) fn take(&mut self, field: Field<'_>, report: &mut Report) {
+        match field.key.as_str() {
+            "script_user" => self.account.user = name(field, report),
+            "script_group" => self.account.group = name(field, report),
+            _ => self.policy.is_strict = value::scalar(field, "true or false", report).unwrap_or_default(),
+        }
+    }
+
+    /// When all of them are taken.
+    pub(super) fn finish(&mut self, report: &mut Report) {
+        self.user = self.account.user_name("script_user", report).flatten();
+    }
+}
+
+/// A user and a group as they are written, each with its place.
+#[derive(Default)]
+struct Account {
+    user: Option<(String, Span)>,
+    group: Option<(String, Span)>,
+}
+
+impl Account {
+    /// Both together; the outer `None` with an error.
+    fn user_name(&mut self, key: &str, report: &mut Report) -> Option<Option<(UserName, Span)>> {
+        match (self.user.take(), self.group.take()) {
+            (Some((user, span)), group) => {
+                Some(Some((UserName { user, group: group.map(|(group, _)| group) }, span)))
+            }
+            (None, Some((_, span))) => {
+                report.error_with(span, format!("a group without a user: there is no `{key}`"), "write both");
+                None
+            }
+            (None, None) => Some(None),
+        }
+    }
+}
+
+fn name(field: Field<'_>, report: &mut Report) -> Option<(String, Span)> {
+    let span = field.span;
+    visible(field, report).map(|name| (name, span))
 }
 
 fn interval(field: Field<'_>, report: &mut Report) -> Option<Duration> {
@@ -160,23 +227,10 @@ fn texts(field: Field<'_>, expected: &str, report: &mut Report) -> Option<Vec<St
     elements.into_iter().map(|element| value::scalar(element, expected, report)).collect()
 }
 
-fn command(field: Field<'_>, report: &mut Report) -> Option<Vec<String>> {
+fn command(field: Field<'_>, report: &mut Report) -> Option<Command> {
     let span = field.span;
-    let mut words = texts(field, COMMAND, report)?;
-    let Some(first) = words.first_mut() else {
-        report.error(span, "`command` is empty: it names a program");
-        return None;
-    };
-    match program::find(first) {
-        Ok(path) => *first = path.to_string_lossy().into_owned(),
-        Err(fault) => {
-            let help =
-                "install it, or correct its name; a shell is a program too: [\"/bin/sh\", \"-c\", \"…\"]";
-            report.error_with(span, fault, help);
-            return None;
-        }
-    }
-    Some(words)
+    let words = texts(field, COMMAND, report)?;
+    Some(Command { words: words.into_iter().map(|word| (word, true)).collect(), span })
 }
 
 fn process(fields: Vec<Field<'_>>, at: Span, common: &mut Common, report: &mut Report) -> Option<CheckKind> {

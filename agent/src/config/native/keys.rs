@@ -59,6 +59,9 @@ impl Keys {
                 "coordinators",
                 "metrics",
                 "engine",
+                "script_user",
+                "script_group",
+                "script_security",
                 "script",
                 "process",
                 "file",
@@ -121,9 +124,19 @@ impl Keys {
             Self::Path => &["interface", "peers"],
             Self::Peer => &["address", "min_ttl", "max_ttl"],
             Self::Track => &["interface", "script", "process", "file", "weight", "reverse"],
-            Self::Script => {
-                &["name", "command", "interval", "timeout", "rise", "fall", "init_fail", "weight", "reverse"]
-            }
+            Self::Script => &[
+                "name",
+                "command",
+                "interval",
+                "timeout",
+                "rise",
+                "fall",
+                "init_fail",
+                "user",
+                "group",
+                "weight",
+                "reverse",
+            ],
             Self::Process => &[
                 "name",
                 "command",

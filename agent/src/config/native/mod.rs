@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use toml::de::DeTable;
 
 pub(super) use self::value::duration;
-use self::{keys::Keys, value::Field};
+use self::{check::Scripts, keys::Keys, value::Field};
 use super::{
     AgentConfig, Scheduling,
     checks::{Definitions, Kind},
@@ -60,9 +60,18 @@ fn agent(file: FileId, document: DeTable<'_>, report: &mut Report) -> AgentConfi
     let mut config = AgentConfig::default();
     let mut definitions = Definitions::default();
     let mut fields = value::fields(file, document, Keys::Agent, report);
-    // In the order of the file; but checks come before the instances that track them.
-    fields.sort_by_key(|field| (field.key == "instance", field.span.range().start));
-    for field in fields {
+    // In the order of the file; but who runs scripts comes before them, and checks before the instances that track them.
+    let rank = |key: &str| match key {
+        "script_user" | "script_group" | "script_security" => 0,
+        "instance" => 2,
+        _ => 1,
+    };
+    fields.sort_by_key(|field| (rank(&field.key), field.span.range().start));
+    let others = fields.split_off(fields.partition_point(|field| rank(&field.key) < 1));
+    let mut scripts = Scripts::default();
+    fields.into_iter().for_each(|field| scripts.take(field, report));
+    scripts.finish(report);
+    for field in others {
         match field.key.as_str() {
             "node" => config.node = name(field, report),
             "site" => config.site = name(field, report),
@@ -72,9 +81,9 @@ fn agent(file: FileId, document: DeTable<'_>, report: &mut Report) -> AgentConfi
             }
             "metrics" => config.metrics = address_and_port(field, report),
             "engine" => config.scheduling = engine(field, report),
-            "script" => check::read(field, Kind::Script, &mut definitions, report),
-            "process" => check::read(field, Kind::Process, &mut definitions, report),
-            "file" => check::read(field, Kind::File, &mut definitions, report),
+            "script" => check::read(field, Kind::Script, &scripts, &mut definitions, report),
+            "process" => check::read(field, Kind::Process, &scripts, &mut definitions, report),
+            "file" => check::read(field, Kind::File, &scripts, &mut definitions, report),
             _ => {
                 let tables = value::list(field, "a list of tables, each headed by [[instance]]", report);
                 config.instances = tables

@@ -4,9 +4,9 @@ use super::{Keyword, Takes::Words, inactive, read, satisfied, unsupported};
 
 const MAIL: &str = "hafleet's coordinator sends mail";
 const NO_LVS: &str = "hafleet does not balance load";
-const NO_SCRIPT: &str = "this version runs no scripts";
+const NO_SCRIPT: &str = "this version runs no notify, startup or shutdown scripts";
 const ONE_PROCESS: &str = "the agent is one process; systemd's unit sets its scheduling";
-const NO_FIREWALL: &str = "no firewall rules are made";
+const NO_FIREWALL: &str = "what `no_accept` needs of the firewall is the agent's own affair";
 const NO_SNMP: &str = "the agent serves Prometheus metrics instead";
 const NO_DBUS: &str = "ask the agent with `ha-agent status`";
 const EXTRA: &str = "`garp_master_refresh` announces again and again on every interface that has an address";
@@ -36,7 +36,11 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     inactive("disable_local_igmp", "the kernel's IGMP setting is left alone"),
     satisfied("dynamic_interfaces", "Interfaces may always come and go."),
     inactive("enable_dbus", NO_DBUS),
-    satisfied("enable_script_security", "No scripts are run."),
+    read(
+        "enable_script_security",
+        Words(0, 0),
+        "A script that root runs, and that somebody else can change, is an error; without it a warning.",
+    ),
     inactive("enable_snmp_checker", NO_SNMP),
     inactive("enable_snmp_keepalived", NO_SNMP),
     inactive("enable_snmp_rfc", NO_SNMP),
@@ -88,7 +92,11 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "A label for keepalived's mails and SNMP. The node's name in the fleet is given by `ha-agent join`.",
     ),
     inactive("rs_init_notifies", NO_LVS),
-    satisfied("script_user", "No scripts are run."),
+    read(
+        "script_user",
+        Words(1, 2),
+        "The user, and the group, that scripts run as; if absent `keepalived_script` if there is such a user, else the agent's own.",
+    ),
     inactive("shutdown_script", NO_SCRIPT),
     inactive("shutdown_script_timeout", NO_SCRIPT),
     inactive("smtp_alert", MAIL),

@@ -28,7 +28,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     inactive("interface_up_down_delays", "an interface's state counts at once"),
     inactive("linkbeat_interfaces", "carrier is reported by the kernel, never polled"),
     inactive("linkbeat_use_polling", "carrier is reported by the kernel, never polled"),
-    inactive("namespace_with_ipsets", "no firewall rules are made"),
+    inactive("namespace_with_ipsets", "ipsets are not used"),
     unsupported(
         "net_namespace",
         "start `ha-agent` in the namespace instead: `ip netns exec NAME ha-agent run …`",

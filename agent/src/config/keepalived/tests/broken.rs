@@ -205,7 +205,7 @@ const WHOLE: &[(&str, &str)] = &[
         "vrrp_script a {\n}\nvrrp_script b {\n script /nonexistent/check\n interval 0\n timeout 5000\n rise 0\n fall -1\n \
          weight 254\n}\nvrrp_script c {\n script \"\"\n}\nvrrp_script d {\n script \"sh -c 'x\"\n}\nvrrp_script e {\n \
          script \"[[ -f /x ]] && exit 1\"\n}\nvrrp_script f {\n script \"/etc/passwd\"\n}\nvrrp_script g {\n \
-         script \"./check.sh\"\n}\nvrrp_script h {\n script no_such_program\n frob\n}\n",
+         script \"./check.sh\"\n}\nvrrp_script h {\n script no_such_program\n frob\n}\nglobal_defs {\n script_user root\n}\n",
     ),
     (
         "processes",
@@ -253,8 +253,7 @@ fn every_wrong_file_is_explained() {
 
 #[test]
 fn a_name_that_is_not_defined_is_named_with_the_nearest() {
-    let definitions =
-        "vrrp_script chk_nginx {\nscript /bin/true\n}\nvrrp_track_process haproxy {\nprocess haproxy\n}\n";
+    let definitions = "vrrp_script chk_nginx {\nscript /bin/true\n}\nvrrp_track_process haproxy {\nprocess haproxy\n}\nglobal_defs {\nscript_user root\n}\n";
     for (track, message, help) in [
         ("track_script {\nchk_ngnix\n}", "there is no script named `chk_ngnix`", "did you mean `chk_nginx`?"),
         ("track_script {\nhaproxy\n}", "there is no script named `haproxy`", "`haproxy` is a process"),
@@ -264,7 +263,7 @@ fn a_name_that_is_not_defined_is_named_with_the_nearest() {
         let error = read_keepalived(format!("{definitions}{}", instance(track))).expect_err(track);
         let [finding] = error.findings.as_slice() else { panic!("{error}") };
         assert_eq!((finding.message.as_str(), finding.help.as_deref()), (message, Some(help)), "{track}");
-        assert_eq!((finding.place.line, finding.place.column), (13, 1), "{track}");
+        assert_eq!((finding.place.line, finding.place.column), (16, 1), "{track}");
     }
 }
 

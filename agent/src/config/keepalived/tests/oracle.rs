@@ -328,6 +328,8 @@ const TRACKING: &[(&str, &str, Verdict, Difference)] = &[
     ("script t script /bin/true|rise 0", "t", Refused, Agree),
     ("script t script /bin/true|frob", "t", Refused, Agree),
     ("script t script /nonexistent/check", "t", Refused, Agree),
+    ("script t script /bin/true|user nosuchuser", "t", Refused, Agree),
+    ("script t script /bin/true|user nobody nosuchgroup", "t", Refused, Agree),
     ("script t script \"[[ -f /x ]] && exit 1\"", "t", Refused, Agree),
     ("script t interval 1", "t", Refused, Agree),
     ("script t script \"/bin/echo 'a\"", "t", Refused, Agree),

@@ -1,17 +1,22 @@
 //! What is tracked, and by what weight. The values are those that keepalived 2.2.7 shows of the same files (`keepalived -d`).
 
-use std::time::Duration;
+use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use super::{clean, instance, read_keepalived, warned};
 use crate::config::{
     AgentConfig,
+    tests::expect,
     track::{
         Check, CheckKind, FileCheck, FileInit, ParameterMatch, ProcessCheck, RunAs, ScriptCheck, Subject,
         Tracked,
     },
 };
 
+/// At the end of a text: scripts run as root, which everybody knows.
+const AS_ROOT: &str = "global_defs {\nscript_user root\n}\n";
+
 fn config(text: &str) -> AgentConfig {
+    let text = &format!("{text}{AS_ROOT}");
     let loaded = read_keepalived(text).unwrap_or_else(|error| panic!("{text}\n{error}"));
     assert!(loaded.findings.is_empty(), "{text}\n{:?}", loaded.findings);
     loaded.config
@@ -73,7 +78,7 @@ fn a_script_is_read_with_keepalived_s_defaults() {
         rise: 1,
         fall: 1,
         init_fail: false,
-        run_as: RunAs::Agent,
+        run_as: RunAs::User { uid: 0, gid: 0 },
     };
     let plain = config(&script("script \"/bin/true\""));
     assert_eq!(named(&plain, "s"), &CheckKind::Script(expected.clone()));
@@ -148,7 +153,7 @@ fn what_keepalived_reads_surprisingly_is_read_as_meant() {
             "3:10: warning: `rise` stands on the line of `weight`; keepalived would not read it",
         ),
     ] {
-        let text = script(lines);
+        let text = script(lines) + AS_ROOT;
         warned(&text, &[warning]);
         let config = read_keepalived(&text).expect("only a warning").config;
         let CheckKind::Script(script) = named(&config, "s") else { panic!("{:?}", config.checks) };
@@ -156,9 +161,59 @@ fn what_keepalived_reads_surprisingly_is_read_as_meant() {
         assert!(script.interval == Duration::from_secs(1) || lines.contains("interval"), "{lines}");
     }
     warned(
-        &format!("vrrp_script s {{\nscript /bin/true\n}}\n{}", instance("")),
+        &format!("vrrp_script s {{\nscript /bin/true\n}}\n{}{AS_ROOT}", instance("")),
         &["1:13: warning: no instance tracks the script `s`, so nobody looks at it"],
     );
+}
+
+#[test]
+fn a_script_runs_as_the_user_it_names_or_as_the_script_user() {
+    let run_as = |global: &str, lines: &str| {
+        let text = format!("global_defs {{\n{global}\n}}\n{}", script(&format!("script /bin/true\n{lines}")));
+        let loaded = read_keepalived(&text).unwrap_or_else(|error| panic!("{text}\n{error}"));
+        assert!(loaded.findings.is_empty(), "{text}\n{:?}", loaded.findings);
+        let CheckKind::Script(script) = named(&loaded.config, "s") else {
+            panic!("{:?}", loaded.config.checks)
+        };
+        script.run_as.clone()
+    };
+    let user = |uid, gid| RunAs::User { uid, gid };
+    let nobody = run_as("", "user nobody");
+    let RunAs::User { uid, gid } = nobody else { panic!("{nobody:?}") };
+    assert!(uid > 0 && gid > 0, "as /etc/passwd says");
+    assert_eq!(run_as("script_user nobody", ""), user(uid, gid));
+    assert_eq!(run_as("script_user nobody root", ""), user(uid, 0));
+    assert_eq!(run_as("script_user root\nenable_script_security", ""), user(0, 0));
+    assert_eq!(run_as("script_user nosuchuser", "user nobody root"), user(uid, 0), "nobody needs the other");
+
+    for (global, lines, expected) in [
+        ("", "user nosuchuser", "6:6: error: there is no user `nosuchuser` on this host"),
+        ("", "user nobody nosuchgroup", "6:6: error: there is no group `nosuchgroup` on this host"),
+        ("script_user nosuchuser", "", "2:13: error: there is no user `nosuchuser` on this host"),
+    ] {
+        let text = format!("global_defs {{\n{global}\n}}\n{}", script(&format!("script /bin/true\n{lines}")));
+        expect(&read_keepalived(&text), &text, &[expected]);
+    }
+}
+
+/// Whoever may write to a directory on the way decides what root runs.
+#[test]
+fn script_security_refuses_what_others_can_change() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("check.sh");
+    fs::write(&path, "#!/bin/sh\n").expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).expect("changed");
+    let text = |global: &str| {
+        let script = script(&format!("script {}", path.display()));
+        format!("global_defs {{\nscript_user root\n{global}\n}}\n{script}")
+    };
+    let loose = read_keepalived(text("")).expect("a warning");
+    let [warning] = loose.findings.as_slice() else { panic!("{:?}", loose.findings) };
+    assert!(warning.message.contains("it runs as root, but"), "{warning}");
+    let strict = read_keepalived(text("enable_script_security")).expect_err("it is refused");
+    let [error] = strict.findings.as_slice() else { panic!("{strict}") };
+    assert!(error.message.contains("refused by `enable_script_security`"), "{error}");
+    assert_eq!((error.place.line, error.place.column), (6, 8));
 }
 
 #[test]

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use super::{clean, instance};
+use crate::config::tests::{expect, read_native};
 use crate::config::track::{
     CheckKind, FileCheck, FileInit, ParameterMatch, ProcessCheck, RunAs, ScriptCheck, Subject, Tracked,
 };
 
 #[test]
 fn everything_that_can_be_tracked() {
-    let text = instance(
-        "track = [{ interface = \"ens33\" }, { interface = \"eth1\", weight = -10 }, { script = \"web\" }, { process = \"web\", weight = 0, reverse = true }, { file = \"load\" }]",
-    ) + r#"
+    let text = "script_user = \"root\"\nscript_security = true\n".to_owned()
+        + &instance(
+            "track = [{ interface = \"ens33\" }, { interface = \"eth1\", weight = -10 }, { script = \"web\" }, { process = \"web\", weight = 0, reverse = true }, { file = \"load\" }]",
+        )
+        + r#"
 [[script]]
 name = "web"
 command = ["sh", "-c", "exit 0"]
@@ -59,7 +62,7 @@ reverse = true
         rise: 2,
         fall: 3,
         init_fail: true,
-        run_as: RunAs::Agent,
+        run_as: RunAs::User { uid: 0, gid: 0 },
     };
     assert_eq!(script.kind, CheckKind::Script(expected));
     let expected = ProcessCheck {
@@ -74,4 +77,42 @@ reverse = true
     assert_eq!(process.kind, CheckKind::Process(expected));
     let init = Some(FileInit { value: -3, overwrite: true });
     assert_eq!(file.kind, CheckKind::File(FileCheck { path: "/run/load".into(), init }));
+}
+
+#[test]
+fn a_script_runs_as_the_user_it_names() {
+    let text = |before: &str, lines: &str| {
+        format!(
+            "{before}\n{}[[script]]\nname = \"s\"\ncommand = [\"true\"]\n{lines}\n",
+            instance("track = [{ script = \"s\" }]")
+        )
+    };
+    let run_as = |before: &str, lines: &str| {
+        let config = clean(&text(before, lines));
+        let CheckKind::Script(script) = &config.checks[0].kind else { panic!("{:?}", config.checks) };
+        script.run_as.clone()
+    };
+    let nobody = run_as("", "user = \"nobody\"");
+    let RunAs::User { uid, gid } = nobody else { panic!("{nobody:?}") };
+    assert!(uid > 0 && gid > 0, "as /etc/passwd says");
+    let in_root = RunAs::User { uid, gid: 0 };
+    assert_eq!(run_as("script_user = \"root\"", "user = \"nobody\"\ngroup = \"root\""), in_root);
+    assert_eq!(run_as("script_user = \"nobody\"\nscript_group = \"root\"", ""), in_root);
+    for (before, lines, expected) in [
+        ("", "user = \"nosuchuser\"", "11:8: error: there is no user `nosuchuser` on this host"),
+        ("script_user = \"nosuchuser\"", "", "1:15: error: there is no user `nosuchuser` on this host"),
+        (
+            "script_user = \"root\"",
+            "group = \"root\"",
+            "11:9: error: a group without a user: there is no `user`",
+        ),
+        (
+            "script_group = \"root\"",
+            "user = \"root\"",
+            "1:16: error: a group without a user: there is no `script_user`",
+        ),
+    ] {
+        let text = text(before, lines);
+        expect(&read_native(&text), &text, &[expected]);
+    }
 }

@@ -271,15 +271,15 @@ const WHOLE: &[(&str, &[&str])] = &[
     ),
     (
         "[[script]]\n[[script]]\nname = \"a\"\ncommand = \"true\"\n[[script]]\nname = \"b\"\ncommand = [\"/nonexistent/check\"]\n\
-         interval = \"1ms\"\nrise = 0\nuser = 3\n[[script]]\nname = \"c\"\ncommand = []\n",
+         interval = \"1ms\"\nrise = 0\nusers = 3\n[[script]]\nname = \"c\"\ncommand = []\n",
         &[
             "1:1: error: this table has no `command`",
             "4:11: error: `command` is a list of a program and its arguments, such as [\"killall\", \"-0\", \"nginx\"], here is \"true\"",
-            "7:11: error: `/nonexistent/check` does not exist",
+            "7:11: error: /nonexistent/check: cannot look at /nonexistent: No such file or directory (os error 2)",
             "8:12: error: `interval` is a duration from 10ms to 3600s, such as \"1s\" or \"100ms\", here is \"1ms\"",
             "9:8: error: `rise` is a whole number from 1 to 1000000, here is 0",
-            "10:1: error: `user` is not a key of [[script]]",
-            "13:11: error: `command` is empty: it names a program",
+            "10:1: error: `users` is not a key of [[script]]",
+            "13:11: error: the command is empty",
         ],
     ),
     (
