@@ -5,6 +5,7 @@
 mod crates;
 mod files;
 mod interop;
+mod reasons;
 mod store;
 
 use std::{

@@ -68,8 +68,10 @@ pub enum FindingKind {
     SplitBrainTransient,
     /// Nobody holds an address.
     NoMaster,
-    /// Members of a group are configured differently.
+    /// Members of a group are configured differently, or reject each other's adverts.
     ConfigMismatch,
+    /// A router that is in no inventory uses the VRID of a group.
+    VridConflict,
     /// A kernel has an address whose instance is not MASTER.
     OrphanVip,
     /// A node has not been heard from.
@@ -115,6 +117,22 @@ pub enum CauseCode {
     Rejected,
     /// One address under two VRIDs.
     VridMismatch,
+    /// Authentication type or password differ.
+    AuthMismatch,
+    /// One speaks VRRP 2, the other 3.
+    VersionMismatch,
+    /// The advertisement intervals differ (version 2).
+    IntervalMismatch,
+    /// A checksum that is right in no known form.
+    ChecksumMismatch,
+    /// A TTL or hop limit that is not allowed.
+    TtlMismatch,
+    /// One is multicast and the other unicast, or one is no peer of the other.
+    UnicastMismatch,
+    /// The address lists differ.
+    AddressMismatch,
+    /// Packets that are no adverts.
+    Malformed,
     /// A foreign host answers for the address.
     ForeignHost,
     /// An agent is dead or frozen and its kernel keeps the address.

@@ -175,11 +175,23 @@ fn reason(code: &str) -> &str {
         "preempted" => "it has a better priority than the master before it",
         "higher_priority_heard" => "a master with a higher priority was heard",
         "higher_address_heard" => "a master with the same priority and a higher address was heard",
+        "link_no_carrier" => "its service interface has no carrier",
+        "link_admin_down" => "its service interface is administratively down",
+        "link_missing" => "its service interface does not exist",
+        "link_no_address" => "its service interface has no address to send from",
+        "link_only_virtual" => {
+            "its service interface has only an address that is configured as a virtual one"
+        }
         "link_restored" => "its service interface works again",
         "address_refused" => "its kernel refused the address",
+        "address_contested" => "somebody removes its address as often as it is put back",
         "retry" => "it tried again after a refusal",
         "held" => "it is held back by instruction",
         "unheld" => "it is no longer held back",
+        "adopted" => "its agent started and found the addresses on the host, and nobody else was heard",
+        "track_failed" => "something that it tracks fails",
+        "tracks_restored" => "nothing that it tracks fails any more",
+        "reconfigured" => "a new configuration made it possible",
         other => other,
     }
 }

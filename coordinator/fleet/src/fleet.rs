@@ -9,7 +9,7 @@ use core::{cell::Cell, time::Duration};
 
 use crate::{
     bounds::{self, Counters},
-    detect::{config, lost, no_master, orphan, sooner, split_brain},
+    detect::{config, conflict, lost, no_master, orphan, rejection, sooner, split_brain},
     effect::{Effect, ProbeId},
     index::{self, Index, MemberKey, Place, Shape},
     input::{ArpAnswer, Input, Snapshot},
@@ -468,7 +468,9 @@ impl Fleet {
         let mut wake = next.wake;
         wake = sooner(wake, no_master::judge(&scene, story, ledger));
         wake = sooner(wake, orphan::judge(&scene, story, ledger));
-        wake = sooner(wake, config::judge(&scene, story, ledger));
+        let lines: Vec<rejection::Line<'_>> = rejection::lines(&scene).collect();
+        wake = sooner(wake, config::judge(&scene, &lines, story, ledger));
+        wake = sooner(wake, conflict::judge(&scene, &lines, story, ledger));
         counters.visits += scene.visits.get();
         if next.ask {
             self.asking.insert(key.clone());

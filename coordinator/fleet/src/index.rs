@@ -119,6 +119,11 @@ impl Index {
         self.sources.get(&(source, vrid)).into_iter().flatten()
     }
 
+    /// Whose adverts come from this address, whatever their VRID.
+    pub(crate) fn sent_from(&self, source: GroupKey) -> impl Iterator<Item = &MemberKey> {
+        self.sources.range((source.clone(), 0)..=(source, u8::MAX)).flat_map(|(_, members)| members)
+    }
+
     fn set(
         &mut self,
         key: GroupKey,

@@ -410,6 +410,7 @@ fn subject_of(finding: &Finding) -> Option<(Subject, u64)> {
         | FindingKind::SplitBrainTransient
         | FindingKind::NoMaster
         | FindingKind::ConfigMismatch
+        | FindingKind::VridConflict
         | FindingKind::OrphanVip => finding.subject.rsplit_once('/')?,
     };
     let subject = match finding.kind {
@@ -419,6 +420,7 @@ fn subject_of(finding: &Finding) -> Option<(Subject, u64)> {
         | FindingKind::SplitBrainTransient
         | FindingKind::NoMaster
         | FindingKind::ConfigMismatch
+        | FindingKind::VridConflict
         | FindingKind::OrphanVip => {
             Subject::Group(GroupKey { site: Site(before.to_owned()), address: after.parse().ok()? })
         }

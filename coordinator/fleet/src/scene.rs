@@ -29,6 +29,10 @@ pub(crate) struct Story {
     pub(crate) orphans: BTreeMap<MemberKey, Instant>,
     /// Since when the members' configs disagree.
     pub(crate) differ_since: Option<Instant>,
+    /// Since when members reject each other's adverts.
+    pub(crate) rejected_since: Option<Instant>,
+    /// Since when strangers use the VRID.
+    pub(crate) conflict_since: Option<Instant>,
     pub(crate) last_transient: Option<Instant>,
     pub(crate) transients_left_out: u64,
 }

@@ -1,4 +1,4 @@
-//! Members of one group that are configured differently.
+//! Members of one group that are configured differently, or reject what the other sends.
 
 use alloc::{
     collections::{BTreeMap, BTreeSet},
@@ -19,24 +19,43 @@ use crate::{
     words::{in_brackets, list, span},
 };
 
-use super::fact;
+use super::{
+    fact,
+    rejection::{self, Line, Sender},
+    sooner,
+};
 
 /// A change reaches one member after the other.
 const WINDOW: Duration = Duration::from_secs(5);
 
 /// Fires when fresh members have differed for 5 s in address set, VRID, interval, version or authentication, have equal
-/// priorities, or hear their VRID used for other addresses. A group with one member has nothing to differ from. A
-/// difference between members of several groups is told of one: that of the lowest address they all have.
-pub(crate) fn judge(scene: &Scene<'_>, story: &mut Story, ledger: &mut Ledger) -> Option<Instant> {
+/// priorities, hear their VRID used for other addresses, or reject the adverts of another node. (Two passwords differ although
+/// every report says `pass`; only who hears them can tell.) A rejection counts when the last rejected packet came after these
+/// 5 s: one packet is nothing. A group with one member has nothing to differ from. A difference between members of several groups is
+/// told of one: that of the lowest address they all have.
+pub(crate) fn judge(
+    scene: &Scene<'_>,
+    lines: &[Line<'_>],
+    story: &mut Story,
+    ledger: &mut Ledger,
+) -> Option<Instant> {
     let fresh: Vec<&Member<'_>> = scene.members.iter().filter(|member| member.fresh).collect();
     let differs = differs(scene, &fresh) || foreign_use(scene, &fresh).next().is_some();
     story.differ_since = if differs { Some(story.differ_since.unwrap_or(scene.now)) } else { None };
-    let judgement = match story.differ_since {
-        Some(since) => Judgement::Present { since, ready: Some(since + WINDOW), severity: Severity::Warning },
+    let rejections: Vec<&Line<'_>> = lines.iter().filter(|line| line.sender != Sender::Stranger).collect();
+    story.rejected_since = super::first(story.rejected_since, scene, &rejections);
+    let last = rejections.iter().map(|line| line.last(scene)).max();
+    let rejected_for_long = story
+        .rejected_since
+        .map(|since| since + WINDOW)
+        .filter(|ready| last.is_some_and(|last| last >= *ready));
+    let ready = sooner(story.differ_since.map(|since| since + WINDOW), rejected_for_long);
+    let judgement = match sooner(story.differ_since, story.rejected_since) {
+        Some(since) => Judgement::Present { since, ready, severity: Severity::Warning },
         None if fresh.len() < scene.members.len() => Judgement::Unknown,
         None => Judgement::Absent,
     };
-    let report = || (scene.key.site.clone(), report(scene, &fresh));
+    let report = || (scene.key.site.clone(), report(scene, &fresh, &rejections));
     ledger.judge(
         scene.subject,
         FindingKind::ConfigMismatch,
@@ -68,6 +87,16 @@ impl Setting {
             Self::Interval => "interval_differs",
             Self::Version => "version_differs",
             Self::Auth => "auth_differs",
+        }
+    }
+
+    const fn cause(self) -> CauseCode {
+        match self {
+            Self::Addresses => CauseCode::AddressMismatch,
+            Self::Vrid => CauseCode::VridMismatch,
+            Self::Interval => CauseCode::IntervalMismatch,
+            Self::Version => CauseCode::VersionMismatch,
+            Self::Auth => CauseCode::AuthMismatch,
         }
     }
 
@@ -184,10 +213,10 @@ fn conflicts(scene: &Scene<'_>, member: &Member<'_>, user: &MemberKey) -> bool {
     unit.is_none_or(|unit| *scene.key < unit || !hears_us)
 }
 
-fn report(scene: &Scene<'_>, fresh: &[&Member<'_>]) -> Report {
+fn report(scene: &Scene<'_>, fresh: &[&Member<'_>], rejections: &[&Line<'_>]) -> Report {
     let mut what: Vec<String> = Vec::new();
     let mut evidence: Vec<Evidence> = Vec::new();
-    let mut code = CauseCode::ConfigDiffers;
+    let mut codes: BTreeSet<CauseCode> = BTreeSet::new();
     let told = tells(scene, fresh);
     for setting in SETTINGS.iter().filter(|_| told) {
         let Some(first) = fresh.first() else { continue };
@@ -213,9 +242,7 @@ fn report(scene: &Scene<'_>, fresh: &[&Member<'_>]) -> Report {
                 facts,
             )
         }));
-        if *setting == Setting::Vrid {
-            code = CauseCode::VridMismatch;
-        }
+        codes.insert(setting.cause());
     }
     for (priority, members) in equal_priorities(fresh).filter(|_| told) {
         let names = list(members.iter().map(Member::name));
@@ -230,6 +257,7 @@ fn report(scene: &Scene<'_>, fresh: &[&Member<'_>]) -> Report {
             format!("{names} all have priority {priority}"),
             facts,
         ));
+        codes.insert(CauseCode::ConfigDiffers);
     }
     for (member, user) in foreign_use(scene, fresh).take(bounds::PAIRS) {
         let vrid = member.report().vrid;
@@ -247,17 +275,42 @@ fn report(scene: &Scene<'_>, fresh: &[&Member<'_>]) -> Report {
             ("other", user.node.to_string()),
         ];
         evidence.push(fact("vrid_shared", Some(member.name()), scene.now, summary, facts));
+        codes.insert(CauseCode::ConfigDiffers);
     }
+    for line in rejections {
+        what.push(line.says());
+        evidence.push(line.evidence(scene));
+    }
+    let rejected =
+        rejections.iter().find_map(|line| line.rejected).map(|rejected| rejection::code(&rejected.reason));
+    let who: BTreeSet<String> = fresh
+        .iter()
+        .map(|member| member.name().to_string())
+        .chain(rejections.iter().filter_map(|line| match line.sender {
+            Sender::Instance(key) => Some(key.node.to_string()),
+            Sender::Node(node) => Some(node.to_string()),
+            Sender::Stranger => None,
+        }))
+        .collect();
+    let advice = rejected.map_or("make the settings agree", rejection::advice);
+    let found = if codes.is_empty() { "reject adverts of the fleet" } else { "are configured differently" };
     Report {
-        summary: format!("the members of {} are configured differently: {}", scene.title(), what.join("; ")),
-        cause_code: code,
+        summary: format!("the members of {} {found}: {}", scene.title(), what.join("; ")),
+        cause_code: cause(&codes, rejected),
         cause: what.join("; "),
-        action: format!(
-            "make the settings agree on {}, then: ha-agent check",
-            list(fresh.iter().map(|member| member.name()))
-        ),
+        action: format!("on {}: {advice}, then: ha-agent check", list(&who)),
         evidence,
     }
+}
+
+/// The one that explains the most: other VRIDs do not see each other at all; what is rejected is felt; else the one
+/// setting that differs.
+fn cause(differing: &BTreeSet<CauseCode>, rejected: Option<CauseCode>) -> CauseCode {
+    if differing.contains(&CauseCode::VridMismatch) {
+        return CauseCode::VridMismatch;
+    }
+    let only = differing.first().copied().filter(|_| differing.len() == 1);
+    rejected.or(only).unwrap_or(CauseCode::ConfigDiffers)
 }
 
 /// `51 on lb01 and lb03, 52 on lb02`.

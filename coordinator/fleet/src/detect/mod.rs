@@ -2,15 +2,17 @@
 //! kind is so; [`crate::ledger`] makes findings of it.
 
 pub(crate) mod config;
+pub(crate) mod conflict;
 pub(crate) mod lost;
 pub(crate) mod no_master;
 pub(crate) mod orphan;
+pub(crate) mod rejection;
 pub(crate) mod rivals;
 pub(crate) mod split_brain;
 
 use alloc::{borrow::ToOwned, collections::BTreeMap, string::String};
 
-use crate::{effect::Evidence, model::NodeName, time::Instant};
+use crate::{effect::Evidence, model::NodeName, scene::Scene, time::Instant};
 
 /// The earlier of two wake-ups.
 pub(crate) fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
@@ -19,6 +21,16 @@ pub(crate) fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> 
         (Some(only), None) | (None, Some(only)) => Some(only),
         (None, None) => None,
     }
+}
+
+/// Since when there have been such lines without a pause: from the first packet, when there were none before.
+pub(crate) fn first(
+    since: Option<Instant>,
+    scene: &Scene<'_>,
+    lines: &[&rejection::Line<'_>],
+) -> Option<Instant> {
+    let first = lines.iter().map(|line| line.last(scene)).min()?;
+    Some(since.unwrap_or(first))
 }
 
 /// One fact.

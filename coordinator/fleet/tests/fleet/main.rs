@@ -3,6 +3,7 @@
 
 mod chance;
 mod config;
+mod documentation;
 mod lost;
 mod many;
 mod network;
@@ -11,6 +12,7 @@ mod orders;
 mod orphan;
 mod properties;
 mod quiet;
+mod rejected;
 mod restart;
 mod scale;
 mod simulation;

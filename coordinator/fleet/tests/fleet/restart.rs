@@ -3,14 +3,14 @@
 use hafleet_fleet::{Effect, Finding, FindingKind, Fleet, Input, VrrpState, Windows};
 
 use crate::{
-    network::vip,
+    network::{ip, vip},
     world::{World, at},
 };
 
 type Scenario = (&'static str, fn(&mut World));
 
 /// One for each kind that lasts.
-const SCENARIOS: [Scenario; 6] = [
+const SCENARIOS: [Scenario; 8] = [
     ("split_brain.confirmed", |world| {
         world.filter("lb01", "lb02");
         world.run(4_000);
@@ -23,6 +23,11 @@ const SCENARIOS: [Scenario; 6] = [
     }),
     ("no_master", |world| world.enter("lb01", VrrpState::Fault, "link_no_carrier")),
     ("config_mismatch", |world| world.edit("lb02", |report| report.vrid = 52)),
+    ("config_mismatch", |world| {
+        let why = ("auth_mismatch".to_owned(), "the password is not ours".to_owned());
+        world.segment.rejects.insert("lb02".to_owned(), why);
+    }),
+    ("vrid_conflict", |world| world.segment.foreign_adverts.push((ip(77), 51, vec![ip(200)]))),
     ("orphan_vip", |world| world.edit("lb02", |report| report.addresses_present = vec![vip()])),
     ("agent_lost", |world| world.disconnect("lb02")),
 ];
