@@ -35,9 +35,15 @@ pub struct Released {
     pub errors: Vec<String>,
 }
 
-/// Removes every VIP of these instances that is on this host and says priority 0 for each instance that had one, so
-/// that a peer takes over at once. Idempotent; instances of which nothing is here are not in the answer and nothing is
-/// sent for them. Only for when no engine runs: a running one puts its addresses back.
+/// Says priority 0 for each of these instances that has a VIP on this host, and removes every such VIP. Idempotent;
+/// instances of which nothing is here are not in the answer and nothing is sent for them. Only for when no engine runs: a
+/// running one puts its addresses back.
+///
+/// Said first, for all: a peer's skew starts at once, whatever the removal has to wait for in the kernel. The skew lasts for
+/// milliseconds at least (RFC 9568 section 6.1: 1/256 of an interval for each step below 256), the removal of fifty addresses
+/// for about one. Only where the skew is shorter than that, both hosts have the addresses for the difference, and the peer's
+/// announcements are the later word. The other way round, every client would wait for the removal as well, and a kernel that
+/// hangs would keep the peers waiting for Master_Down.
 ///
 /// # Errors
 /// When a raw socket or netlink cannot be had; then nothing was changed.
@@ -65,27 +71,30 @@ async fn release_with(instances: &[Instance], mut netlink: Netlink) -> anyhow::R
             }
         }
     }
-    let mut answer = Vec::new();
     let virtual_addresses: BTreeSet<IpAddr> =
         routers.iter().flat_map(|served| &served.addresses).map(|held| held.vip.address).collect();
+    let mut answer = Vec::new();
+    let mut leftovers = Vec::new();
     for served in &routers {
-        let here: Vec<&HeldAddress> = served
-            .addresses
-            .iter()
-            .filter(|held| is_leftover(served, held, &lines, &virtual_addresses))
-            .collect();
+        let here =
+            served.addresses.iter().filter(|held| is_leftover(served, held, &lines, &virtual_addresses));
+        let here: Vec<&HeldAddress> = here.collect();
         if here.is_empty() {
             continue;
         }
+        leftovers.extend(here.into_iter().map(|held| (answer.len(), held)));
         let mut released =
             Released { instance: served.instance.name.clone(), removed: Vec::new(), errors: Vec::new() };
-        remove(&here, &mut netlink, &mut released).await?;
-        // Said last: a peer that takes over finds the addresses free.
-        if let Err(error) = resign(served, &lines) {
-            released.errors.push(format!("cannot send priority 0 on {}: {error}", served.instance.interface));
+        for path in 0..served.paths.len() {
+            if let Err(error) = resign(served, path, &lines) {
+                let interface = served.paths.get(path).and_then(|path| lines.get(path.line));
+                let interface = interface.map_or("", |line| line.name.as_str());
+                released.errors.push(format!("cannot send priority 0 on {interface}: {error}"));
+            }
         }
         answer.push(released);
     }
+    remove(&leftovers, &mut netlink, &mut answer).await?;
     Ok(answer)
 }
 
@@ -103,24 +112,29 @@ fn is_leftover(
         .is_some_and(|present| !served.is_native(present) && !served.is_the_host_s(present, held.line, &own))
 }
 
-async fn remove(here: &[&HeldAddress], netlink: &mut Netlink, released: &mut Released) -> anyhow::Result<()> {
-    let batch = here
+/// All at once; each belongs to the answer of this place.
+async fn remove(
+    leftovers: &[(usize, &HeldAddress)],
+    netlink: &mut Netlink,
+    answer: &mut [Released],
+) -> anyhow::Result<()> {
+    let batch = leftovers
         .iter()
         .zip(0..)
-        .map(|(held, ticket)| (ticket, held.spec.clone()))
+        .map(|((_, held), ticket)| (ticket, held.spec.clone()))
         .map(|(ticket, spec)| Operation { ticket, action: Action::Delete, spec, age: Duration::ZERO })
         .collect();
     let operations: &mpsc::Sender<_> = &netlink.operations;
     operations.send(batch).await.ok().context("the netlink thread ended")?;
     let mut answered = 0;
-    while answered < here.len() {
+    while answered < leftovers.len() {
         let event = netlink.events.recv().await.context("the netlink thread ended")?;
         let Event::Done { ticket, result, .. } = event else { continue };
         answered += 1;
-        let text = usize::try_from(ticket)
-            .ok()
-            .and_then(|at| here.get(at))
-            .map_or_else(String::new, |held| held.text());
+        let leftover = usize::try_from(ticket).ok().and_then(|at| leftovers.get(at));
+        let Some((owner, held)) = leftover else { continue };
+        let Some(released) = answer.get_mut(*owner) else { continue };
+        let text = held.text();
         match result {
             Ok(()) => released.removed.push(text),
             Err(error) => released.errors.push(format!("cannot remove {text}: {error}")),
@@ -129,9 +143,9 @@ async fn remove(here: &[&HeldAddress], netlink: &mut Netlink, released: &mut Rel
     Ok(())
 }
 
-/// One advert of priority 0 on the service interface.
-fn resign(served: &Served, lines: &[Line]) -> io::Result<()> {
-    let path = served.paths.first().ok_or(io::ErrorKind::NotFound)?;
+/// One advert of priority 0 to everybody on one path.
+fn resign(served: &Served, at: usize, lines: &[Line]) -> io::Result<()> {
+    let path = served.paths.get(at).ok_or(io::ErrorKind::NotFound)?;
     let line = lines.get(path.line).ok_or(io::ErrorKind::NotFound)?;
     let interface = line.interface.as_ref().ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?;
     let source = served
@@ -139,7 +153,7 @@ fn resign(served: &Served, lines: &[Line]) -> io::Result<()> {
         .source
         .or_else(|| {
             let is_virtual = |present: &Address| served.addresses.iter().any(|held| held.names(present));
-            primary_address(&interface.own_addresses(is_virtual), served.source_kind(0), None)
+            primary_address(&interface.own_addresses(is_virtual), served.source_kind(at), None)
         })
         .ok_or_else(|| io::Error::from_raw_os_error(libc::EADDRNOTAVAIL))?;
     let config = served.router.config();
@@ -154,7 +168,7 @@ fn resign(served: &Served, lines: &[Line]) -> io::Result<()> {
     let mut socket = advert::AdvertSocket::open(family, &line.name, interface.index)?;
     let mut destinations: Vec<(IpAddr, u8)> = config
         .paths
-        .first()
+        .get(at)
         .map(|path| path.peers.iter().map(|peer| (peer.address, served.instance.unicast_ttl)).collect())
         .unwrap_or_default();
     if destinations.is_empty() {

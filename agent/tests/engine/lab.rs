@@ -197,7 +197,11 @@ impl Host {
     }
 
     pub fn release(&self, config: &str) -> String {
-        let file = self.file("agent.toml", config);
+        self.release_with(&self.file("agent.toml", config))
+    }
+
+    /// Releases what this file names; what it said.
+    pub fn release_with(&self, file: &Path) -> String {
         let output = self.command(engine()).arg("release").arg(file).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()

@@ -7,6 +7,7 @@ mod faults;
 mod ipv6;
 mod keepalived;
 mod lab;
+mod release;
 mod reload;
 mod stall;
 mod unicast;
