@@ -112,6 +112,14 @@ impl Engine {
                 wanted.push(position);
             }
         }
+        // At a start that is FAULT; at run time a new configuration may ask for it before the link's news is told.
+        let (refused, wanted): (Vec<usize>, Vec<usize>) =
+            wanted.into_iter().partition(|position| self.is_spared(index, *position));
+        for position in refused {
+            let error = "it is the host's only own address there, and left alone".to_owned();
+            self.refuse(index, position, error);
+        }
+        let Some(served) = self.routers.get_mut(index) else { return };
         for position in native {
             if let Some(held) = served.addresses.get_mut(position) {
                 held.phase = Phase::Native;
@@ -124,11 +132,31 @@ impl Engine {
     fn release(&mut self, index: usize, vips: &[Vip]) {
         // The renewals of what stays go on; without any the timer ends by itself.
         self.announcements.forget(index, |address| vips.iter().any(|vip| vip.address == address));
+        let places: Vec<usize> = self
+            .routers
+            .get(index)
+            .map(|served| {
+                let addresses = served.addresses.iter().enumerate();
+                addresses.filter(|(_, held)| vips.contains(&held.vip)).map(|(position, _)| position).collect()
+            })
+            .unwrap_or_default();
+        let kept: Vec<usize> = places
+            .iter()
+            .copied()
+            .filter(|position| {
+                self.is_absent(index, *position) && self.is_spared(index, *position)
+                    || self.has_passed_on(index, *position)
+            })
+            .collect();
         let Some(served) = self.routers.get_mut(index) else { return };
         let mut unwanted = Vec::new();
         for (position, held) in
-            served.addresses.iter_mut().enumerate().filter(|(_, held)| vips.contains(&held.vip))
+            served.addresses.iter_mut().enumerate().filter(|(position, _)| places.contains(position))
         {
+            if kept.contains(&position) {
+                held.phase = Phase::Absent;
+                continue;
+            }
             held.announce = 0;
             held.repairing = None;
             match held.phase {
@@ -139,6 +167,11 @@ impl Engine {
             }
         }
         self.operate(index, Action::Delete, &unwanted);
+    }
+
+    fn is_absent(&self, index: usize, position: usize) -> bool {
+        let held = self.routers.get(index).and_then(|served| served.addresses.get(position));
+        held.is_none_or(|held| held.phase == Phase::Absent)
     }
 
     /// Begins the leases of a router's addresses anew.
@@ -253,10 +286,10 @@ impl Engine {
                 }
             }
             (Action::Add, Err(error)) => self.refuse(index, asked.address, error),
-            (Action::Delete, Ok(())) => held.phase = Phase::Absent,
+            (Action::Delete, Ok(())) => (held.phase, held.undeleted) = (Phase::Absent, false),
             (Action::Delete, Err(error)) => {
                 // It is seen to be there within a second, and removed again.
-                held.phase = Phase::Absent;
+                (held.phase, held.undeleted) = (Phase::Absent, true);
                 if let Some(stopping) = &mut self.stopping {
                     let name = &served.instance.name;
                     let text = served.addresses.get(asked.address).map(HeldAddress::text).unwrap_or_default();

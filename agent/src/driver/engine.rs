@@ -34,7 +34,7 @@ use crate::{
     net::{
         Family,
         advert::{self, Batch},
-        announce::{AnnounceQueue, AnnounceSocket},
+        announce::{self, AnnounceQueue, AnnounceSocket},
         netlink::{Event, Netlink},
     },
 };
@@ -89,6 +89,10 @@ pub(super) struct Engine {
     packets_malformed: u64,
     /// A drain reached its bound: do not sleep.
     more: bool,
+    /// Only at the start: later, addresses that are here may be our own that are being removed.
+    pub(super) may_adopt: bool,
+    /// Something took long: the sockets are read before deadlines are looked at.
+    pub(super) hear_first: bool,
 }
 
 /// A stop under way.
@@ -147,6 +151,8 @@ impl Engine {
             waker,
             packets_malformed: 0,
             more: false,
+            may_adopt: true,
+            hear_first: false,
         };
         engine.listen_anew();
         Ok(engine)
@@ -168,6 +174,12 @@ impl Engine {
             self.take_events()?;
             self.take_commands();
             self.take_feedback();
+            if std::mem::take(&mut self.hear_first) {
+                self.more = true;
+                for (line, family) in self.wait()? {
+                    self.receive(line, family, &mut batch);
+                }
+            }
             self.run_timers();
             self.take_feedback();
             self.send_announcements();
@@ -183,6 +195,9 @@ impl Engine {
     /// The last words when the engine cannot go on: the peers take over at once, the leases do the rest.
     pub(super) fn resign(&mut self) {
         for index in 0..self.routers.len() {
+            if let Some(served) = self.routers.get_mut(index) {
+                served.unstarted = false;
+            }
             self.input(index, Input::Stop);
         }
     }
@@ -342,7 +357,10 @@ impl Engine {
                     self.take_check(check, result, detail);
                 }
                 Poll::Ready(Some(Command::Reconfigure(plan, reply))) => {
-                    let _ = reply.send(self.reconfigure(plan));
+                    // Whoever gave it up has said that nothing was changed.
+                    if !reply.is_closed() {
+                        let _ = reply.send(self.reconfigure(plan));
+                    }
                 }
                 Poll::Ready(Some(Command::Stop(reply))) => self.stop(Some(reply)),
                 // Nobody can ever ask for a stop any more.
@@ -368,6 +386,10 @@ impl Engine {
         for (at, index, timer) in due {
             // Another one's output may have moved it.
             if self.timers.contains(&(at, index, timer)) {
+                if !self.is_set(index, timer, at) {
+                    self.timers.remove(&(at, index, timer));
+                    continue;
+                }
                 match timer {
                     Timer::Deadline => self.input(index, Input::Deadline),
                     Timer::Renewal => self.renew(index),
@@ -377,6 +399,18 @@ impl Engine {
         }
     }
 
+    /// Whether a router really waits for this: one that it knows nothing of would be due for ever.
+    fn is_set(&self, index: usize, timer: Timer, at: Instant) -> bool {
+        self.routers.get(index).is_some_and(|served| {
+            let set = match timer {
+                Timer::Deadline => served.deadline,
+                Timer::Renewal => served.renewal,
+                Timer::Answer => served.answer,
+            };
+            set == Some(at)
+        })
+    }
+
     fn send_announcements(&mut self) {
         if self.adding == 0 {
             self.announcements.expect_no_more();
@@ -384,9 +418,14 @@ impl Engine {
         let now = clock::now();
         for _ in 0..ANNOUNCEMENTS_AT_ONCE {
             let Some(announcement) = self.announcements.pop(now) else { return };
-            if let Err(error) = self.announce_socket.send(&announcement) {
+            match self.announce_socket.send(&announcement) {
+                Ok(()) => {}
+                Err(error) if announce::is_full(&error) => {
+                    // The interface takes no more for the moment; the repeats would meet the same.
+                    self.announcements.put_back(announcement, now + announce::FULL_PAUSE);
+                }
                 // Lost like one on the wire; the repeats are there for it.
-                tracing::debug!(address = %announcement.address, %error, "cannot announce");
+                Err(error) => tracing::debug!(address = %announcement.address, %error, "cannot announce"),
             }
         }
     }

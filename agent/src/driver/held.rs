@@ -53,6 +53,8 @@ pub(super) struct HeldAddress {
     pub(super) repairing: Option<String>,
     /// Announcements that wait for the kernel to have it, and to use it.
     pub(super) announce: u8,
+    /// The kernel would not remove it.
+    pub(super) undeleted: bool,
     /// The configuration has it no more: it is forgotten when the kernel has it no more either.
     pub(super) leaving: bool,
 }
@@ -70,6 +72,7 @@ impl HeldAddress {
             awaits: None,
             repairing: None,
             announce: 0,
+            undeleted: false,
             leaving: false,
         }
     }

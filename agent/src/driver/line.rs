@@ -72,6 +72,13 @@ impl Line {
         self.fit_sockets();
     }
 
+    /// Nobody needs to know of it any more: what was known is no truth later.
+    pub(super) fn forget(&mut self) {
+        (self.interface, self.seen_at) = (None, None);
+        self.present.clear();
+        self.sockets.clear();
+    }
+
     /// A socket on the interface as it is now for each family that is spoken here, and no other.
     pub(super) fn fit_sockets(&mut self) {
         let Some(interface) = &self.interface else { return self.sockets.clear() };

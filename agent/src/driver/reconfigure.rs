@@ -6,16 +6,17 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use hafleet_vrrp::{Input, PathId, State};
+use hafleet_vrrp::{Input, PathId, State, is_same_place};
 
 use super::{
-    engine::Engine,
+    engine::{Engine, Timer},
     held::{HeldAddress, Phase, interface_of, spec_of},
     line::Line,
     plan::{Plan, interfaces_of},
     served::{Served, served_paths},
 };
 use crate::{
+    clock,
     config::{Instance, Place},
     net::address::{Action, AddressSpec},
 };
@@ -54,9 +55,10 @@ impl Engine {
         if self.stopping.is_some() {
             return changes;
         }
+        self.may_adopt = false;
         self.checks.replace(&plan);
-        // Whoever listens to no longer wanted interfaces is told of none of them any more.
-        self.netlink.interfaces.send_replace(plan.interfaces());
+        // Before anything is asked for on a new one.
+        self.netlink.interfaces.send_modify(|watched| watched.extend(plan.interfaces()));
         let mut left: BTreeSet<usize> = self.order.iter().copied().collect();
         let mut order = Vec::new();
         let (mut continued, mut started) = (Vec::new(), Vec::new());
@@ -89,10 +91,20 @@ impl Engine {
         });
         self.order = order.into_iter().filter_map(|index| index.or_else(|| new.next())).collect();
         self.listen_anew();
+        self.watch_what_is_needed();
+        for line in 0..self.lines.len() {
+            if self.lines.get(line).is_some_and(Line::is_seen) {
+                let own = self.own_addresses(line);
+                for index in self.order.clone() {
+                    self.tell_links(index, line, &own);
+                }
+            }
+        }
         for index in self.order.clone() {
-            self.tell_all_links(index);
             self.try_start(index);
         }
+        // That took a while: what has come meanwhile is heard before anybody's time is up.
+        self.hear_first = true;
         changes
     }
 
@@ -109,7 +121,7 @@ impl Engine {
         }
         served.unstarted = false;
         self.tell_all_tracks(index);
-        let adopt = self.finds_its_addresses(index);
+        let adopt = self.may_adopt && self.finds_its_addresses(index);
         self.input(index, Input::Start { adopt });
     }
 
@@ -138,11 +150,39 @@ impl Engine {
         }
         let Some(served) = self.routers.get_mut(index) else { return };
         let lines = &self.lines;
+        let before = served.addresses.len();
         served.addresses.retain(|held| {
-            let is_here = lines
-                .get(held.line)
-                .is_some_and(|line| line.find(held.vip.address, held.spec.prefix_len).is_some());
-            !held.leaving || is_here || held.phase != Phase::Absent
+            let is_here = || {
+                let line = lines.get(held.line);
+                line.is_some_and(|line| line.find(held.vip.address, held.spec.prefix_len).is_some())
+            };
+            !held.leaving || held.phase != Phase::Absent || held.undeleted && is_here()
+        });
+        if served.addresses.len() < before {
+            self.watch_what_is_needed();
+        }
+    }
+
+    /// The interfaces of what is configured, and of addresses whose removal is still to be seen. What is known of the others is
+    /// forgotten: it would pass for the present when they are needed again.
+    fn watch_what_is_needed(&mut self) {
+        let mut needed = BTreeSet::new();
+        for served in &self.routers {
+            if !served.retired {
+                needed.extend(interfaces_of(&served.instance).map(str::to_owned));
+            }
+            let lines = served.addresses.iter().filter_map(|held| self.lines.get(held.line));
+            needed.extend(lines.map(|line| line.name.clone()));
+        }
+        for line in self.lines.iter_mut().filter(|line| !needed.contains(&line.name)) {
+            line.forget();
+        }
+        self.netlink.interfaces.send_if_modified(|watched| {
+            let is_new = *watched != needed;
+            if is_new {
+                *watched = needed;
+            }
+            is_new
         });
     }
 
@@ -175,6 +215,7 @@ impl Engine {
             held.leaving = true;
         }
         self.input(index, Input::Stop);
+        self.set_timer(index, Timer::Renewal, None);
         self.forget_absent(index);
     }
 
@@ -182,6 +223,12 @@ impl Engine {
     fn place(&mut self, instance: Instance) -> usize {
         let served = Served::new(instance, &self.checks, line_of(&mut self.lines));
         let free = self.routers.iter().position(|served| served.retired && served.addresses.is_empty());
+        if let Some(index) = free {
+            // What the one before waited for is nothing to this one.
+            for timer in [Timer::Deadline, Timer::Renewal, Timer::Answer] {
+                self.set_timer(index, timer, None);
+            }
+        }
         match free.and_then(|index| Some((index, self.routers.get_mut(index)?))) {
             Some((index, slot)) => {
                 *slot = served;
@@ -219,7 +266,9 @@ impl Engine {
         };
         let lease_changed = served.instance.lease != instance.lease;
         served.instance = instance;
+        let taken_over = self.no_longer_native(index);
         self.input(index, Input::Reconfigure(config));
+        self.operate(index, Action::Add, &taken_over);
         for (position, spec, line) in moved {
             self.move_address(index, position, spec, line);
         }
@@ -252,6 +301,23 @@ impl Engine {
         }
     }
 
+    /// Addresses that were the host's own for an owner (priority 255), and are virtual ones like any other now.
+    fn no_longer_native(&mut self, index: usize) -> Vec<usize> {
+        let Some(served) = self.routers.get_mut(index) else { return Vec::new() };
+        let may_own = served.may_own();
+        let is_master = served.router.state() == State::Master;
+        let mut taken_over = Vec::new();
+        for (position, held) in served.addresses.iter_mut().enumerate() {
+            if held.phase == Phase::Native && !may_own {
+                held.phase = Phase::Absent;
+                if is_master && !held.leaving {
+                    taken_over.push(position);
+                }
+            }
+        }
+        taken_over
+    }
+
     fn set_place(&mut self, index: usize, position: usize, spec: AddressSpec, line: usize) {
         if let Some(held) = self.held_mut(index, position) {
             held.spec = spec.into();
@@ -261,20 +327,6 @@ impl Engine {
 
     fn held_mut(&mut self, index: usize, position: usize) -> Option<&mut HeldAddress> {
         self.routers.get_mut(index)?.addresses.get_mut(position)
-    }
-
-    fn tell_all_links(&mut self, index: usize) {
-        let lines: BTreeSet<usize> = self
-            .routers
-            .get(index)
-            .map(|served| served.paths.iter().map(|path| path.line).collect())
-            .unwrap_or_default();
-        for line in lines {
-            if self.lines.get(line).is_some_and(Line::is_seen) {
-                let own = self.own_addresses(line);
-                self.tell_links(index, line, &own);
-            }
-        }
     }
 }
 
@@ -295,18 +347,15 @@ fn merge_addresses(
     instance: &Instance,
     mut line_of: impl FnMut(&str) -> usize,
 ) -> Vec<(usize, AddressSpec, usize)> {
+    let now = clock::now();
     let mut moved = Vec::new();
     for held in &mut served.addresses {
         held.leaving = true;
     }
     for vip in &instance.vips {
-        let place = (vip.vip.address, vip.vip.prefix_len);
         let line = line_of(interface_of(instance, vip));
-        let known = served
-            .addresses
-            .iter_mut()
-            .enumerate()
-            .find(|(_, held)| (held.vip.address, held.vip.prefix_len) == place);
+        let is_it = |held: &HeldAddress| held.leaving && is_same_place(&held.vip, &vip.vip);
+        let known = served.addresses.iter_mut().enumerate().find(|(_, held)| is_it(held));
         let Some((position, held)) = known else {
             served.addresses.push(HeldAddress::new(instance, vip, line));
             continue;
@@ -316,7 +365,10 @@ fn merge_addresses(
         let spec = spec_of(instance, vip);
         let with_old_lease = AddressSpec { lease: held.spec.lease, ..spec.clone() };
         if with_old_lease == *held.spec {
-            // A lifetime is changed by the next renewal.
+            // A lifetime is changed by the next renewal, and counts from it: until then the old one is in force.
+            if spec.lease != held.spec.lease && !held.lapsed(now) {
+                held.renewed_at = now;
+            }
             held.spec = spec.into();
         } else {
             moved.push((position, spec, line));

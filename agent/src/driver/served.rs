@@ -90,12 +90,17 @@ impl Served {
         }
     }
 
+    /// Whether an address of the host's own may be among its addresses: only the owner has such, and only a lease tells them apart
+    /// from what we install.
+    pub(super) fn may_own(&self) -> bool {
+        self.instance.priority == Priority::OWNER && self.instance.lease != Lease::Off
+    }
+
     /// Whether one of this router's addresses, being on the host, is the host's own and not ours to add and remove. Only
     /// the owner (priority 255) has such; what we install has a lifetime, what the host has for itself has none. The prefix
     /// length is the host's business then, not the configuration's.
     pub(super) fn is_native(&self, present: &Address) -> bool {
-        self.instance.priority == Priority::OWNER
-            && self.instance.lease != Lease::Off
+        self.may_own()
             && present.permanent
             && self.addresses.iter().any(|held| held.vip.address == present.address)
     }

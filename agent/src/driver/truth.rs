@@ -34,12 +34,33 @@ impl Engine {
     /// Whether an agent before this one left the addresses of this router here.
     pub(super) fn finds_its_addresses(&self, index: usize) -> bool {
         let Some(served) = self.routers.get(index) else { return false };
-        served.addresses.iter().any(|held| {
-            let own = self.own_addresses(held.line);
-            let present = self.lines.get(held.line).and_then(|line| served.find(held, line));
-            present.is_some_and(|present| {
-                !served.is_native(present) && !served.is_the_host_s(present, held.line, &own)
-            })
+        served.addresses.iter().enumerate().any(|(position, held)| {
+            let line = self.lines.get(held.line);
+            line.is_some_and(|line| served.find(held, line).is_some()) && !self.is_spared(index, position)
+        })
+    }
+
+    /// Whether an address of this router is on the host and the host's own: not ours to add or to remove.
+    pub(super) fn is_spared(&self, index: usize, position: usize) -> bool {
+        let Some(served) = self.routers.get(index) else { return false };
+        let Some(held) = served.addresses.get(position) else { return false };
+        let line = self.lines.get(held.line);
+        let Some(present) = line.and_then(|line| served.find(held, line)).filter(|present| present.permanent)
+        else {
+            return false;
+        };
+        served.is_native(present) || served.is_the_host_s(present, held.line, &self.own_addresses(held.line))
+    }
+
+    /// Whether another router has this address now: it is that one's to remove.
+    pub(super) fn has_passed_on(&self, index: usize, position: usize) -> bool {
+        let Some(held) = self.routers.get(index).and_then(|served| served.addresses.get(position)) else {
+            return false;
+        };
+        let others = self.routers.iter().enumerate().filter(|(other, _)| *other != index);
+        others.flat_map(|(_, served)| &served.addresses).any(|other| {
+            let is_held = matches!(other.phase, Phase::Adding | Phase::Held);
+            is_held && other.line == held.line && other.vip.address == held.vip.address
         })
     }
 
@@ -112,8 +133,8 @@ impl Engine {
         let vip = held.vip;
         let present = served.find(held, line);
         if held.leaving {
-            // Its removal failed: it is asked for again, for as long as it takes.
-            if held.phase == Phase::Absent && present.is_some() {
+            // Its removal failed: it is asked for again, for as long as it takes. What was never asked for is the host's.
+            if held.undeleted && held.phase == Phase::Absent && present.is_some() {
                 self.operate(index, Action::Delete, &[address]);
             }
             return;

@@ -3,7 +3,7 @@
 //! the first.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     net::IpAddr,
     time::Duration,
@@ -22,6 +22,14 @@ use super::{
 /// How many frames may wait; the oldest round of 255 routers with 20 addresses five times over. More are counted and
 /// dropped.
 pub const QUEUE_LEN: usize = 32_768;
+
+/// How long an interface whose queue is full is left alone.
+pub const FULL_PAUSE: Duration = Duration::from_millis(1);
+
+/// Whether the kernel has no room for a frame at the moment.
+pub fn is_full(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::ENOBUFS)
+}
 
 /// Sends frames on any interface. Receives nothing: it is opened for no EtherType.
 #[derive(Debug)]
@@ -98,7 +106,21 @@ struct Lane {
 
 impl AnnounceQueue {
     /// Queues `addresses`, each `repeat` times, round by round.
+    ///
+    /// Repeats of an earlier round of the same addresses are dropped: what they would say is said again, and a pause between
+    /// announcements that is longer than rounds are apart cannot fill the queue.
     pub fn push(&mut self, addresses: &[Announcement], repeat: u8) {
+        let again = |waiting: &Announcement| {
+            addresses.iter().any(|new| (new.router, new.address) == (waiting.router, waiting.address))
+        };
+        let keys: BTreeSet<_> =
+            addresses.iter().map(|one| (one.interface_index, Family::of(one.address))).collect();
+        for key in keys {
+            let Some(lane) = self.lanes.get_mut(&key) else { continue };
+            let before = lane.repeats.len();
+            lane.repeats.retain(|waiting| !again(waiting));
+            self.len -= before - lane.repeats.len();
+        }
         for round in 0..repeat {
             for announcement in addresses {
                 if self.len >= QUEUE_LEN {
@@ -112,6 +134,16 @@ impl AnnounceQueue {
                 queue.push_back(*announcement);
             }
         }
+    }
+
+    /// What could not be sent now is the next one of its lane, from then on. It counts as a repeat that never failed: the kernel's queue
+    /// empties, or the interface goes.
+    pub fn put_back(&mut self, announcement: Announcement, at: Instant) {
+        let key = (announcement.interface_index, Family::of(announcement.address));
+        let lane = self.lanes.entry(key).or_default();
+        lane.first.push_front(announcement);
+        lane.free_at = at;
+        self.len += 1;
     }
 
     /// More will be announced for the first time soon: repeats wait for it, until then at the longest.

@@ -202,8 +202,14 @@ impl Kernel {
         loop {
             buffer.clear();
             let outcome = select! {
-                // What was asked for goes before what is seen: a takeover waits for it.
+                // A new interface is looked at before an address is put on it; then what was asked for goes before what is seen: a
+                // takeover waits for it.
                 biased;
+                // An engine that is gone is seen by its operations.
+                Ok(()) = wanted.changed() => {
+                    let wanted = wanted.borrow_and_update().clone();
+                    self.watch(wanted).await
+                }
                 count = operations.recv_many(&mut batches, BATCHES_AT_ONCE) => match count {
                     0 => return Ok(()),
                     _ => self.carry_out(batches.drain(..).flatten().collect()).await,
@@ -211,11 +217,6 @@ impl Kernel {
                 received = self.socket.recv_from(&mut buffer) => {
                     let changes = self.changes(received.map(drop), &mut buffer).map_err(NetlinkError::Events)?;
                     self.apply(changes).await
-                }
-                // An engine that is gone is seen by its operations.
-                Ok(()) = wanted.changed() => {
-                    let wanted = wanted.borrow_and_update().clone();
-                    self.watch(wanted).await
                 }
                 _ = tick.tick() => self.apply(Changes::everything()).await,
             };

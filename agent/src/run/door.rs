@@ -117,11 +117,11 @@ impl Door {
     }
 
     fn refused(&self, why: String) {
-        tracing::error!("the configuration is not applied, and nothing was changed: {why}");
-        self.journal.append(Happening::configured("refused", why.clone()));
         self.status.send_modify(|status| {
             status.refused += 1;
-            (status.error, status.error_at_us) = (Some(why), Some(clock::wall_us()));
+            (status.error, status.error_at_us) = (Some(why.clone()), Some(clock::wall_us()));
         });
+        tracing::error!("the configuration is not applied, and nothing was changed: {why}");
+        self.journal.append(Happening::configured("refused", why));
     }
 }

@@ -242,7 +242,12 @@ async fn control(
             }
             _ = signals.terminate.recv() => break "sigterm",
             _ = signals.interrupt.recv() => break "sigint",
-            _ = signals.hangup.recv() => reload(&mut door).await,
+            _ = signals.hangup.recv() => tokio::select! {
+                () = reload(&mut door) => {}
+                // A disk that does not answer holds no goodbye up.
+                _ = signals.terminate.recv() => break "sigterm",
+                _ = signals.interrupt.recv() => break "sigint",
+            },
             _ = signals.user1.recv() => dump(&sources).await,
         }
     };

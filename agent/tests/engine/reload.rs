@@ -98,6 +98,11 @@ fn instances_come_and_go_and_the_others_do_not_notice() {
     // The same again finds its slot free; renamed, it goes on as the same router.
     assert_eq!(reload(&lb01, &mut engine, &format!("{first}{second}")), "1 started (VI_2), 1 unchanged");
     engine.line("VI_2 again", |line| line.starts_with("transition VI_2 BACKUP MASTER").then_some(()));
+    // A slot that was used before has nothing left to wait for: the engine sleeps.
+    let before = engine.cpu_ticks();
+    pause(Duration::from_secs(4));
+    let ticks = engine.cpu_ticks() - before;
+    assert!(ticks < 40, "{ticks} ticks of 10 ms in 4 s");
     let renamed = second.replace("VI_2", "VI_B");
     assert_eq!(reload(&lb01, &mut engine, &format!("{first}{renamed}")), "1 changed (VI_B), 1 unchanged");
     assert!(lb01.has("192.168.178.9"));
@@ -185,4 +190,61 @@ fn a_checks_result_moves_the_priority_or_stops_the_instance() {
     lb01.ip(&["link", "set", "eth1p", "up"]);
     assert_eq!(engine.state("BACKUP").reason, "tracks_restored");
     engine.state("MASTER");
+}
+
+/// What is the host's own is never removed, whatever a configuration said of it before.
+#[test]
+fn the_host_s_own_address_survives_being_configured_by_mistake() {
+    let mut lab = Lab::new();
+    let lb01 = lab.host("lb01", "192.168.178.130/24");
+    let good = with(150, &["192.168.178.3"], "");
+    let other = with(150, &["192.168.178.9"], "").replace("VI_1", "VI_2").replace("vrid = 51", "vrid = 52");
+    // A MASTER is told to hold the host's only address: FAULT, and the address is left alone.
+    let mut engine = lb01.engine(&format!("{other}{good}"));
+    engine.state("MASTER");
+    let wrong = with(150, &["192.168.178.3", "192.168.178.130"], "");
+    reload(&lb01, &mut engine, &format!("{other}{wrong}"));
+    engine.line("FAULT", |line| line.starts_with("transition VI_1 MASTER FAULT").then_some(()));
+    pause(Duration::from_millis(1500));
+    assert!(lb01.has("192.168.178.130"), "{:?}", lb01.inet());
+    // The mistake is corrected: still there.
+    reload(&lb01, &mut engine, &format!("{other}{good}"));
+    pause(Duration::from_millis(1500));
+    let own = "inet 192.168.178.130/24 brd 192.168.178.255 scope global ens33";
+    assert!(lb01.inet().iter().any(|line| line == own), "{:?}", lb01.inet());
+    // The owner's address stays with the host when the owner goes.
+    let owner = with(255, &["192.168.178.130"], "").replace("100ms", "1s");
+    reload(&lb01, &mut engine, &format!("{other}{owner}"));
+    pause(Duration::from_millis(1500));
+    reload(&lb01, &mut engine, &other);
+    pause(Duration::from_millis(1500));
+    assert!(lb01.inet().iter().any(|line| line == own), "{:?}", lb01.inet());
+}
+
+#[test]
+fn an_address_that_passes_to_another_instance_and_a_shorter_lease_are_no_loss() {
+    let mut lab = Lab::new();
+    let lb01 = lab.host("lb01", "192.168.178.130/24");
+    let second = |addresses: &[&str]| {
+        with(150, addresses, "").replace("VI_1", "VI_2").replace("vrid = 51", "vrid = 52")
+    };
+    let both = |one: &[&str], two: &[&str]| format!("{}{}", with(150, one, ""), second(two));
+    let (a, b, c) = ("192.168.178.3", "192.168.178.4", "192.168.178.5");
+    let mut engine = lb01.engine(&both(&[a], &[b, c]));
+    until("all three", Duration::from_secs(5), || [a, b, c].iter().all(|address| lb01.has(address)));
+    reload(&lb01, &mut engine, &both(&[a, b], &[c]));
+    pause(Duration::from_millis(1500));
+    reload(&lb01, &mut engine, &both(&[c, b], &[a]));
+    pause(Duration::from_millis(1500));
+    assert!([a, b, c].iter().all(|address| lb01.has(address)), "{:?}", lb01.inet());
+    let long = both(&[c, b], &[a]).replace("[[instance]]", "[[instance]]\nlease = \"60s\"");
+    reload(&lb01, &mut engine, &long);
+    pause(Duration::from_secs(4));
+    reload(&lb01, &mut engine, &both(&[c, b], &[a]));
+    pause(Duration::from_secs(4));
+    assert!([a, b, c].iter().all(|address| lb01.has(address)), "{:?}", lb01.inet());
+    let told = engine.drain();
+    let odd: Vec<&String> =
+        told.iter().filter(|line| line.starts_with("address") || line.contains("FAULT")).collect();
+    assert!(odd.is_empty(), "{odd:?}");
 }

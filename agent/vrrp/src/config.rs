@@ -168,6 +168,11 @@ pub struct Vip {
     pub advertised: bool,
 }
 
+/// Whether these are one address to the kernel. IPv4 may have it once for each prefix length; IPv6 has it once.
+pub fn is_same_place(one: &Vip, other: &Vip) -> bool {
+    one.address == other.address && (one.address.is_ipv6() || one.prefix_len == other.prefix_len)
+}
+
 /// Names one heartbeat line of a router: its index in [`Config::paths`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathId(pub u8);

@@ -23,7 +23,7 @@ mod tracking;
 
 pub use config::{
     AdvertInterval, Announcing, Authentication, ChecksumForm, Config, ConfigError, MAX_ADVERTISED, MAX_PATHS,
-    Path, PathId, Peer, Priority, Version, Vip, VirtualRouterId,
+    Path, PathId, Peer, Priority, Version, Vip, VirtualRouterId, is_same_place,
 };
 pub use router::{
     AddressFault, Announcement, Input, LinkFault, Output, PathHealth, Reason, State, Transition,

@@ -7,8 +7,8 @@
 //! | positive | raises the priority by it | nothing |
 //! | negative | nothing | lowers the priority by it |
 //!
-//! A file says a number instead: the number times the weight is added; with weight 0 any number but 0 is FAULT. `reverse`
-//! swaps what a weight of 0 asks for, and the direction of any other.
+//! A file says a number instead: the number times the weight is added; with weight 0 any number but 0 is FAULT, with another a sum
+//! below -253. `reverse` swaps what a weight of 0 asks for, and the direction of any other.
 
 use alloc::string::String;
 
@@ -92,7 +92,12 @@ impl TrackResult {
             Self::Down => true,
             Self::Value(value) => value != 0,
         };
-        weight == 0 && is_down != reverse
+        match (weight, self) {
+            (0, _) => is_down != reverse,
+            // keepalived's rule: a number that takes all priority away means that it cannot serve.
+            (_, Self::Value(_)) => self.adds(weight, reverse) < -253,
+            (_, Self::Up | Self::Down) => false,
+        }
     }
 }
 
@@ -131,6 +136,7 @@ mod tests {
         assert_eq!(track(2, true).adds(value(10)), -20);
         assert_eq!(track(1, false).adds(value(i16::MAX)), 254);
         assert_eq!(track(253, false).adds(value(i16::MIN)), -254 * 253);
+        assert!(track(-1, false).is_fault(value(254)) && !track(-1, false).is_fault(value(253)));
         assert!(track(0, false).is_fault(value(1)) && !track(0, false).is_fault(value(0)));
         assert!(!track(0, true).is_fault(value(-1)) && track(0, true).is_fault(value(0)));
     }

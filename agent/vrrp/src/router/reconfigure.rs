@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::{Expiry, Init, Output, PathHealth, Reason, Role, VirtualRouter, Waiting, timers};
-use crate::{Config, Instant, Track, Vip, tracking::Known};
+use super::{Init, Output, PathHealth, Reason, Role, VirtualRouter, Waiting, timers};
+use crate::{Config, Instant, Track, Vip, is_same_place, tracking::Known};
 
 impl VirtualRouter {
     pub(super) fn on_reconfigure(&mut self, new: Config, now: Instant) {
@@ -61,16 +61,13 @@ impl VirtualRouter {
     }
 
     fn reconfigure_backup(&mut self, old: &Config, before: u8, now: Instant) {
-        let Role::Backup(backup) = &mut self.role else { return };
+        let Role::Backup(backup) = &self.role else { return };
         if backup.adopting {
             let removed = missing(&old.vips, &self.config.vips);
             release(&mut self.outputs, removed);
         }
         if !self.config.preempt {
-            backup.preemption = None;
-            if matches!(backup.expiry, Expiry::Preemption { .. }) {
-                backup.expiry = Expiry::Silence;
-            }
+            self.let_the_master_be(now);
         }
         if let Some(reason) = self.obstacle() {
             return self.leave_for(Role::Fault(super::Fault { retry: None }), reason);
@@ -133,8 +130,7 @@ impl VirtualRouter {
 
 /// What is in `these` and not in `others`; whether it is advertised does not matter to the kernel.
 fn missing(these: &[Vip], others: &[Vip]) -> Vec<Vip> {
-    let place = |vip: &Vip| (vip.address, vip.prefix_len);
-    these.iter().copied().filter(|vip| !others.iter().any(|other| place(other) == place(vip))).collect()
+    these.iter().copied().filter(|vip| !others.iter().any(|other| is_same_place(other, vip))).collect()
 }
 
 fn release(outputs: &mut alloc::collections::VecDeque<Output>, vips: Vec<Vip>) {

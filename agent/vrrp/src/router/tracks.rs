@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 
-use super::{Fault, Init, Reason, Role, VirtualRouter, Waiting, timers};
+use super::{Expiry, Fault, Init, Reason, Role, VirtualRouter, Waiting, timers};
 use crate::{Instant, TrackId, TrackResult, tracking::Known};
 
 impl VirtualRouter {
@@ -69,11 +69,33 @@ impl VirtualRouter {
         let version = self.config.version;
         match &mut self.role {
             Role::Backup(backup) => {
+                let preempted = match (backup.preemption, backup.expiry) {
+                    (Some(lower), _) => Some(lower.priority),
+                    (None, Expiry::Preemption { priority, .. }) => Some(priority),
+                    (None, Expiry::Silence | Expiry::Resignation { .. } | Expiry::Adoption) => None,
+                };
+                // It is not lower any more.
+                if preempted.is_some_and(|priority| priority >= after) {
+                    return self.let_the_master_be(now);
+                }
                 let skew = |priority| timers::skew(version, priority, backup.master_interval_cs);
                 backup.down_at = backup.down_at + skew(after) - skew(before);
             }
             Role::Master(_) => self.advertise_at_once(now),
             Role::Init(_) | Role::Fault(_) => {}
+        }
+    }
+
+    /// A master that was to be preempted is followed after all, as from its last advert on.
+    pub(super) fn let_the_master_be(&mut self, now: Instant) {
+        let (version, priority) = (self.config.version, self.effective_priority());
+        let Role::Backup(backup) = &mut self.role else { return };
+        let was_to_go = backup.preemption.is_some() || matches!(backup.expiry, Expiry::Preemption { .. });
+        backup.preemption = None;
+        if was_to_go {
+            backup.expiry = Expiry::Silence;
+            backup.down_at = now + timers::master_down(version, priority, backup.master_interval_cs);
+            backup.since = now;
         }
     }
 

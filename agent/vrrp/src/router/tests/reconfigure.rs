@@ -158,3 +158,24 @@ fn what_cannot_serve_adopts_nothing() {
     let foreign = Input::AddressFault { vip: vip(100), fault: AddressFault::Foreign };
     assert_eq!(rig.give(foreign), ["release 1"]);
 }
+
+#[test]
+fn nopreempt_lets_a_lower_master_be_from_now_on() {
+    let mut rig = Rig::started(config());
+    rig.hear(BELOW, 50);
+    rig.wait(3 * SECOND);
+    assert_eq!(rig.give(to(Config { preempt: false, ..config() })), [""; 0]);
+    assert_eq!(rig.left(), Duration::from_micros(3_609_375));
+}
+
+#[test]
+fn ipv6_has_an_address_once_whatever_its_prefix() {
+    let six = |prefix_len| Config {
+        vips: vec![Vip { address: ip("fe80::100"), prefix_len, advertised: true }],
+        paths: vec![Path { source: ip("fe80::5"), peers: Vec::new() }],
+        ..config()
+    };
+    let mut rig = Rig::master(six(64));
+    // To put it on again would change nothing, and to take the old one off would take it away: the shell moves it.
+    assert_eq!(rig.give(to(six(128))), [""; 0]);
+}

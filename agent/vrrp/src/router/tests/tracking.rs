@@ -127,3 +127,26 @@ fn without_carrier_it_goes_on_if_told_so_but_not_without_an_address() {
     assert_eq!(rig.give(Input::LinkUp { path: PathId::SERVICE, source: ip(OURS) }), ["advert 100"]);
     assert_eq!(rig.give(down(LinkFault::NoAddress)), ["release 2", "MASTER>FAULT link_no_address"]);
 }
+
+#[test]
+fn a_priority_that_falls_below_the_master_s_ends_the_preemption() {
+    let up = Track { initially: Some(TrackResult::Up), ..track("nginx", -60) };
+    let mut rig = Rig::started(Config { tracks: vec![up], ..with_priority(150) });
+    rig.hear(BELOW, 100);
+    rig.wait(3 * SECOND);
+    assert_eq!(rig.track(0, TrackResult::Down), [""; 0]);
+    // Followed as from its last advert on: Master_Down at priority 90.
+    assert_eq!(rig.left(), Duration::from_micros(3_648_437));
+    rig.wait(SECOND);
+    assert_eq!(rig.hear(BELOW, 100), [""; 0]);
+    assert_eq!(rig.router.state(), State::Backup);
+}
+
+#[test]
+fn what_was_left_here_is_given_up_when_somebody_else_is_heard_before_the_first_result() {
+    let mut rig = Rig::new(watching(vec![track("nginx", 0)]));
+    rig.give(Input::Start { adopt: true });
+    assert_eq!(rig.hear(BELOW, 50), ["release 2"]);
+    assert_eq!(rig.hear(BELOW, 50), [""; 0]);
+    assert_eq!(rig.track(0, TrackResult::Up), ["INIT>BACKUP started"]);
+}
