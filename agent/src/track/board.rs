@@ -78,6 +78,8 @@ pub struct Counts {
 struct Slot {
     check: Arc<Check>,
     status: CheckStatus,
+    /// What was seen when the result last changed.
+    reason: String,
     told: Option<TrackResult>,
     is_queued: bool,
 }
@@ -134,6 +136,7 @@ impl Board {
         if status.result == before {
             return;
         }
+        slot.reason.clone_from(&status.detail);
         status.changed_at = Some(clock::now());
         status.counts.changes = status.counts.changes.saturating_add(1);
         match status.result {
@@ -182,7 +185,7 @@ impl Board {
             }
             slot.told = slot.status.result;
             if let Some(result) = slot.status.result {
-                let detail = slot.status.detail.clone();
+                let detail = slot.reason.clone();
                 return Ok(Some(CheckReport { check: slot.status.check.clone(), result, detail }));
             }
         }
@@ -214,7 +217,7 @@ impl Slot {
             last_run: None,
             counts: Counts::default(),
         };
-        Self { check: Arc::new(check), status, told: None, is_queued: false }
+        Self { check: Arc::new(check), status, reason: String::new(), told: None, is_queued: false }
     }
 }
 

@@ -36,6 +36,8 @@ use crate::{
 const READ_AT_MOST: u64 = 64;
 /// A writer that has not closed the file may have emptied it only to fill it: so long it is left alone.
 const SETTLES_WITHIN: Duration = Duration::from_millis(20);
+/// An empty file is looked at once more after so long: a writer empties it first, and may be slow to fill it.
+const EMPTY_LASTS: Duration = Duration::from_millis(250);
 /// How often a file is looked at that the kernel does not watch: no inotify left, no such thing in its file system.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -51,9 +53,14 @@ pub(super) async fn watch(id: CheckId, file: FileCheck, board: Arc<Board>, mut l
     }
     let notices = Notices::open(&file.path);
     loop {
-        let look = {
-            let (file, inotify) = (Arc::clone(&file), notices.inotify());
-            blocking(move || Ok(Look::at(&file.path, inotify.as_deref())))
+        let look = async {
+            let look = look(&file, &notices).await;
+            if !look.as_ref().is_ok_and(|look| look.is_empty) {
+                return look;
+            }
+            // Most likely emptied to be filled.
+            sleep(EMPTY_LASTS).await;
+            self::look(&file, &notices).await
         };
         let look = tokio::select! {
             look = look => look,
@@ -81,6 +88,11 @@ pub(super) async fn watch(id: CheckId, file: FileCheck, board: Arc<Board>, mut l
     }
 }
 
+async fn look(file: &Arc<FileCheck>, notices: &Notices) -> io::Result<Look> {
+    let (file, inotify) = (Arc::clone(file), notices.inotify());
+    blocking(move || Ok(Look::at(&file.path, inotify.as_deref()))).await
+}
+
 fn write_first(path: &Path, first: FileInit) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).custom_flags(libc::O_NONBLOCK);
@@ -105,6 +117,8 @@ struct Look {
     resolves_elsewhere: bool,
     /// The kernel will tell of a change.
     is_watched: bool,
+    /// It is there, and there is nothing in it.
+    is_empty: bool,
 }
 
 impl Look {
@@ -119,14 +133,16 @@ impl Look {
             }
             is_watched
         });
-        let (value, mut detail) = match read(path) {
+        let content = read(path);
+        let is_empty = content.as_ref().is_ok_and(Vec::is_empty);
+        let (value, mut detail) = match content {
             Ok(content) => said(&content),
             Err(error) => (0, format!("cannot be read, so that it counts as 0: {error}")),
         };
         if !is_watched {
             detail.push_str("; looked at every second, the kernel does not watch it");
         }
-        Self { value, detail, resolves_elsewhere, is_watched }
+        Self { value, detail, resolves_elsewhere, is_watched, is_empty }
     }
 }
 

@@ -67,7 +67,7 @@ pub struct CheckReport {
     pub check: String,
     /// How it is.
     pub result: TrackResult,
-    /// Why, for people: `exit code 1`, `2 processes, at least 1 wanted`.
+    /// What was seen when it became so, for people: `exit code 1`, `2 processes, at least 1 wanted`.
     pub detail: String,
 }
 

@@ -52,7 +52,7 @@ pub(super) fn spawn(
     }
 }
 
-/// What [`spawn`] asked for, if this process was started by it.
+/// What the agent asked for, if this process was started by one as a child that steps down.
 #[derive(Debug)]
 pub struct RunAsRequest {
     uid: Uid,

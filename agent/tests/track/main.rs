@@ -17,6 +17,10 @@ use ha_agent::{
     track::{CheckReport, Tracker},
 };
 use hafleet_vrrp::TrackResult;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, pidfd_open},
+};
 
 /// More than anything here takes, also on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -156,8 +160,12 @@ async fn another_user_s_script_is_ended_with_its_group() {
     let pids = fs::read_to_string(&output).unwrap();
     assert_eq!(pids.split_whitespace().count(), 2);
     for pid in pids.split_whitespace() {
-        let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        assert!(state.is_empty() || state.contains(") Z "), "{state}");
+        let pid = Pid::from_raw(pid.parse().unwrap()).unwrap();
+        // Gone and reaped, or on its way: it was killed.
+        let Ok(ending) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
+        let patience = Timespec::try_from(PATIENCE).unwrap();
+        let ended = poll(&mut [PollFd::new(&ending, PollFlags::IN)], Some(&patience)).unwrap();
+        assert_eq!(ended, 1, "{pid:?} goes on");
     }
 }
 
