@@ -87,7 +87,7 @@ pub async fn from_the_first_schema(mut fixture: Fixture) {
         "INSERT INTO events (node, journal_id, seq, kind, reason, detail, at_us, mono_us, received_us) VALUES ('lb01', 'j1', 9, 'transition', '', '', 1, 1, 1)",
         "DELETE FROM journals WHERE node = 'lb02'",
     ] {
-        fixture.execute(wrong).await.expect_err(wrong);
+        assert!(fixture.execute(wrong).await.is_err(), "{wrong}");
     }
     append(&store, "lb02", "j2", &[transition(2)]).await;
     store.close().await;
