@@ -26,6 +26,15 @@ impl Fleet {
 
     /// The same with a coordinator.toml.
     pub fn start_with(priorities: &[u8], coordinator: Option<&str>) -> Self {
+        Self::start_of(priorities, coordinator, configuration)
+    }
+
+    /// The same with another agent.toml.
+    pub fn start_of(
+        priorities: &[u8],
+        coordinator: Option<&str>,
+        configuration: impl Fn(&Host, u8) -> String,
+    ) -> Self {
         let mut lab = Lab::new().unwrap();
         let coordinator = Coordinator::start_with(&mut lab, coordinator).unwrap();
         let (mut hosts, mut agents) = (Vec::new(), Vec::new());
@@ -34,7 +43,7 @@ impl Fleet {
                 .host(&format!("lb{:02}", number + 1), &format!("192.168.178.{}/24", 130 + number))
                 .unwrap();
             coordinator.join(&host).unwrap();
-            agents.push(start(&host, *priority));
+            agents.push(start(&host, &configuration(&host, *priority)));
             hosts.push(host);
         }
         let client = lab.client("client", "192.168.178.10/24").unwrap();
@@ -46,7 +55,8 @@ impl Fleet {
 
     /// Starts an agent again with its first configuration.
     pub fn restart(&mut self, number: usize, priority: u8) {
-        self.agents[number] = start(&self.hosts[number], priority);
+        let host = &self.hosts[number];
+        self.agents[number] = start(host, &configuration(host, priority));
     }
 
     pub fn wait_for_holder(&self, node: Option<&str>) {
@@ -85,6 +95,6 @@ pub fn configuration(host: &Host, priority: u8) -> String {
     )
 }
 
-fn start(host: &Host, priority: u8) -> Process {
-    start_agent(host, AgentConfiguration::Native(&configuration(host, priority)), &[]).unwrap()
+fn start(host: &Host, configuration: &str) -> Process {
+    start_agent(host, AgentConfiguration::Native(configuration), &[]).unwrap()
 }

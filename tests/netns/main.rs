@@ -8,6 +8,7 @@ mod lab;
 mod nginx;
 mod notify;
 mod refusals;
+mod rejected;
 mod reload;
 mod split_brain;
 mod tracking;

@@ -15,6 +15,7 @@ mod outbox;
 mod schema;
 mod token;
 mod transition;
+mod upgrade;
 mod user;
 
 use fixture::{Case, Engine, run};
@@ -41,6 +42,7 @@ fn cases() -> Vec<(&'static str, Case)> {
         outbox: due_in_order, of_one_receiver, delivered_once, failed_then_given_up, prune;
         token: spent_once, refusals, of_many_spenders_one_wins, taken_name_costs_nothing,
             of_many_tokens_one_gets_the_name, bad_rows, listed_newest_first;
+        upgrade: from_the_first_schema;
         user: upsert, every_role;
         audit: newest_first, only_ever_added;
         crash: killed_writer_leaves_whole_transactions;

@@ -5,7 +5,7 @@ use hafleet_vrrp::State;
 
 use crate::{clock, driver::Report};
 
-/// No text in an event is longer, in bytes.
+/// No text that is told is longer, in bytes.
 const TEXT_LEN_MAX: usize = 1024;
 
 /// An event before it has its place in the journal.
@@ -83,7 +83,8 @@ pub const fn wire_state(state: State) -> v1::VrrpState {
     }
 }
 
-fn bounded(mut text: String) -> String {
+/// Cut at 1,024 bytes.
+pub fn bounded(mut text: String) -> String {
     if text.len() > TEXT_LEN_MAX {
         let mut end = TEXT_LEN_MAX;
         while !text.is_char_boundary(end) {

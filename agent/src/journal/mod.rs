@@ -25,7 +25,7 @@ use std::{io, path::Path, sync::Arc, thread};
 use hafleet_proto::v1;
 use tokio::sync::{oneshot, watch};
 
-pub use event::{Happening, wire_state};
+pub use event::{Happening, bounded, wire_state};
 pub use record::JournalId;
 pub use store::JournalError;
 

@@ -203,18 +203,20 @@ async fn control(
     let mut reports = tokio::spawn(journal_reports(engine.reports, journal.clone()));
     let (publish, uplink_status) = watch::channel(uplink::Status::default());
     let (stop_uplink, uplink_stop) = watch::channel(false);
+    let coordinators = addresses(&config.coordinators);
+    let mut door = Door::new(options.inputs.clone(), config, client.clone(), journal.clone(), tracker);
     let uplink = Uplink {
         state_dir: options.state_dir.clone(),
         node: names.node.clone(),
         site: names.site.clone(),
-        coordinators: addresses(&config.coordinators),
+        coordinators,
         engine: client.clone(),
         journal: journal.clone(),
+        configuration: door.status(),
         status: publish,
         stop: uplink_stop,
     };
     let uplink = tokio::spawn(uplink.run());
-    let mut door = Door::new(options.inputs.clone(), config, client.clone(), journal.clone(), tracker);
     let sources = Sources {
         process: Arc::new(process(options, &names)),
         configuration: door.status(),

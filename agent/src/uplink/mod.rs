@@ -26,7 +26,7 @@ use crate::{
     join::{CoordinatorAddress, Identity, IdentityError, Name},
     journal::Journal,
     log,
-    run::EngineClient,
+    run::{ConfigurationStatus, EngineClient},
 };
 use backoff::Backoff;
 use session::{Session, SessionEnd};
@@ -61,6 +61,8 @@ pub struct Uplink {
     pub engine: EngineClient,
     /// What to tell.
     pub journal: Journal,
+    /// What became of configurations.
+    pub configuration: watch::Receiver<ConfigurationStatus>,
     /// Where it says how it is.
     pub status: watch::Sender<Status>,
     /// True when it is time to say goodbye.

@@ -4,10 +4,14 @@ use std::{collections::VecDeque, net::IpAddr, time::Duration};
 
 use futures_util::future::BoxFuture;
 use hafleet_proto::v1;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::wire;
-use crate::{clock, journal::Journal, run::EngineClient};
+use crate::{
+    clock,
+    journal::Journal,
+    run::{ConfigurationStatus, EngineClient},
+};
 
 /// Probes that may wait.
 const WAITING_MAX: usize = 8;
@@ -36,13 +40,19 @@ impl Probes {
     }
 
     /// Starts the next one if none runs.
-    pub fn start(&mut self, engine: &EngineClient, journal: &Journal) {
+    pub fn start(
+        &mut self,
+        engine: &EngineClient,
+        journal: &Journal,
+        configuration: &watch::Receiver<ConfigurationStatus>,
+    ) {
         if self.running.is_none()
             && let Some(request) = self.waiting.pop_front()
         {
             let not_before = self.not_before.unwrap_or_else(Instant::now);
             self.not_before = Some(not_before.max(Instant::now()) + PACE);
-            self.running = Some(Box::pin(run(request, engine.clone(), journal.clone(), not_before)));
+            let (engine, journal, configuration) = (engine.clone(), journal.clone(), configuration.clone());
+            self.running = Some(Box::pin(run(request, engine, journal, configuration, not_before)));
         }
     }
 
@@ -63,6 +73,7 @@ async fn run(
     request: v1::ProbeRequest,
     engine: EngineClient,
     journal: Journal,
+    configuration: watch::Receiver<ConfigurationStatus>,
     not_before: Instant,
 ) -> Option<v1::ProbeReport> {
     tokio::time::sleep_until(not_before).await;
@@ -91,6 +102,7 @@ async fn run(
     // Taken after the request came, as it must be: the state is asserted anew.
     let seq = journal.status().borrow().last_seq;
     let engine = engine.snapshot().await.ok()?;
-    let snapshot = wire::snapshot(&engine, seq, clock::now(), clock::wall_us());
+    let configuration = configuration.borrow().clone();
+    let snapshot = wire::snapshot(&engine, &configuration, seq, clock::now(), clock::wall_us());
     Some(v1::ProbeReport { id: request.id, snapshot: Some(snapshot), arp })
 }

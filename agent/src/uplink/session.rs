@@ -215,7 +215,7 @@ impl<'a> Session<'a> {
 
     /// Begins what can begin without waiting for anybody.
     async fn start_what_is_due(&mut self) {
-        let Uplink { journal, engine, .. } = &*self.uplink;
+        let Uplink { journal, engine, configuration, .. } = &*self.uplink;
         if let Some(told) = self.told
             && self.reading.is_none()
             && self.journal_id.is_some()
@@ -227,7 +227,7 @@ impl<'a> Session<'a> {
             let journal = journal.clone();
             self.reading = Some(Box::pin(async move { journal.read(told.sent_seq + 1, BATCH_LEN).await }));
         }
-        self.probes.start(engine, journal);
+        self.probes.start(engine, journal, configuration);
         if self.snapshot_due
             && self.outgoing.capacity() > 0
             && let Some(snapshot) = self.snapshot().await
@@ -453,7 +453,8 @@ impl<'a> Session<'a> {
         // Before the engine is asked: everything up to here is in its answer.
         let seq = self.journal.borrow().last_seq;
         let engine = self.uplink.engine.snapshot().await.ok()?;
-        let snapshot = wire::snapshot(&engine, seq, clock::now(), clock::wall_us());
+        let configuration = self.uplink.configuration.borrow().clone();
+        let snapshot = wire::snapshot(&engine, &configuration, seq, clock::now(), clock::wall_us());
         let left_out = engine.heard.len().saturating_sub(snapshot.heard.len()) as u64;
         self.uplink.status.send_if_modified(|status| {
             let before = std::mem::replace(&mut status.heard_left_out, left_out);

@@ -26,6 +26,7 @@ use fake::{Authority, Behaviour, FakeCoordinator, FakeSession, GOOD, PATIENCE};
 struct Agent {
     state_dir: TempDir,
     journal: Journal,
+    configuration: watch::Sender<ConfigurationStatus>,
     status: watch::Receiver<Status>,
     stop: watch::Sender<bool>,
     uplink: JoinHandle<()>,
@@ -56,6 +57,7 @@ impl Agent {
         tokio::spawn(fake_engine(orders));
         let (publish, status) = watch::channel(Status::default());
         let (stop, stopped) = watch::channel(false);
+        let (configuration, configured) = watch::channel(ConfigurationStatus::default());
         let uplink = Uplink {
             state_dir: state_dir.path().to_owned(),
             node: None,
@@ -63,11 +65,12 @@ impl Agent {
             coordinators,
             engine: EngineClient::new(commands),
             journal: journal.clone(),
+            configuration: configured,
             status: publish,
             stop: stopped,
         };
         let uplink = tokio::spawn(uplink.run());
-        Self { state_dir, journal, status, stop, uplink, written: 0 }
+        Self { state_dir, journal, configuration, status, stop, uplink, written: 0 }
     }
 
     /// Journals that many more transitions; each carries its number.
@@ -188,6 +191,19 @@ async fn a_session_says_hello_tells_the_present_and_then_the_past() {
     assert_eq!(heartbeat.snapshot.unwrap().seq, 4);
     let counters = heartbeat.counters.unwrap();
     assert_eq!((counters.packets_rejected, counters.journal_events_pending), (7, 1));
+
+    // A configuration that is refused is part of the present, as long as it is.
+    let refused_at_us = clock::wall_us() - 2_000_000;
+    agent.configuration.send_modify(|status| {
+        (status.error, status.error_at_us) = (Some("x".repeat(5_000)), Some(refused_at_us));
+    });
+    agent.write(1).await;
+    let refused = session.snapshot().await.configuration_refused.unwrap();
+    assert_eq!(refused.why.len(), 1024);
+    assert!((2_000_000..30_000_000).contains(&refused.age_us), "{refused:?}");
+    agent.configuration.send_modify(|status| status.error = None);
+    agent.write(1).await;
+    assert_eq!(session.snapshot().await.configuration_refused, None);
 }
 
 #[tokio::test]

@@ -9,11 +9,18 @@ use super::heard::worth_telling;
 use crate::{
     config::Instance,
     driver::{ArpObservation, EngineSnapshot, InstanceSnapshot, PathSnapshot},
-    journal::wire_state,
+    journal::{bounded, wire_state},
+    run::ConfigurationStatus,
 };
 
 /// The present, whole but for sources heard beyond a bound, taken at `now`. `seq` is the last journalled event that it is sure to include.
-pub fn snapshot(engine: &EngineSnapshot, seq: u64, now: Instant, at_us: i64) -> v1::Snapshot {
+pub fn snapshot(
+    engine: &EngineSnapshot,
+    configuration: &ConfigurationStatus,
+    seq: u64,
+    now: Instant,
+    at_us: i64,
+) -> v1::Snapshot {
     v1::Snapshot {
         seq,
         at_us,
@@ -22,6 +29,13 @@ pub fn snapshot(engine: &EngineSnapshot, seq: u64, now: Instant, at_us: i64) -> 
             .into_iter()
             .map(|(interface, one)| heard(interface, one, now))
             .collect(),
+        configuration_refused: configuration.error.as_ref().map(|why| v1::ConfigurationRefused {
+            why: bounded(why.clone()),
+            age_us: configuration
+                .error_at_us
+                .and_then(|error_at_us| u64::try_from(at_us.saturating_sub(error_at_us)).ok())
+                .unwrap_or(0),
+        }),
     }
 }
 

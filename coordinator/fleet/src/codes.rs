@@ -62,6 +62,7 @@ codes!(FindingKind, "finding kind",
     VridConflict => "vrid_conflict",
     OrphanVip => "orphan_vip",
     AgentLost => "agent_lost",
+    ConfigRefused => "config_refused",
 );
 
 codes!(Severity, "severity",
@@ -95,6 +96,7 @@ codes!(CauseCode, "cause code",
     ForeignHost => "foreign_host",
     AgentStalled => "agent_stalled",
     ConfigDiffers => "config_differs",
+    ConfigInvalid => "config_invalid",
     NodeUnreachable => "node_unreachable",
     StoppedOnPurpose => "stopped_on_purpose",
 );

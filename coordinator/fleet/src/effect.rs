@@ -76,6 +76,8 @@ pub enum FindingKind {
     OrphanVip,
     /// A node has not been heard from.
     AgentLost,
+    /// A running agent did not take its last configuration.
+    ConfigRefused,
 }
 
 /// How bad it is.
@@ -139,6 +141,8 @@ pub enum CauseCode {
     AgentStalled,
     /// A setting differs between the members.
     ConfigDiffers,
+    /// A configuration has errors.
+    ConfigInvalid,
     /// The node or its management line is down.
     NodeUnreachable,
     /// The agent said that it was being stopped before it fell silent.

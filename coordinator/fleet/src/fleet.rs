@@ -9,7 +9,7 @@ use core::{cell::Cell, time::Duration};
 
 use crate::{
     bounds::{self, Counters},
-    detect::{config, conflict, lost, no_master, orphan, rejection, sooner, split_brain},
+    detect::{config, conflict, lost, no_master, orphan, refused, rejection, sooner, split_brain},
     effect::{Effect, ProbeId},
     index::{self, Index, MemberKey, Place, Shape},
     input::{ArpAnswer, Input, Snapshot},
@@ -405,6 +405,7 @@ impl Fleet {
         let fresh = node.is_fresh(now, self.windows.fresh);
         let stale_at = node.heard_at.filter(|_| fresh).map(|at| at + self.windows.fresh);
         let wake = lost::judge(name, node, &self.windows, self.grace_until, &mut self.ledger, now);
+        let wake = sooner(wake, refused::judge(name, node, fresh, &mut self.ledger, now));
         if let Some(wake) = sooner(stale_at, wake) {
             self.timers.arm(Work::Node(name.clone()), wake, now);
         }

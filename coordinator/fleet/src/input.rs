@@ -99,6 +99,17 @@ pub struct Snapshot {
     pub instances: Vec<InstanceReport>,
     /// Its heard-adverts table.
     pub heard: Vec<Heard>,
+    /// The last configuration that came to the running agent, while it is refused.
+    pub refused: Option<Refused>,
+}
+
+/// A configuration that a running agent did not take: the one before it runs on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    /// What is wrong with it and where.
+    pub why: String,
+    /// Since it came.
+    pub age: Duration,
 }
 
 /// One instance as its agent reports it.

@@ -404,7 +404,7 @@ fn alike(a: &Finding, b: &Finding) -> bool {
 fn subject_of(finding: &Finding) -> Option<(Subject, u64)> {
     let number = finding.id.0.rsplit_once('#')?.1.parse().ok()?;
     let (before, after) = match finding.kind {
-        FindingKind::AgentLost => finding.subject.split_once('/')?,
+        FindingKind::AgentLost | FindingKind::ConfigRefused => finding.subject.split_once('/')?,
         FindingKind::SplitBrainConfirmed
         | FindingKind::SplitBrainSuspected
         | FindingKind::SplitBrainTransient
@@ -414,7 +414,7 @@ fn subject_of(finding: &Finding) -> Option<(Subject, u64)> {
         | FindingKind::OrphanVip => finding.subject.rsplit_once('/')?,
     };
     let subject = match finding.kind {
-        FindingKind::AgentLost => Subject::Node(NodeName(after.to_owned())),
+        FindingKind::AgentLost | FindingKind::ConfigRefused => Subject::Node(NodeName(after.to_owned())),
         FindingKind::SplitBrainConfirmed
         | FindingKind::SplitBrainSuspected
         | FindingKind::SplitBrainTransient

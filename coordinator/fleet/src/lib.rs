@@ -54,6 +54,8 @@ pub use effect::{
     CauseCode, Effect, Evidence, Finding, FindingId, FindingKind, FindingStatus, Probe, ProbeId, Severity,
 };
 pub use fleet::{Fleet, Windows};
-pub use input::{ArpAnswer, Heard, Input, InstanceReport, Rejected, RestoredFinding, Snapshot, StateChange};
+pub use input::{
+    ArpAnswer, Heard, Input, InstanceReport, Refused, Rejected, RestoredFinding, Snapshot, StateChange,
+};
 pub use model::{GroupKey, NodeName, Site, VrrpState};
 pub use time::Instant;

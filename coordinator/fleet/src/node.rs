@@ -44,6 +44,8 @@ pub(crate) struct Node {
     ordered: bool,
     pub(crate) instances: BTreeMap<String, Instance>,
     pub(crate) heard: Vec<Heard>,
+    /// The configuration that it refused, and when it came, by the coordinator's clock.
+    pub(crate) refused: Option<(String, Instant)>,
     /// Indices into `heard` by advertised address and by VRID, sorted.
     heard_by_address: Vec<(IpAddr, usize)>,
     heard_by_vrid: Vec<(u8, usize)>,
@@ -103,6 +105,7 @@ impl Node {
             ordered: false,
             instances: BTreeMap::new(),
             heard: Vec::new(),
+            refused: None,
             heard_by_address: Vec::new(),
             heard_by_vrid: Vec::new(),
             later: BTreeMap::new(),
@@ -257,6 +260,13 @@ impl Node {
         self.journal_id = snapshot.journal_id;
         self.seq = snapshot.seq;
         self.heard = snapshot.heard;
+        // A delay on the way only makes it later.
+        let known = self.refused.take();
+        self.refused = snapshot.refused.map(|refused| {
+            let came = now - refused.age;
+            let same = known.filter(|(why, _)| *why == refused.why);
+            (refused.why, same.map_or(came, |(_, before)| before.min(came)))
+        });
         let lines = || self.heard.iter().enumerate();
         self.heard_by_address = lines()
             .flat_map(|(index, heard)| heard.addresses.iter().map(move |address| (*address, index)))

@@ -71,7 +71,7 @@ impl Bench {
             seq: 1,
             at_us: self.clock.wall_us(),
             instances: vec![instance],
-            heard: Vec::new(),
+            ..Default::default()
         };
         border::snapshot(&snapshot, &"0".repeat(32)).unwrap()
     }

@@ -3,7 +3,7 @@
 
 use std::{net::IpAddr, str::FromStr, time::Duration};
 
-use hafleet_fleet::{ArpAnswer, Heard, InstanceReport, Rejected, Snapshot, StateChange, VrrpState};
+use hafleet_fleet::{ArpAnswer, Heard, InstanceReport, Refused, Rejected, Snapshot, StateChange, VrrpState};
 use hafleet_proto::v1;
 
 /// More instances than VRIDs on a handful of interfaces is a broken agent.
@@ -52,6 +52,7 @@ pub fn snapshot(snapshot: &v1::Snapshot, journal_id: &str) -> Checked<Snapshot> 
         journal_id: journal_id.to_owned(),
         instances: each("instances", &snapshot.instances, instance)?,
         heard: each("heard", &snapshot.heard, heard)?,
+        refused: snapshot.configuration_refused.as_ref().map(refused).transpose()?,
     })
 }
 
@@ -144,6 +145,13 @@ fn heard(heard: &v1::HeardAdvert) -> Checked<Heard> {
             })
         })?,
         vrid_configured: heard.vrid_configured,
+    })
+}
+
+fn refused(refused: &v1::ConfigurationRefused) -> Checked<Refused> {
+    Ok(Refused {
+        why: text("configuration_refused.why", &refused.why)?,
+        age: Duration::from_micros(refused.age_us),
     })
 }
 

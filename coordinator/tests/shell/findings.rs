@@ -137,6 +137,21 @@ async fn a_node_that_falls_silent_is_lost_and_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_an_agent_refused_is_a_finding_until_it_takes_one() {
+    let rig = Rig::start().await;
+    let mut agent = rig.enrol("lb01").await;
+    agent.refused = "agent.toml:1:1: error: `nod` is not a key of agent.toml".into();
+    let living = Living::start(&rig, agent).await;
+    let refused = finding(&rig, "config_refused", "firing").await;
+    assert_eq!((refused.subject.as_str(), refused.cause_code.as_str()), ("node/lb01", "config_invalid"));
+    assert!(refused.cause.contains("`nod` is not a key"), "{refused:#?}");
+    let mut agent = living.leave().await;
+    agent.refused.clear();
+    let _living = Living::start(&rig, agent).await;
+    assert_eq!(finding(&rig, "config_refused", "resolved").await.id, refused.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_line_with_many_groups_is_cut_and_every_one_is_confirmed() {
     const GROUPS: usize = 101;
     let rig = Rig::start().await;

@@ -282,6 +282,8 @@ pub struct FakeAgent {
     pub number: u8,
     /// Instances that are in the same state as the first, each with an address of its own.
     pub twins: u8,
+    /// Why its last configuration is refused; empty when it is not.
+    pub refused: String,
 }
 
 /// One open stream.
@@ -304,6 +306,7 @@ impl FakeAgent {
             priority: 100 + u32::from(number),
             number,
             twins: 0,
+            refused: String::new(),
         }
     }
 
@@ -379,6 +382,8 @@ impl FakeAgent {
             at_us: Clock::start().wall_us(),
             instances: [vec![first], twins].concat(),
             heard: self.heard.clone(),
+            configuration_refused: (!self.refused.is_empty())
+                .then(|| v1::ConfigurationRefused { why: self.refused.clone(), age_us: 5_000_000 }),
         }
     }
 

@@ -6,6 +6,7 @@ pub(crate) mod conflict;
 pub(crate) mod lost;
 pub(crate) mod no_master;
 pub(crate) mod orphan;
+pub(crate) mod refused;
 pub(crate) mod rejection;
 pub(crate) mod rivals;
 pub(crate) mod split_brain;

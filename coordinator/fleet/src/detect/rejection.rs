@@ -181,6 +181,7 @@ pub(crate) const fn advice(code: CauseCode) -> &'static str {
         | CauseCode::ForeignHost
         | CauseCode::AgentStalled
         | CauseCode::ConfigDiffers
+        | CauseCode::ConfigInvalid
         | CauseCode::NodeUnreachable
         | CauseCode::StoppedOnPurpose => "make the VRRP settings agree",
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hafleet_fleet::{CauseCode, Finding, FindingKind, InstanceReport, VrrpState};
+use hafleet_fleet::{CauseCode, Finding, FindingKind, InstanceReport, Refused, VrrpState};
 
 use crate::{
     network::{Host, ip, vip},
@@ -117,4 +117,50 @@ fn a_stale_member_differs_from_nobody_and_resolves_nothing() {
     world.disconnect("lb02");
     world.run(20_000);
     assert!(world.firing(MISMATCH).is_some());
+}
+
+fn refuse(world: &mut World, why: &str) {
+    let refused = Refused { why: why.to_owned(), age: Duration::from_secs(2) };
+    world.segment.host("lb01").refused = Some(refused);
+    world.say("lb01");
+}
+
+#[test]
+fn a_configuration_that_was_refused_is_told_at_once_and_until_one_is_taken() {
+    let mut world = World::new(&[150, 100]);
+    let why = "the configuration has errors, so nothing of it is taken\n\
+               agent.toml:3:1: error: `priorty` is not a key of [[instance]]";
+    refuse(&mut world, why);
+    assert_eq!(world.told(), ["config_refused firing warning"]);
+    let finding = world.expect(FindingKind::ConfigRefused);
+    assert_eq!((finding.subject.as_str(), finding.cause_code), ("node/lb01", CauseCode::ConfigInvalid));
+    assert!((world.seconds(finding.since) - 2.0).abs() < 0.001, "{finding:#?}");
+    assert!(
+        finding.cause.ends_with("agent.toml:3:1: error: `priorty` is not a key of [[instance]]"),
+        "{finding:#?}"
+    );
+    assert_eq!(finding.evidence[0].facts["why"], why);
+
+    // A node that falls silent has not taken it.
+    world.disconnect("lb01");
+    world.run(20_000);
+    world.expect(FindingKind::ConfigRefused);
+    world.restart_coordinator();
+    world.connect_all();
+    world.run(20_000);
+    world.expect(FindingKind::ConfigRefused);
+
+    world.segment.host("lb01").refused = None;
+    world.run(3_000);
+    assert_eq!(world.told(), ["config_refused firing warning", "config_refused resolved warning"]);
+}
+
+#[test]
+fn a_long_list_of_errors_is_cut_in_the_cause_only() {
+    let mut world = World::new(&[150, 100]);
+    let why = "ü: error\n".repeat(100);
+    refuse(&mut world, &why);
+    let finding = world.expect(FindingKind::ConfigRefused);
+    assert!(finding.cause.ends_with('…') && finding.cause.len() < 410, "{}", finding.cause);
+    assert_eq!(finding.evidence[0].facts["why"], why);
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use hafleet_fleet::{ArpAnswer, Heard, InstanceReport, Rejected, Snapshot, VrrpState};
+use hafleet_fleet::{ArpAnswer, Heard, InstanceReport, Refused, Rejected, Snapshot, VrrpState};
 
 pub const SECOND: u64 = 1_000_000;
 pub const MS: u64 = 1_000;
@@ -43,6 +43,8 @@ pub struct Host {
     pub seq: u64,
     pub instances: Vec<Instance>,
     pub heard: BTreeMap<(u8, IpAddr), Line>,
+    /// The configuration that its agent refused.
+    pub refused: Option<Refused>,
 }
 
 /// One line of a host's heard table.
@@ -115,6 +117,7 @@ impl Host {
             seq: 1,
             instances: vec![instance],
             heard: BTreeMap::new(),
+            refused: None,
         }
     }
 
@@ -156,6 +159,7 @@ impl Host {
             journal_id: self.journal_id.clone(),
             instances: instances.collect(),
             heard: heard.collect(),
+            refused: self.refused.clone(),
         }
     }
 

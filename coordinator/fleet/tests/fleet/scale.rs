@@ -53,7 +53,7 @@ fn snapshot(index: u32, groups: u32, seq: u64) -> Snapshot {
         vrid_configured: true,
     });
     let (instances, heard) = (instances.collect(), heard.collect());
-    Snapshot { seq, journal_id: "journal".to_owned(), instances, heard }
+    Snapshot { seq, journal_id: "journal".to_owned(), instances, heard, ..Snapshot::default() }
 }
 
 /// Members and heard lines looked at, for one heartbeat of every node, after all have settled.
