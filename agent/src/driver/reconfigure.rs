@@ -13,7 +13,7 @@ use super::{
     held::{HeldAddress, Phase, interface_of, spec_of},
     line::Line,
     plan::{Plan, interfaces_of},
-    served::{Served, served_paths},
+    served::{Served, ServedMac, served_paths},
 };
 use crate::{
     config::{Instance, Place},
@@ -55,8 +55,9 @@ impl Engine {
             return changes;
         }
         self.checks.replace(&plan);
-        // Whoever listens to no longer wanted interfaces is told of none of them any more.
-        self.netlink.interfaces.send_replace(plan.interfaces());
+        let interfaces = plan.interfaces();
+        // What comes is there before it is used, and what goes stays until it is not used any more.
+        self.netlink.interfaces.send_modify(|wanted| wanted.include(&interfaces));
         let mut left: BTreeSet<usize> = self.order.iter().copied().collect();
         let mut order = Vec::new();
         let (mut continued, mut started) = (Vec::new(), Vec::new());
@@ -89,6 +90,10 @@ impl Engine {
         });
         self.order = order.into_iter().filter_map(|index| index.or_else(|| new.next())).collect();
         self.listen_anew();
+        for line in self.lines.iter_mut().filter(|line| !interfaces.watched.contains(&line.name)) {
+            line.unwatch();
+        }
+        self.netlink.interfaces.send_replace(interfaces);
         for index in self.order.clone() {
             self.tell_all_links(index);
             self.try_start(index);
@@ -117,17 +122,29 @@ impl Engine {
     pub(super) fn listen_anew(&mut self) {
         for line in &mut self.lines {
             line.routers.clear();
+            line.outgoing.clear();
+            line.parent = None;
         }
         for (index, served) in self.routers.iter().enumerate().filter(|(_, served)| !served.retired) {
             for (path, id) in served.paths.iter().zip((0..=u8::MAX).map(PathId)) {
                 if let Some(line) = self.lines.get_mut(path.line) {
                     line.routers.insert((served.family(), served.instance.vrid.get()), (index, id));
                 }
+                if let Some(line) = self.lines.get_mut(path.sends_on).filter(|_| path.sends_on != path.line) {
+                    line.outgoing.insert(served.family());
+                }
+            }
+            let vmac = served.vmac.and_then(|vmac| self.lines.get_mut(vmac.line));
+            if let Some(line) = vmac {
+                line.parent = served.paths.first().map(|path| path.line);
             }
         }
         for line in &mut self.lines {
             line.fit_sockets();
         }
+        let with_vmac = self.routers.iter().filter(|served| !served.retired && served.vmac.is_some());
+        self.taps.fit(&with_vmac.map(Served::family).collect());
+        self.taps.listen(&self.lines);
     }
 
     /// Forgets what is not configured any more and not on the host any more either.
@@ -208,7 +225,9 @@ impl Engine {
             for name in interfaces_of(&instance) {
                 line_of(name);
             }
-            let mut paths = served_paths(&instance, &mut line_of);
+            let vmac = ServedMac::new(&instance, &mut line_of);
+            let mut paths = served_paths(&instance, vmac, &mut line_of);
+            served.vmac = vmac;
             for (new, old) in paths.iter_mut().zip(&served.paths) {
                 if new.line == old.line && served.instance.source == instance.source {
                     new.told = old.told;
