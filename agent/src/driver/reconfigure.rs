@@ -142,9 +142,7 @@ impl Engine {
         for line in &mut self.lines {
             line.fit_sockets();
         }
-        let with_vmac = self.routers.iter().filter(|served| !served.retired && served.vmac.is_some());
-        self.taps.fit(&with_vmac.map(Served::family).collect());
-        self.taps.listen(&self.lines);
+        self.tap();
     }
 
     /// Forgets what is not configured any more and not on the host any more either.

@@ -29,21 +29,36 @@ impl Engine {
         for index in 0..self.routers.len() {
             self.tell_links(index, position, &own);
         }
-        // What its virtual MAC is like is part of what a service interface is like.
         if let Some(parent) = self.lines.get(position).and_then(|line| line.parent) {
-            self.taps.listen(&self.lines);
-            let with_vmac = self.routers.iter().filter(|served| !served.retired && served.vmac.is_some());
-            self.taps.fit(&with_vmac.map(Served::family).collect());
-            let own = self.own_addresses(parent);
-            for index in 0..self.routers.len() {
-                self.tell_links(index, parent, &own);
-            }
+            self.tell_of_vmac(position, parent);
         }
         self.tell_interface(position);
         for index in 0..self.routers.len() {
             self.try_start(index);
         }
         self.reconcile(position);
+    }
+
+    /// What its virtual MAC is like is part of what a router's service interface is like.
+    fn tell_of_vmac(&mut self, position: usize, parent: usize) {
+        self.tap();
+        let own = self.own_addresses(parent);
+        for index in 0..self.routers.len() {
+            if self
+                .routers
+                .get(index)
+                .is_some_and(|served| served.vmac.is_some_and(|vmac| vmac.line == position))
+            {
+                self.tell_links(index, parent, &own);
+            }
+        }
+    }
+
+    /// Listens to the interfaces of virtual MACs as they are now.
+    pub(super) fn tap(&mut self) {
+        let with_vmac = self.routers.iter().filter(|served| !served.retired && served.vmac.is_some());
+        self.taps.fit(&with_vmac.map(Served::family).collect());
+        self.taps.listen(&self.lines);
     }
 
     /// Whether an agent before this one left the addresses of this router here.

@@ -168,7 +168,13 @@ mod tests {
         let payload = &captured[20..];
         assert_eq!(
             received,
-            Received { source: SOURCE.into(), destination: GROUP_V4.into(), ttl: 255, payload }
+            Received {
+                source: SOURCE.into(),
+                destination: GROUP_V4.into(),
+                ttl: 255,
+                interface_index: None,
+                payload
+            }
         );
     }
 
