@@ -70,7 +70,10 @@ pub(super) fn release(command: Release) -> anyhow::Result<ExitCode> {
     let mut text = String::new();
     for one in &released {
         for address in &one.removed {
-            text.push_str(&format!("{}: {address} removed, priority 0 said\n", one.instance));
+            text.push_str(&format!("{}: {address} removed\n", one.instance));
+        }
+        if one.resigned {
+            text.push_str(&format!("{}: priority 0 said\n", one.instance));
         }
         for error in &one.errors {
             failed = true;
@@ -78,7 +81,7 @@ pub(super) fn release(command: Release) -> anyhow::Result<ExitCode> {
         }
     }
     if released.is_empty() {
-        text.push_str("no address was left behind\n");
+        text.push_str("nothing was left behind\n");
     }
     say(&text)?;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

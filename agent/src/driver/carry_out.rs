@@ -3,7 +3,8 @@
 use std::{net::IpAddr, time::Duration};
 
 use hafleet_vrrp::{
-    AddressFault, Announcement, Input, Instant, Output, PathId, Transition, Vip, packet::TTL,
+    AddressFault, Announcement, Input, Instant, LinkFault, Output, PathId, Reason, Transition, Vip,
+    packet::TTL,
 };
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -73,7 +74,7 @@ impl Engine {
     fn send(&mut self, index: usize, path: PathId, source: IpAddr, destination: IpAddr, payload: &[u8]) {
         let Some(served) = self.routers.get_mut(index) else { return };
         let Some(served_path) = served.paths.get_mut(usize::from(path.0)) else { return };
-        let Some(line) = self.lines.get_mut(served_path.line) else { return };
+        let Some(line) = self.lines.get_mut(served_path.sends_on) else { return };
         let ttl = if destination.is_multicast() { TTL } else { served.instance.unicast_ttl };
         let result = line.send(source, destination, ttl, payload);
         let (instance, interface) = (&served.instance.name, &line.name);
@@ -381,10 +382,18 @@ impl Engine {
     fn note(&mut self, index: usize, transition: &Transition) {
         let now = clock::now();
         let Some(served) = self.routers.get_mut(index) else { return };
-        served.note(transition, now);
+        let mut detail = transition.reason.to_string();
+        if transition.reason == Reason::Link(LinkFault::VirtualMac)
+            && let Some(vmac) = &served.vmac
+            && let Some(fault) = self.lines.get(vmac.line).and_then(|line| line.fault.as_ref())
+        {
+            // The kernel's words.
+            detail = format!("{detail}: {fault}");
+        }
+        served.note(transition, detail.clone(), now);
         let (instance, vrid) = (served.instance.name.clone(), served.instance.vrid.get());
         let Transition { from, to, reason } = transition;
-        let (code, detail) = (reason.code(), reason.to_string());
+        let code = reason.code();
         tracing::info!(instance, %from, %to, reason = code, "{detail}");
         let (at_us, mono_us) = (clock::wall_us(), now.as_micros());
         let (from, to) = (*from, *to);

@@ -28,6 +28,7 @@ use super::{
     probe::Probes,
     reconfigure::line_of,
     served::Served,
+    tap::Taps,
 };
 use crate::{
     clock,
@@ -70,6 +71,7 @@ pub(super) struct Engine {
     pub(super) order: Vec<usize>,
     pub(super) checks: Checks,
     pub(super) lines: Vec<Line>,
+    pub(super) taps: Taps,
     pub(super) netlink: Netlink,
     pub(super) announce_socket: AnnounceSocket,
     pub(super) announcements: AnnounceQueue,
@@ -93,6 +95,15 @@ pub(super) struct Engine {
     pub(super) may_adopt: bool,
     /// Something took long: the sockets are read before deadlines are looked at.
     pub(super) hear_first: bool,
+}
+
+/// Where packets are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// A line's socket.
+    Line(usize, Family),
+    /// That of all virtual MACs.
+    Tap(Family),
 }
 
 /// A stop under way.
@@ -134,6 +145,7 @@ impl Engine {
             routers,
             checks,
             lines,
+            taps: Taps::default(),
             netlink,
             announce_socket,
             announcements: AnnounceQueue::default(),
@@ -176,8 +188,8 @@ impl Engine {
             self.take_feedback();
             if std::mem::take(&mut self.hear_first) {
                 self.more = true;
-                for (line, family) in self.wait()? {
-                    self.receive(line, family, &mut batch);
+                for source in self.wait()? {
+                    self.receive(source, &mut batch);
                 }
             }
             self.run_timers();
@@ -186,8 +198,8 @@ impl Engine {
             if self.is_stopped() {
                 return Ok(());
             }
-            for (line, family) in self.wait()? {
-                self.receive(line, family, &mut batch);
+            for source in self.wait()? {
+                self.receive(source, &mut batch);
             }
         }
     }
@@ -245,7 +257,7 @@ impl Engine {
     }
 
     /// Sleeps until something happens; returns the sockets with packets.
-    fn wait(&mut self) -> Result<Vec<(usize, Family)>, EngineError> {
+    fn wait(&mut self) -> Result<Vec<Source>, EngineError> {
         let busy = self.more || !self.feedback.is_empty();
         let timeout = if busy { Some(Duration::ZERO) } else { self.sleep_at_most() };
         let timeout = timeout.map(|timeout| Timespec {
@@ -256,9 +268,13 @@ impl Engine {
         let mut fds = Vec::with_capacity(self.lines.len() + 1);
         for (index, line) in self.lines.iter().enumerate() {
             for (family, socket) in &line.sockets {
-                owners.push(Some((index, *family)));
+                owners.push(Some(Source::Line(index, *family)));
                 fds.push(PollFd::new(socket, PollFlags::IN));
             }
+        }
+        for (family, socket) in &self.taps.sockets {
+            owners.push(Some(Source::Tap(*family)));
+            fds.push(PollFd::new(socket, PollFlags::IN));
         }
         owners.push(None);
         fds.push(PollFd::new(&*self.bell, PollFlags::IN));
@@ -266,7 +282,7 @@ impl Engine {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(EngineError::Wait(error.into())),
         }
-        let ready: Vec<Option<(usize, Family)>> = owners
+        let ready: Vec<Option<Source>> = owners
             .into_iter()
             .zip(&fds)
             .filter(|(_, fd)| !fd.revents().is_empty())
@@ -285,11 +301,13 @@ impl Engine {
         next.map(|at| at.since(clock::now()))
     }
 
-    fn receive(&mut self, line: usize, family: Family, batch: &mut Batch) {
+    fn receive(&mut self, source: Source, batch: &mut Batch) {
         for _ in 0..BATCHES_AT_ONCE {
-            let Some(socket) = self.lines.get(line).and_then(|line| line.sockets.get(&family)) else {
-                return;
+            let socket = match source {
+                Source::Line(line, family) => self.lines.get(line).and_then(|line| line.sockets.get(&family)),
+                Source::Tap(family) => self.taps.sockets.get(&family),
             };
+            let Some(socket) = socket else { return };
             let is_all = match batch.receive(socket) {
                 Ok(is_all) => is_all,
                 // Such as ENETDOWN: reading it cleared it, and netlink tells what there is to know.
@@ -300,7 +318,7 @@ impl Engine {
             };
             for packet in batch.packets() {
                 match packet {
-                    Ok(received) => self.take_packet(line, &received),
+                    Ok(received) => self.take_packet(source, &received),
                     Err(malformed) => {
                         self.packets_malformed += 1;
                         tracing::trace!(%malformed, "dropped a packet");
@@ -314,8 +332,14 @@ impl Engine {
         self.more = true;
     }
 
-    fn take_packet(&mut self, line: usize, received: &advert::Received<'_>) {
-        let advert::Received { source, destination, ttl, payload } = *received;
+    fn take_packet(&mut self, heard_by: Source, received: &advert::Received<'_>) {
+        let advert::Received { source, destination, ttl, interface_index, payload } = *received;
+        let line = match heard_by {
+            Source::Line(line, _) => Some(line),
+            // Of any other interface its own socket gives it.
+            Source::Tap(_) => interface_index.and_then(|index| self.taps.parent(index)),
+        };
+        let Some(line) = line else { return };
         let datagram = packet::Datagram { source, destination, ttl, payload };
         let key = (Family::of(source), packet::vrid(payload).unwrap_or(0));
         let listener = self.lines.get(line).and_then(|line| line.routers.get(&key)).copied();
@@ -331,7 +355,9 @@ impl Engine {
     fn take_events(&mut self) -> Result<(), EngineError> {
         for _ in 0..EVENTS_AT_ONCE {
             match self.netlink.events.poll_recv(&mut Context::from_waker(&self.waker)) {
-                Poll::Ready(Some(Event::Interface { name, state })) => self.take_interface(&name, state),
+                Poll::Ready(Some(Event::Interface { name, state, fault })) => {
+                    self.take_interface(&name, state, fault);
+                }
                 Poll::Ready(Some(Event::Done { ticket, action, result })) => {
                     self.take_answer(ticket, action, result);
                 }
@@ -441,12 +467,16 @@ impl Engine {
             left: Vec::new(),
         });
         self.resign();
+        // After what was asked for until now.
+        self.netlink.interfaces.send_modify(|interfaces| interfaces.macvlans.clear());
     }
 
     fn is_stopped(&mut self) -> bool {
         let Some(stopping) = &mut self.stopping else { return false };
         let late = clock::now() >= stopping.until;
-        let unanswered: Vec<String> = self.routers.iter().flat_map(Served::unremoved).collect();
+        let addresses = self.routers.iter().flat_map(Served::unremoved);
+        let unanswered: Vec<String> =
+            addresses.chain(self.lines.iter().filter_map(Line::unremoved)).collect();
         if !unanswered.is_empty() && !late {
             return false;
         }

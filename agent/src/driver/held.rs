@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use hafleet_vrrp::{Instant, Vip};
 use netlink_packet_route::address::AddressFlags;
 
-use super::line::Line;
+use super::{line::Line, plan::vmac_interface};
 use crate::{
     config::{Instance, Lease, VipConfig},
     net::{Family, address::AddressSpec, link::Address},
@@ -164,9 +164,13 @@ fn flags(vip: &VipConfig) -> AddressFlags {
     asked_for.into_iter().filter(|(_, is_asked_for)| *is_asked_for).map(|(flag, _)| flag).collect()
 }
 
-/// The interface that a VIP goes on.
+/// The interface that a VIP goes on: that of the virtual MAC takes the place of the service interface.
 pub(super) fn interface_of<'a>(instance: &'a Instance, vip: &'a VipConfig) -> &'a str {
-    vip.dev.as_deref().unwrap_or(&instance.interface)
+    let service = instance.interface.as_str();
+    match (vip.dev.as_deref().unwrap_or(service), vmac_interface(instance)) {
+        (chosen, Some(vmac)) if chosen == service => vmac,
+        (chosen, Some(_) | None) => chosen,
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::{
 };
 
 use hafleet_vrrp::{Instant, LinkFault, PathId, heard::HeardTable};
+use pnet::util::MacAddr;
 
 use crate::{
     clock,
@@ -29,6 +30,14 @@ pub(super) struct Line {
     pub(super) interface: Option<Interface>,
     /// For each family that some router here speaks, unless it cannot be had.
     pub(super) sockets: BTreeMap<Family, AdvertSocket>,
+    /// For each family that is sent here and received on another line.
+    senders: BTreeMap<Family, AdvertSocket>,
+    /// The families of `senders` that are wanted.
+    pub(super) outgoing: BTreeSet<Family>,
+    /// The line that it is on, if it is the interface of a virtual MAC.
+    pub(super) parent: Option<usize>,
+    /// Why it is not as it is wanted, then.
+    pub(super) fault: Option<String>,
     /// Which router serves a VRID of a family here, and what it calls this line. Empty for one that only carries addresses.
     pub(super) routers: BTreeMap<(Family, u8), (usize, PathId)>,
     pub(super) heard: HeardTable,
@@ -46,6 +55,10 @@ impl Line {
             name,
             interface: None,
             sockets: BTreeMap::new(),
+            senders: BTreeMap::new(),
+            outgoing: BTreeSet::new(),
+            parent: None,
+            fault: None,
             routers: BTreeMap::new(),
             heard: HeardTable::default(),
             present: BTreeMap::new(),
@@ -55,8 +68,9 @@ impl Line {
     }
 
     /// Takes new truth over, and makes the socket fit it.
-    pub(super) fn update(&mut self, interface: Option<Interface>) {
+    pub(super) fn update(&mut self, interface: Option<Interface>, fault: Option<String>) {
         self.seen_at = Some(clock::now());
+        self.fault = fault;
         self.interface = interface;
         self.present = self
             .interface
@@ -74,29 +88,19 @@ impl Line {
 
     /// Nobody needs to know of it any more: what was known is no truth later.
     pub(super) fn forget(&mut self) {
-        (self.interface, self.seen_at) = (None, None);
-        self.present.clear();
-        self.sockets.clear();
+        self.update(None, None);
+        self.seen_at = None;
     }
 
     /// A socket on the interface as it is now for each family that is spoken here, and no other.
     pub(super) fn fit_sockets(&mut self) {
-        let Some(interface) = &self.interface else { return self.sockets.clear() };
+        let index = self.interface.as_ref().map(|interface| interface.index);
         for family in Family::BOTH {
             let is_spoken = self.routers.keys().any(|(spoken, _)| *spoken == family);
-            let socket = self.sockets.get(&family);
-            if !is_spoken {
-                self.sockets.remove(&family);
-            } else if socket.is_none_or(|socket| socket.interface_index() != interface.index) {
-                match AdvertSocket::open(family, &self.name, interface.index) {
-                    Ok(socket) => drop(self.sockets.insert(family, socket)),
-                    Err(error) => {
-                        self.sockets.remove(&family);
-                        let interface = &self.name;
-                        tracing::error!(interface, ?family, %error, "cannot open the VRRP socket; trying again");
-                    }
-                }
-            }
+            let is_sent = self.outgoing.contains(&family);
+            fit(&mut self.sockets, family, &self.name, index.filter(|_| is_spoken), AdvertSocket::open);
+            let open = AdvertSocket::open_outgoing;
+            fit(&mut self.senders, family, &self.name, index.filter(|_| is_sent), open);
         }
     }
 
@@ -113,6 +117,15 @@ impl Line {
             return Err(LinkFault::NoCarrier);
         }
         Ok(())
+    }
+
+    /// Whether it is the interface of this virtual MAC on that interface, and adverts can be sent there if they are to.
+    pub(super) fn carries(&self, mac: MacAddr, parent: Option<u32>, sends: Option<Family>) -> bool {
+        let is_it = |interface: &Interface| {
+            interface.mac == Some(mac) && interface.parent == parent && interface.admin_up
+        };
+        let can_send = sends.is_none_or(|family| self.senders.contains_key(&family));
+        self.fault.is_none() && parent.is_some() && can_send && self.interface.as_ref().is_some_and(is_it)
     }
 
     /// This very address with this prefix length, if it is on the interface.
@@ -138,6 +151,12 @@ impl Line {
         self.seen_at.is_some_and(|seen_at| now.since(seen_at) <= FRESH_FOR)
     }
 
+    /// The interface of a virtual MAC that is still here after it was to be removed, in words. What was never ours has a fault.
+    pub(super) fn unremoved(&self) -> Option<String> {
+        let is_here = self.parent.is_some() && self.interface.is_some() && self.fault.is_none();
+        is_here.then(|| format!("the interface {}: the kernel did not remove it in time", self.name))
+    }
+
     pub(super) fn carrier(&self) -> bool {
         self.interface.as_ref().is_some_and(|interface| interface.admin_up && interface.carrier)
     }
@@ -155,9 +174,31 @@ impl Line {
         ttl: u8,
         payload: &[u8],
     ) -> io::Result<()> {
-        let socket = self.sockets.get_mut(&Family::of(destination));
+        let family = Family::of(destination);
+        let socket = self.sockets.get_mut(&family).or_else(|| self.senders.get_mut(&family));
         let socket = socket.ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?;
         socket.send(source, destination, ttl, payload)
+    }
+}
+
+/// The socket of a family is there on the interface with this index, and not otherwise.
+fn fit(
+    sockets: &mut BTreeMap<Family, AdvertSocket>,
+    family: Family,
+    interface: &str,
+    index: Option<u32>,
+    open: fn(Family, &str, u32) -> io::Result<AdvertSocket>,
+) {
+    let Some(index) = index else { return drop(sockets.remove(&family)) };
+    if sockets.get(&family).is_some_and(|socket| socket.interface_index() == index) {
+        return;
+    }
+    match open(family, interface, index) {
+        Ok(socket) => drop(sockets.insert(family, socket)),
+        Err(error) => {
+            sockets.remove(&family);
+            tracing::error!(interface, ?family, %error, "cannot open the VRRP socket; trying again");
+        }
     }
 }
 
@@ -165,6 +206,8 @@ impl Line {
 #[derive(Debug)]
 pub(super) struct ServedPath {
     pub(super) line: usize,
+    /// Where adverts go out: the virtual MAC's line, or the same.
+    pub(super) sends_on: usize,
     pub(super) told: Option<Result<IpAddr, LinkFault>>,
     /// The destinations that the last advert could not be sent to.
     pub(super) failing: BTreeSet<IpAddr>,

@@ -22,6 +22,7 @@ mod reconfigure;
 mod release;
 mod schedule;
 mod served;
+mod tap;
 mod tracking;
 mod truth;
 

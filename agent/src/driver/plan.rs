@@ -1,13 +1,16 @@
 //! What the engine is to do: the part of a configuration that concerns it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use hafleet_vrrp::{Config, Path, Track, TrackResult};
 
 use super::served::{path_configs, unspecified};
-use crate::config::{
-    AgentConfig, Instance, Scheduling,
-    track::{CheckKind, Subject},
+use crate::{
+    config::{
+        AgentConfig, Instance, Scheduling,
+        track::{CheckKind, Subject},
+    },
+    net::{Family, macvlan::Macvlan, netlink::Interfaces},
 };
 
 /// Every virtual router, and what is known of checks before they were ever run.
@@ -35,10 +38,26 @@ impl Plan {
         }
     }
 
-    /// Every interface that an instance serves, sends on, puts an address on, or tracks.
-    pub fn interfaces(&self) -> BTreeSet<String> {
-        self.instances.iter().flat_map(interfaces_of).map(str::to_owned).collect()
+    /// Every interface that an instance serves, sends on, puts an address on, or tracks; those of virtual MACs are made.
+    pub fn interfaces(&self) -> Interfaces {
+        Interfaces {
+            watched: self.instances.iter().flat_map(interfaces_of).map(str::to_owned).collect(),
+            macvlans: self.instances.iter().filter_map(macvlan_of).collect(),
+            unwanted: BTreeMap::new(),
+        }
     }
+}
+
+/// The interface of an instance's virtual MAC.
+pub(super) fn macvlan_of(instance: &Instance) -> Option<(String, Macvlan)> {
+    let family = Family::of(unspecified(instance));
+    let macvlan = Macvlan::new(instance.interface.clone(), family, instance.vrid.get());
+    Some((vmac_interface(instance)?.to_owned(), macvlan))
+}
+
+/// Its name.
+pub(super) fn vmac_interface(instance: &Instance) -> Option<&str> {
+    instance.vmac.as_ref()?.interface.as_deref()
 }
 
 /// Every interface that an instance needs to know about.
@@ -49,7 +68,8 @@ pub(super) fn interfaces_of(instance: &Instance) -> impl Iterator<Item = &str> {
         Subject::Interface(name) => Some(name.as_str()),
         Subject::Check(_) => None,
     });
-    std::iter::once(instance.interface.as_str()).chain(paths).chain(devices).chain(tracked)
+    let service = std::iter::once(instance.interface.as_str());
+    service.chain(vmac_interface(instance)).chain(paths).chain(devices).chain(tracked)
 }
 
 /// The last results of checks, as far as there are any. As many as there are checks.

@@ -47,7 +47,7 @@ impl Probes {
         let mut observations = Vec::new();
         let mut asked: BTreeMap<(usize, Family), Asked> = BTreeMap::new();
         for target in targets {
-            for line in places(routers, *target) {
+            for line in places(routers, lines, *target) {
                 match self.take_in(routers, lines.get(line), *target) {
                     Ok((name, asker)) => {
                         asked
@@ -63,7 +63,9 @@ impl Probes {
                 }
             }
         }
-        let own = lines.iter().filter_map(|line| line.interface.as_ref()?.mac).collect();
+        // A virtual MAC that answers is another host's: ours does not hear what this host asks.
+        let real = lines.iter().filter(|line| line.parent.is_none());
+        let own = real.filter_map(|line| line.interface.as_ref()?.mac).collect();
         let asking = Arc::clone(&self.asking);
         let body = move || {
             schedule::as_every_thread();
@@ -114,13 +116,15 @@ impl Probes {
     }
 }
 
-/// The lines to ask on: where an instance has the address, else where any instance serves.
-fn places(routers: &[Served], target: IpAddr) -> BTreeSet<usize> {
+/// The lines to ask on: where an instance has the address, else where any instance serves. Never from a virtual MAC: switches
+/// would take this host for its owner.
+fn places(routers: &[Served], lines: &[Line], target: IpAddr) -> BTreeSet<usize> {
+    let real = |line: usize| lines.get(line).and_then(|line| line.parent).unwrap_or(line);
     let having: BTreeSet<usize> = routers
         .iter()
         .flat_map(|served| &served.addresses)
         .filter(|held| held.vip.address == target)
-        .map(|held| held.line)
+        .map(|held| real(held.line))
         .collect();
     if !having.is_empty() {
         return having;

@@ -12,13 +12,16 @@ use super::{
     engine::{Engine, Timer},
     held::{HeldAddress, Phase, interface_of, spec_of},
     line::Line,
-    plan::{Plan, interfaces_of},
-    served::{Served, served_paths},
+    plan::{Plan, interfaces_of, macvlan_of},
+    served::{Served, ServedMac, served_paths},
 };
 use crate::{
     clock,
     config::{Instance, Place},
-    net::address::{Action, AddressSpec},
+    net::{
+        address::{Action, AddressSpec},
+        netlink::Interfaces,
+    },
 };
 
 /// What another plan changed.
@@ -57,8 +60,8 @@ impl Engine {
         }
         self.may_adopt = false;
         self.checks.replace(&plan);
-        // Before anything is asked for on a new one.
-        self.netlink.interfaces.send_modify(|watched| watched.extend(plan.interfaces()));
+        // What comes is there before it is used, and what goes stays until it is not used any more.
+        self.netlink.interfaces.send_modify(|wanted| wanted.include(&plan.interfaces()));
         let mut left: BTreeSet<usize> = self.order.iter().copied().collect();
         let mut order = Vec::new();
         let (mut continued, mut started) = (Vec::new(), Vec::new());
@@ -129,17 +132,27 @@ impl Engine {
     pub(super) fn listen_anew(&mut self) {
         for line in &mut self.lines {
             line.routers.clear();
+            line.outgoing.clear();
+            line.parent = None;
         }
         for (index, served) in self.routers.iter().enumerate().filter(|(_, served)| !served.retired) {
             for (path, id) in served.paths.iter().zip((0..=u8::MAX).map(PathId)) {
                 if let Some(line) = self.lines.get_mut(path.line) {
                     line.routers.insert((served.family(), served.instance.vrid.get()), (index, id));
                 }
+                if let Some(line) = self.lines.get_mut(path.sends_on).filter(|_| path.sends_on != path.line) {
+                    line.outgoing.insert(served.family());
+                }
+            }
+            let vmac = served.vmac.and_then(|vmac| self.lines.get_mut(vmac.line));
+            if let Some(line) = vmac {
+                line.parent = served.paths.first().map(|path| path.line);
             }
         }
         for line in &mut self.lines {
             line.fit_sockets();
         }
+        self.tap();
     }
 
     /// Forgets what is not configured any more and not on the host any more either.
@@ -166,15 +179,16 @@ impl Engine {
     /// The interfaces of what is configured, and of addresses whose removal is still to be seen. What is known of the others is
     /// forgotten: it would pass for the present when they are needed again.
     fn watch_what_is_needed(&mut self) {
-        let mut needed = BTreeSet::new();
+        let mut needed = Interfaces::default();
         for served in &self.routers {
             if !served.retired {
-                needed.extend(interfaces_of(&served.instance).map(str::to_owned));
+                needed.watched.extend(interfaces_of(&served.instance).map(str::to_owned));
+                needed.macvlans.extend(macvlan_of(&served.instance));
             }
             let lines = served.addresses.iter().filter_map(|held| self.lines.get(held.line));
-            needed.extend(lines.map(|line| line.name.clone()));
+            needed.watched.extend(lines.map(|line| line.name.clone()));
         }
-        for line in self.lines.iter_mut().filter(|line| !needed.contains(&line.name)) {
+        for line in self.lines.iter_mut().filter(|line| !needed.watched.contains(&line.name)) {
             line.forget();
         }
         self.netlink.interfaces.send_if_modified(|watched| {
@@ -255,7 +269,9 @@ impl Engine {
             for name in interfaces_of(&instance) {
                 line_of(name);
             }
-            let mut paths = served_paths(&instance, &mut line_of);
+            let vmac = ServedMac::new(&instance, &mut line_of);
+            let mut paths = served_paths(&instance, vmac, &mut line_of);
+            served.vmac = vmac;
             for (new, old) in paths.iter_mut().zip(&served.paths) {
                 if new.line == old.line && served.instance.source == instance.source {
                     new.told = old.told;

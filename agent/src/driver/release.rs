@@ -1,6 +1,11 @@
 //! Cleaning up after an engine that is dead: its addresses go, and the peers are told.
 
-use std::{collections::BTreeSet, io, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::IpAddr,
+    time::Duration,
+};
 
 use anyhow::Context;
 use hafleet_vrrp::packet::{Advertisement, GROUP_V4, GROUP_V6, TTL};
@@ -20,7 +25,8 @@ use crate::{
         address::Action,
         advert,
         link::{Address, primary_address},
-        netlink::{self, Event, Netlink, Operation},
+        macvlan::Macvlan,
+        netlink::{self, Event, Interfaces, Netlink, Operation},
     },
 };
 
@@ -29,7 +35,9 @@ use crate::{
 pub struct Released {
     /// Its name.
     pub instance: String,
-    /// The addresses that were here and are not any more, with prefix length.
+    /// Priority 0 was said on every path: it had addresses here.
+    pub resigned: bool,
+    /// The addresses that were here and are not any more, with prefix length, and the interface of the virtual MAC.
     pub removed: Vec<String>,
     /// What could not be removed or said, in words.
     pub errors: Vec<String>,
@@ -50,12 +58,19 @@ pub struct Released {
 pub fn release(instances: &[Instance]) -> anyhow::Result<Vec<Released>> {
     advert::may_open().context("opening a raw socket for VRRP: run as root or with CAP_NET_RAW")?;
     let plan = Plan { instances: instances.to_vec(), ..Plan::default() };
-    let netlink = netlink::start(plan.interfaces()).context("starting the netlink thread")?;
+    // Nothing is made, only taken away.
+    let Interfaces { watched, macvlans, .. } = plan.interfaces();
+    let netlink = netlink::start(Interfaces { watched, ..Interfaces::default() })
+        .context("starting the netlink thread")?;
     let runtime = runtime::Builder::new_current_thread().build().context("starting a runtime")?;
-    runtime.block_on(release_with(instances, netlink))
+    runtime.block_on(release_with(instances, macvlans, netlink))
 }
 
-async fn release_with(instances: &[Instance], mut netlink: Netlink) -> anyhow::Result<Vec<Released>> {
+async fn release_with(
+    instances: &[Instance],
+    macvlans: BTreeMap<String, Macvlan>,
+    mut netlink: Netlink,
+) -> anyhow::Result<Vec<Released>> {
     let mut lines: Vec<Line> = Vec::new();
     let mut routers: Vec<Served> = Vec::new();
     for instance in instances {
@@ -64,10 +79,10 @@ async fn release_with(instances: &[Instance], mut netlink: Netlink) -> anyhow::R
     let mut unseen: BTreeSet<String> = lines.iter().map(|line| line.name.clone()).collect();
     while !unseen.is_empty() {
         let event = netlink.events.recv().await.context("the netlink thread ended")?;
-        if let Event::Interface { name, state } = event {
+        if let Event::Interface { name, state, fault } = event {
             unseen.remove(&name);
             if let Some(line) = lines.iter_mut().find(|line| line.name == name) {
-                line.update(state);
+                line.update(state, fault);
             }
         }
     }
@@ -79,22 +94,29 @@ async fn release_with(instances: &[Instance], mut netlink: Netlink) -> anyhow::R
         let here =
             served.addresses.iter().filter(|held| is_leftover(served, held, &lines, &virtual_addresses));
         let here: Vec<&HeldAddress> = here.collect();
+        let name = served.instance.name.clone();
+        let mut released =
+            Released { instance: name, resigned: false, removed: Vec::new(), errors: Vec::new() };
         if here.is_empty() {
+            answer.push(released);
             continue;
         }
         leftovers.extend(here.into_iter().map(|held| (answer.len(), held)));
-        let mut released =
-            Released { instance: served.instance.name.clone(), removed: Vec::new(), errors: Vec::new() };
+        released.resigned = true;
         for path in 0..served.paths.len() {
             if let Err(error) = resign(served, path, &lines) {
                 let interface = served.paths.get(path).and_then(|path| lines.get(path.line));
                 let interface = interface.map_or("", |line| line.name.as_str());
                 released.errors.push(format!("cannot send priority 0 on {interface}: {error}"));
+                released.resigned = false;
             }
         }
         answer.push(released);
     }
     remove(&leftovers, &mut netlink, &mut answer).await?;
+    // Last: the kernel takes its time over each, and nothing is on them any more.
+    take_away(&routers, &lines, macvlans, &mut netlink, &mut answer).await?;
+    answer.retain(|released| !released.removed.is_empty() || !released.errors.is_empty());
     Ok(answer)
 }
 
@@ -143,6 +165,46 @@ async fn remove(
     Ok(())
 }
 
+/// The interfaces of virtual MACs that are here as an engine would have made them; `routers` are those of `answer`.
+async fn take_away(
+    routers: &[Served],
+    lines: &[Line],
+    macvlans: BTreeMap<String, Macvlan>,
+    netlink: &mut Netlink,
+    answer: &mut [Released],
+) -> anyhow::Result<()> {
+    let mut here: BTreeMap<&str, usize> = BTreeMap::new();
+    for (owner, served) in routers.iter().enumerate() {
+        let parent = served.paths.first().and_then(|path| lines.get(path.line)?.interface.as_ref());
+        let line = served.vmac.and_then(|vmac| lines.get(vmac.line));
+        if let (Some(parent), Some(line)) = (parent, line)
+            && let (Some(macvlan), Some(interface)) = (macvlans.get(&line.name), &line.interface)
+            && macvlan.is(interface, parent.index)
+        {
+            here.insert(&line.name, owner);
+        }
+    }
+    if here.is_empty() {
+        return Ok(());
+    }
+    netlink.interfaces.send_modify(|interfaces| interfaces.unwanted = macvlans);
+    while !here.is_empty() {
+        let event = netlink.events.recv().await.context("the netlink thread ended")?;
+        let Event::Interface { name, state, fault } = event else { continue };
+        // Seen while it was still there.
+        if state.is_some() && fault.is_none() {
+            continue;
+        }
+        let released = here.remove(name.as_str()).and_then(|owner| answer.get_mut(owner));
+        match (released, fault) {
+            (Some(released), Some(fault)) => released.errors.push(fault),
+            (Some(released), None) => released.removed.push(name),
+            (None, Some(_) | None) => {}
+        }
+    }
+    Ok(())
+}
+
 /// One advert of priority 0 to everybody on one path.
 fn resign(served: &Served, at: usize, lines: &[Line]) -> io::Result<()> {
     let path = served.paths.get(at).ok_or(io::ErrorKind::NotFound)?;
@@ -165,7 +227,13 @@ fn resign(served: &Served, at: usize, lines: &[Line]) -> io::Result<()> {
         addresses: config.advertised().collect(),
     };
     let family = served.family();
-    let mut socket = advert::AdvertSocket::open(family, &line.name, interface.index)?;
+    // An agent that died early has left no interface of its virtual MAC.
+    let sender = lines.get(path.sends_on).filter(|_| path.sends_on != path.line);
+    let sender = sender.and_then(|line| Some((line, line.interface.as_ref()?)));
+    let mut socket = match sender {
+        Some((line, interface)) => advert::AdvertSocket::open_outgoing(family, &line.name, interface.index)?,
+        None => advert::AdvertSocket::open(family, &line.name, interface.index)?,
+    };
     let mut destinations: Vec<(IpAddr, u8)> = config
         .paths
         .get(at)

@@ -5,13 +5,14 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use hafleet_vrrp::{Instant, PathHealth, Priority, Transition, VirtualRouter};
+use hafleet_vrrp::{Instant, LinkFault, PathHealth, Priority, Transition, VirtualRouter};
+use pnet::util::MacAddr;
 
 use super::{
     InstanceSnapshot, PathSnapshot, TrackSnapshot, Transitions,
     held::{HeldAddress, Phase, interface_of},
     line::{Line, ServedPath},
-    plan::{Checks, interfaces_of},
+    plan::{Checks, interfaces_of, macvlan_of},
 };
 use crate::{
     config::{Instance, Lease, PathConfig, track::Subject},
@@ -27,6 +28,8 @@ pub(super) struct Served {
     pub(super) instance: Instance,
     pub(super) router: VirtualRouter,
     pub(super) addresses: Vec<HeldAddress>,
+    /// Its virtual MAC.
+    pub(super) vmac: Option<ServedMac>,
     /// As in [`Config::paths`].
     pub(super) paths: Vec<ServedPath>,
     /// It was not started yet: an interface that it needs was never looked at.
@@ -45,6 +48,34 @@ pub(super) struct Served {
     reason_detail: String,
 }
 
+/// A virtual MAC, and the line that carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ServedMac {
+    pub(super) line: usize,
+    mac: MacAddr,
+    /// The family whose adverts go out from it.
+    sends: Option<Family>,
+}
+
+impl ServedMac {
+    pub(super) fn new(instance: &Instance, line_of: impl FnOnce(&str) -> usize) -> Option<Self> {
+        let (name, macvlan) = macvlan_of(instance)?;
+        let from_parent = instance.vmac.as_ref().is_some_and(|vmac| vmac.adverts_from_parent);
+        Some(Self {
+            line: line_of(&name),
+            mac: macvlan.mac,
+            sends: Some(macvlan.family).filter(|_| !from_parent),
+        })
+    }
+
+    /// Whether addresses can live on it, and adverts go out from it, now that its parent is so.
+    pub(super) fn works(&self, lines: &[Line], parent: &Line) -> Result<(), LinkFault> {
+        let parent = parent.interface.as_ref().map(|parent| parent.index);
+        let carries = |line: &Line| line.carries(self.mac, parent, self.sends);
+        if lines.get(self.line).is_some_and(carries) { Ok(()) } else { Err(LinkFault::VirtualMac) }
+    }
+}
+
 impl Served {
     /// Builds the router in INIT. `line_of` names the line of an interface.
     pub(super) fn new(instance: Instance, checks: &Checks, mut line_of: impl FnMut(&str) -> usize) -> Self {
@@ -54,7 +85,8 @@ impl Served {
             .iter()
             .map(|vip| HeldAddress::new(&instance, vip, line_of(interface_of(&instance, vip))))
             .collect();
-        let paths = served_paths(&instance, &mut line_of);
+        let vmac = ServedMac::new(&instance, &mut line_of);
+        let paths = served_paths(&instance, vmac, &mut line_of);
         for tracked in interfaces_of(&instance) {
             line_of(tracked);
         }
@@ -62,6 +94,7 @@ impl Served {
             instance,
             router: VirtualRouter::new(config),
             addresses,
+            vmac,
             paths,
             unstarted: true,
             retired: false,
@@ -75,11 +108,11 @@ impl Served {
         }
     }
 
-    pub(super) fn note(&mut self, transition: &Transition, now: Instant) {
+    pub(super) fn note(&mut self, transition: &Transition, detail: String, now: Instant) {
         self.since = now;
         self.transitions.count(transition.to);
         self.reason = transition.reason.code();
-        self.reason_detail = transition.reason.to_string();
+        self.reason_detail = detail;
     }
 
     /// A third of the lease: two renewals may be lost.
@@ -204,11 +237,17 @@ impl Served {
 }
 
 /// What the paths of an instance are on the engine's lines; the router was told nothing of them yet.
-pub(super) fn served_paths(instance: &Instance, mut line_of: impl FnMut(&str) -> usize) -> Vec<ServedPath> {
-    let path = |path: &PathConfig| ServedPath {
-        line: line_of(&path.interface),
-        told: None,
-        failing: BTreeSet::new(),
+pub(super) fn served_paths(
+    instance: &Instance,
+    vmac: Option<ServedMac>,
+    mut line_of: impl FnMut(&str) -> usize,
+) -> Vec<ServedPath> {
+    let path = |path: &PathConfig| {
+        let line = line_of(&path.interface);
+        // The virtual MAC is one of the service interface.
+        let sender = vmac.filter(|vmac| vmac.sends.is_some() && path.interface == instance.interface);
+        let sends_on = sender.map_or(line, |vmac| vmac.line);
+        ServedPath { line, sends_on, told: None, failing: BTreeSet::new() }
     };
     path_configs(instance).iter().map(path).collect()
 }

@@ -4,7 +4,12 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use hafleet_vrrp::{AddressFault, Input, LinkFault, PathId, State};
 
-use super::{engine::Engine, held::Phase};
+use super::{
+    engine::Engine,
+    held::Phase,
+    line::Line,
+    served::{Served, ServedMac},
+};
 use crate::{
     clock,
     net::{
@@ -15,20 +20,45 @@ use crate::{
 
 impl Engine {
     /// An interface as it is now.
-    pub(super) fn take_interface(&mut self, name: &str, state: Option<Interface>) {
+    pub(super) fn take_interface(&mut self, name: &str, state: Option<Interface>, fault: Option<String>) {
         let Some(position) = self.lines.iter().position(|line| line.name == name) else { return };
         if let Some(line) = self.lines.get_mut(position) {
-            line.update(state);
+            line.update(state, fault);
         }
         let own = self.own_addresses(position);
         for index in 0..self.routers.len() {
             self.tell_links(index, position, &own);
+        }
+        if let Some(parent) = self.lines.get(position).and_then(|line| line.parent) {
+            self.tell_of_vmac(position, parent);
         }
         self.tell_interface(position);
         for index in 0..self.routers.len() {
             self.try_start(index);
         }
         self.reconcile(position);
+    }
+
+    /// What its virtual MAC is like is part of what a router's service interface is like.
+    fn tell_of_vmac(&mut self, position: usize, parent: usize) {
+        self.tap();
+        let own = self.own_addresses(parent);
+        for index in 0..self.routers.len() {
+            if self
+                .routers
+                .get(index)
+                .is_some_and(|served| served.vmac.is_some_and(|vmac| vmac.line == position))
+            {
+                self.tell_links(index, parent, &own);
+            }
+        }
+    }
+
+    /// Listens to the interfaces of virtual MACs as they are now.
+    pub(super) fn tap(&mut self) {
+        let with_vmac = self.routers.iter().filter(|served| !served.retired && served.vmac.is_some());
+        self.taps.fit(&with_vmac.map(Served::family).collect());
+        self.taps.listen(&self.lines);
     }
 
     /// Whether an agent before this one left the addresses of this router here.
@@ -97,6 +127,11 @@ impl Engine {
         own: &[Address],
     ) -> Option<Result<IpAddr, LinkFault>> {
         let served = self.routers.get_mut(index)?;
+        let vmac = served.vmac.filter(|_| path == 0);
+        // Nothing is known before it was looked at.
+        if vmac.is_some_and(|vmac| !self.lines.get(vmac.line).is_some_and(Line::is_seen)) {
+            return None;
+        }
         let (family, kind) = (served.family(), served.source_kind(path));
         let path = served.paths.get_mut(path).filter(|path| path.line == position)?;
         let source = served.instance.source.or_else(|| primary_address(own, kind, path.source()));
@@ -105,7 +140,12 @@ impl Engine {
         let has_some = addresses.any(|present| present.family() == family);
         let has_own = own.iter().any(|own| own.family() == family);
         let fault = if has_some && !has_own { LinkFault::OnlyVirtual } else { LinkFault::NoAddress };
-        let now = line.works(family).and_then(|()| source.ok_or(fault));
+        let can_hear = self.taps.sockets.contains_key(&family);
+        let works = |vmac: ServedMac| {
+            if can_hear { vmac.works(&self.lines, line) } else { Err(LinkFault::VirtualMac) }
+        };
+        let vmac_works = |()| vmac.map_or(Ok(()), works);
+        let now = line.works(family).and_then(vmac_works).and_then(|()| source.ok_or(fault));
         let is_news = path.told != Some(now);
         path.told = Some(now);
         is_news.then_some(now)

@@ -8,7 +8,7 @@ use netlink_packet_route::{
 };
 use pnet::util::MacAddr;
 
-use super::Family;
+use super::{Family, macvlan};
 
 /// One interface at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Interface {
     pub carrier: bool,
     /// Its MAC, if it is an Ethernet.
     pub mac: Option<MacAddr>,
+    /// The index of the interface that it is on, if it is a macvlan in private mode.
+    pub parent: Option<u32>,
     /// Receive and transmit errors since it exists.
     pub errors: u64,
     /// It forwards IPv6 packets: its host is a router, and says so in what it announces.
@@ -92,6 +94,7 @@ impl Interface {
             admin_up: message.header.flags.contains(LinkFlags::Up),
             carrier: message.header.flags.contains(LinkFlags::Running),
             mac,
+            parent: macvlan::parent(message),
             errors,
             forwards_v6,
             addresses: Vec::new(),
@@ -218,6 +221,7 @@ mod tests {
             admin_up: true,
             carrier: true,
             mac: None,
+            parent: None,
             errors: 0,
             forwards_v6: false,
             addresses: addresses(texts),

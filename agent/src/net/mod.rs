@@ -9,6 +9,7 @@
 //! | [`address`] | rtnetlink: adding, renewing and deleting addresses |
 //! | [`link`] | rtnetlink: what an interface is like |
 //! | [`netlink`] | the thread that speaks rtnetlink |
+//! | [`macvlan`] | rtnetlink, `/proc/sys/net`: the interface of a virtual MAC |
 //! | [`link_layer`] | `struct sockaddr_ll` |
 
 pub mod address;
@@ -18,6 +19,7 @@ mod family;
 mod frame;
 pub mod link;
 pub mod link_layer;
+pub mod macvlan;
 pub mod neighbour;
 pub mod netlink;
 

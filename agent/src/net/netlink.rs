@@ -9,6 +9,8 @@
 //! named, so that an old event can never pass for the present. Both are asked for anew every second: events are
 //! a hint to look sooner, nothing depends on them. When the kernel's event queue overflowed, everything is asked for.
 
+mod macvlans;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -31,9 +33,12 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
+pub use self::macvlans::Interfaces;
+use self::macvlans::Macvlans;
 use super::{
     address::{Action, AddressSpec, ask, kernel_error},
     link::{Address, Interface},
+    macvlan::Macvlan,
 };
 
 /// How many batches of operations may wait.
@@ -74,6 +79,8 @@ pub enum Event {
         name: String,
         /// `None`: there is no such interface.
         state: Option<Interface>,
+        /// Why it is not as it is wanted, if it is one that is made.
+        fault: Option<String>,
     },
     /// An operation is done. On failure the kernel's words.
     Done {
@@ -93,8 +100,9 @@ pub struct Netlink {
     pub operations: mpsc::Sender<Vec<Operation>>,
     /// Gives answers and truth, in order.
     pub events: mpsc::Receiver<Event>,
-    /// Which interfaces are watched. A new name is looked at at once; one that is gone from the set is told of no more.
-    pub interfaces: watch::Sender<BTreeSet<String>>,
+    /// Which interfaces are watched, and which are made. A new name is looked at at once, before operations that are sent
+    /// afterwards; one that is gone is told of no more, and if it was made removed, after operations that were sent before.
+    pub interfaces: watch::Sender<Interfaces>,
 }
 
 /// Why netlink cannot be had.
@@ -126,14 +134,14 @@ pub enum NetlinkError {
     Gone,
 }
 
-/// Starts the thread. Returns when every interface in `watched` was looked at once, and its [`Event`] is queued.
+/// Starts the thread. Returns when every interface that is watched was looked at once, and its [`Event`] is queued.
 ///
 /// When the thread cannot go on, it says so in the log and the events end.
-pub fn start(watched: BTreeSet<String>) -> Result<Netlink, NetlinkError> {
+pub fn start(wanted: Interfaces) -> Result<Netlink, NetlinkError> {
     let (operations, operations_end) = mpsc::channel(OPERATION_QUEUE_LEN);
-    let (events_end, events) = mpsc::channel(EVENT_QUEUE_LEN.max(2 * watched.len()));
+    let (events_end, events) = mpsc::channel(EVENT_QUEUE_LEN.max(2 * wanted.watched.len()));
     let (ready, is_ready) = blocking::sync_channel(1);
-    let (interfaces, wanted) = watch::channel(watched.clone());
+    let (interfaces, wanted_end) = watch::channel(wanted.clone());
     let body = move || {
         let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
@@ -143,7 +151,7 @@ pub fn start(watched: BTreeSet<String>) -> Result<Netlink, NetlinkError> {
             }
         };
         runtime.block_on(async {
-            let mut kernel = match Kernel::connect(watched, events_end).await {
+            let mut kernel = match Kernel::connect(wanted, events_end).await {
                 Ok(kernel) => kernel,
                 Err(error) => {
                     let _ = ready.send(Err(error));
@@ -151,7 +159,7 @@ pub fn start(watched: BTreeSet<String>) -> Result<Netlink, NetlinkError> {
                 }
             };
             let _ = ready.send(Ok(()));
-            if let Err(error) = kernel.run(operations_end, wanted).await {
+            if let Err(error) = kernel.run(operations_end, wanted_end).await {
                 let error: &(dyn std::error::Error + 'static) = &error;
                 tracing::error!(error, "the netlink thread cannot go on");
             }
@@ -168,7 +176,8 @@ struct EngineGone;
 struct Kernel {
     handle: Handle,
     socket: TokioSocket,
-    watched: BTreeSet<String>,
+    wanted: Interfaces,
+    macvlans: Macvlans,
     truth: BTreeMap<String, Interface>,
     /// Where each address was last put, by its interface's name then, address and prefix length: an interface that was renamed
     /// keeps its addresses. As many entries as addresses are configured.
@@ -177,13 +186,20 @@ struct Kernel {
 }
 
 impl Kernel {
-    async fn connect(watched: BTreeSet<String>, events: mpsc::Sender<Event>) -> Result<Self, NetlinkError> {
+    async fn connect(wanted: Interfaces, events: mpsc::Sender<Event>) -> Result<Self, NetlinkError> {
         let socket = event_socket().map_err(NetlinkError::Socket)?;
         let handle = request_handle().map_err(NetlinkError::Socket)?;
         may_change_addresses(&handle).await?;
-        let mut kernel =
-            Self { handle, socket, watched, truth: BTreeMap::new(), put_on: BTreeMap::new(), events };
-        for interface in kernel.watched.clone() {
+        let mut kernel = Self {
+            handle,
+            socket,
+            wanted,
+            macvlans: Macvlans::default(),
+            truth: BTreeMap::new(),
+            put_on: BTreeMap::new(),
+            events,
+        };
+        for interface in kernel.wanted.watched.clone() {
             kernel.look(&interface).await.map_err(|source| NetlinkError::Interface { interface, source })?;
         }
         Ok(kernel)
@@ -193,7 +209,7 @@ impl Kernel {
     async fn run(
         &mut self,
         mut operations: mpsc::Receiver<Vec<Operation>>,
-        mut wanted: watch::Receiver<BTreeSet<String>>,
+        mut wanted: watch::Receiver<Interfaces>,
     ) -> Result<(), NetlinkError> {
         let mut tick = interval(RECONCILE_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -212,7 +228,15 @@ impl Kernel {
                 }
                 count = operations.recv_many(&mut batches, BATCHES_AT_ONCE) => match count {
                     0 => return Ok(()),
-                    _ => self.carry_out(batches.drain(..).flatten().collect()).await,
+                    _ => {
+                        // What they are for may have been wanted a moment before them.
+                        let new = wanted.has_changed().unwrap_or(false).then(|| wanted.borrow().clone());
+                        let begun = match new {
+                            Some(new) => self.begin(&new).await,
+                            None => Ok(()),
+                        };
+                        begun.and(self.carry_out(batches.drain(..).flatten().collect()).await)
+                    }
                 },
                 received = self.socket.recv_from(&mut buffer) => {
                     let changes = self.changes(received.map(drop), &mut buffer).map_err(NetlinkError::Events)?;
@@ -224,13 +248,6 @@ impl Kernel {
                 return Ok(());
             }
         }
-    }
-
-    async fn watch(&mut self, wanted: BTreeSet<String>) -> Result<(), EngineGone> {
-        let old = std::mem::replace(&mut self.watched, wanted);
-        self.truth.retain(|name, _| self.watched.contains(name));
-        let links = self.watched.difference(&old).cloned().collect();
-        self.apply(Changes { all: false, look_at: links, ..Changes::default() }).await
     }
 
     async fn carry_out(&mut self, operations: Vec<Operation>) -> Result<(), EngineGone> {
@@ -301,7 +318,7 @@ impl Kernel {
     async fn apply(&mut self, changes: Changes) -> Result<(), EngineGone> {
         let mut look_at = changes.look_at;
         if changes.all {
-            look_at.clone_from(&self.watched);
+            look_at.clone_from(&self.wanted.watched);
         }
         for change in changes.links {
             look_at.extend(self.link_changed(change).await?);
@@ -315,6 +332,13 @@ impl Kernel {
                 look_at.insert(interface.name.clone());
             }
         }
+        // What could not be made without it.
+        let waits = |(name, it): &(&String, &Macvlan)| {
+            look_at.contains(&it.parent) && !self.truth.contains_key(*name)
+        };
+        let waiting: Vec<String> =
+            self.wanted.macvlans.iter().filter(waits).map(|(name, _)| name.clone()).collect();
+        look_at.extend(waiting);
         for name in look_at {
             if let Err(error) = self.look(&name).await {
                 tracing::warn!(interface = name, %error, "cannot read the interface from the kernel");
@@ -342,11 +366,13 @@ impl Kernel {
                             != (new.admin_up, new.carrier, new.mac, new.forwards_v6);
                         *known = Interface { addresses, ..new };
                         let known = known.clone();
-                        if changed {
+                        if changed && self.wanted.macvlans.contains_key(&known.name) {
+                            look_at.push(known.name);
+                        } else if changed {
                             self.tell(known.name.clone(), Some(known)).await?;
                         }
                     }
-                    Some(_) | None if self.watched.contains(&new.name) => look_at.push(new.name),
+                    Some(_) | None if self.wanted.watched.contains(&new.name) => look_at.push(new.name),
                     Some(_) | None => {}
                 }
                 Ok(look_at)
@@ -358,24 +384,27 @@ impl Kernel {
                     .filter(|known| known.index == index)
                     .map(|known| known.name.clone())
                     .collect();
+                let mut look_at = Vec::new();
                 for name in names {
                     self.truth.remove(&name);
-                    self.tell(name, None).await?;
+                    if self.wanted.macvlans.contains_key(&name) {
+                        self.macvlans.forget(&name);
+                        look_at.push(name);
+                    } else {
+                        self.tell(name, None).await?;
+                    }
                 }
-                Ok(Vec::new())
+                Ok(look_at)
             }
         }
     }
 
     /// Asks the kernel for one interface and its addresses, and tells the engine.
     async fn look(&mut self, name: &str) -> io::Result<()> {
-        let mut links = std::pin::pin!(self.handle.link().get().match_name(name).execute());
-        let message = match links.try_next().await.map_err(kernel_error) {
-            Ok(message) => message,
-            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => None,
-            Err(error) => return Err(error),
-        };
-        let mut state = message.as_ref().and_then(Interface::from_message);
+        let mut state = self.link(name).await?;
+        if let Some(macvlan) = self.wanted.macvlans.get(name).cloned() {
+            state = self.keep(name, &macvlan, state).await?;
+        }
         if let Some(interface) = &mut state {
             interface.addresses = self.addresses(interface.index, AddressFamily::Inet).await?;
             interface.addresses.extend(self.addresses(interface.index, AddressFamily::Inet6).await?);
@@ -387,6 +416,16 @@ impl Kernel {
         // Whether the engine still listens is seen by whoever called.
         let _ = self.tell(name.to_owned(), state).await;
         Ok(())
+    }
+
+    /// An interface without its addresses.
+    async fn link(&self, name: &str) -> io::Result<Option<Interface>> {
+        let mut links = std::pin::pin!(self.handle.link().get().match_name(name).execute());
+        match links.try_next().await.map_err(kernel_error) {
+            Ok(message) => Ok(message.as_ref().and_then(Interface::from_message)),
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn addresses(&self, index: u32, family: AddressFamily) -> io::Result<Vec<Address>> {
@@ -408,7 +447,8 @@ impl Kernel {
     }
 
     async fn tell(&self, name: String, state: Option<Interface>) -> Result<(), EngineGone> {
-        self.events.send(Event::Interface { name, state }).await.map_err(|_| EngineGone)
+        let fault = self.macvlans.fault(&name).cloned();
+        self.events.send(Event::Interface { name, state, fault }).await.map_err(|_| EngineGone)
     }
 
     fn reconnect(&mut self) {

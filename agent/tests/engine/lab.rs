@@ -129,16 +129,16 @@ impl Host {
 
     /// The `inet` lines of `ip addr show dev ens33`, trimmed.
     pub fn inet(&self) -> Vec<String> {
-        self.address_lines("inet ")
+        self.address_lines("ens33", "inet ")
     }
 
     /// The `inet6` lines of `ip addr show dev ens33`, trimmed.
     pub fn inet6(&self) -> Vec<String> {
-        self.address_lines("inet6 ")
+        self.address_lines("ens33", "inet6 ")
     }
 
-    fn address_lines(&self, start: &str) -> Vec<String> {
-        let output = self.command("ip").args(["addr", "show", "dev", "ens33"]).output().unwrap();
+    fn address_lines(&self, interface: &str, start: &str) -> Vec<String> {
+        let output = self.command("ip").args(["addr", "show", "dev", interface]).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         text.lines().map(str::trim).filter(|line| line.starts_with(start)).map(str::to_owned).collect()
     }
@@ -168,8 +168,13 @@ impl Host {
     }
 
     pub fn has(&self, address: &str) -> bool {
+        self.has_on("ens33", address)
+    }
+
+    /// An interface that does not exist has none.
+    pub fn has_on(&self, interface: &str, address: &str) -> bool {
         let is_it = |line: &String| line.split([' ', '/']).nth(1) == Some(address);
-        self.address_lines("inet").iter().any(is_it)
+        self.address_lines(interface, "inet").iter().any(is_it)
     }
 
     pub fn command(&self, program: impl AsRef<Path>) -> Command {

@@ -11,6 +11,7 @@ mod release;
 mod reload;
 mod stall;
 mod unicast;
+mod vmac;
 mod wire;
 
 /// Two hosts of one virtual router, 192.168.178.130 and .131, with the tutorial's address.

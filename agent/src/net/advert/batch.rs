@@ -9,7 +9,7 @@ use std::{
 use nix::{
     cmsg_space, libc,
     sys::socket::{
-        ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrIn6, SockaddrLike, recvmmsg,
+        ControlMessageOwned, LinkAddr, MsgFlags, MultiHeaders, RecvMsg, SockaddrIn6, SockaddrLike, recvmmsg,
     },
 };
 
@@ -28,8 +28,8 @@ type Buffers = [[u8; BUFFER_LEN]; BATCH_LEN];
 #[derive(Debug)]
 pub struct Batch {
     buffers: Box<Buffers>,
-    /// An IPv4 packet says everything in its own header.
-    v4: MultiHeaders<()>,
+    /// A whole packet says everything in its own header.
+    whole: MultiHeaders<LinkAddr>,
     v6: MultiHeaders<SockaddrIn6>,
     arrived: [Arrived; BATCH_LEN],
     count: usize,
@@ -39,21 +39,23 @@ pub struct Batch {
 #[derive(Clone, Copy, Debug)]
 enum Arrived {
     /// With its IP header.
-    V4 { len: usize },
+    Whole { family: Family, len: usize, interface_index: Option<u32> },
     /// Without; what the header said was told beside it.
     V6 { len: usize, source: Ipv6Addr, destination: Ipv6Addr, ttl: u8 },
     /// Longer than any, or what its header said was not told.
     Malformed(Malformed),
 }
 
+const NOTHING: Arrived = Arrived::Whole { family: Family::V4, len: 0, interface_index: None };
+
 impl Batch {
     /// An empty one.
     pub fn new() -> Self {
         Self {
             buffers: Box::new([[0; BUFFER_LEN]; BATCH_LEN]),
-            v4: MultiHeaders::preallocate(BATCH_LEN, None),
+            whole: MultiHeaders::preallocate(BATCH_LEN, None),
             v6: v6_headers(),
-            arrived: [Arrived::V4 { len: 0 }; BATCH_LEN],
+            arrived: [NOTHING; BATCH_LEN],
             count: 0,
         }
     }
@@ -61,10 +63,8 @@ impl Batch {
     /// Takes what waits off the socket's queue, instead of what was here before. Says whether that was all.
     pub fn receive(&mut self, socket: &AdvertSocket) -> io::Result<bool> {
         self.count = 0;
-        let received = match socket.family() {
-            Family::V4 => self.receive_v4(socket),
-            Family::V6 => self.receive_v6(socket),
-        };
+        let received =
+            if socket.gives_whole_packets() { self.receive_whole(socket) } else { self.receive_v6(socket) };
         match received {
             Ok(count) => {
                 self.count = count;
@@ -80,11 +80,18 @@ impl Batch {
         self.arrived.iter().zip(&*self.buffers).take(self.count).map(|(arrived, buffer)| {
             let packet = |len: usize| buffer.get(..len).unwrap_or_default();
             match *arrived {
-                Arrived::V4 { len } => header::read_v4(packet(len)),
+                Arrived::Whole { family, len, interface_index } => {
+                    let received = match family {
+                        Family::V4 => header::read_v4(packet(len)),
+                        Family::V6 => header::read_v6(packet(len)),
+                    };
+                    received.map(|received| Received { interface_index, ..received })
+                }
                 Arrived::V6 { len, source, destination, ttl } => Ok(Received {
                     source: IpAddr::V6(source),
                     destination: IpAddr::V6(destination),
                     ttl,
+                    interface_index: None,
                     payload: packet(len),
                 }),
                 Arrived::Malformed(malformed) => Err(malformed),
@@ -92,13 +99,15 @@ impl Batch {
         })
     }
 
-    fn receive_v4(&mut self, socket: &AdvertSocket) -> io::Result<usize> {
-        let Self { buffers, v4, arrived, .. } = self;
+    fn receive_whole(&mut self, socket: &AdvertSocket) -> io::Result<usize> {
+        let Self { buffers, whole, arrived, .. } = self;
         let mut slices = buffers.each_mut().map(|buffer| [IoSliceMut::new(buffer)]);
-        let messages = recvmmsg(descriptor(socket), v4, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
+        let messages = recvmmsg(descriptor(socket), whole, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
         let mut count = 0;
         for (arrived, message) in arrived.iter_mut().zip(messages) {
-            *arrived = Arrived::V4 { len: message.bytes };
+            let interface = message.address.and_then(|address| u32::try_from(address.ifindex()).ok());
+            let (family, len) = (socket.family(), message.bytes);
+            *arrived = Arrived::Whole { family, len, interface_index: interface };
             count += 1;
         }
         Ok(count)

@@ -9,7 +9,7 @@ use hafleet_vrrp::packet::{IP_PROTOCOL, TOS};
 use pnet::packet::{
     ip::IpNextHeaderProtocol,
     ipv4::{Ipv4Packet, MutableIpv4Packet},
-    ipv6::MutableIpv6Packet,
+    ipv6::{Ipv6Packet, MutableIpv6Packet},
 };
 
 use super::{Malformed, Received};
@@ -92,6 +92,25 @@ pub(super) fn read_v4(packet: &[u8]) -> Result<Received<'_>, Malformed> {
         source: header.get_source().into(),
         destination: header.get_destination().into(),
         ttl: header.get_ttl(),
+        interface_index: None,
+        payload,
+    })
+}
+
+/// Reads the header of a whole IPv6 packet.
+pub(super) fn read_v6(packet: &[u8]) -> Result<Received<'_>, Malformed> {
+    let len = packet.len();
+    let header = Ipv6Packet::new(packet).ok_or(Malformed::Header { len })?;
+    if header.get_version() != 6 || header.get_next_header().0 != IP_PROTOCOL {
+        return Err(Malformed::NotVrrp);
+    }
+    let total_len = V6_LEN + usize::from(header.get_payload_length());
+    let payload = packet.get(V6_LEN..total_len).ok_or(Malformed::Truncated { len, total_len })?;
+    Ok(Received {
+        source: header.get_source().into(),
+        destination: header.get_destination().into(),
+        ttl: header.get_hop_limit(),
+        interface_index: None,
         payload,
     })
 }
@@ -149,7 +168,13 @@ mod tests {
         let payload = &captured[20..];
         assert_eq!(
             received,
-            Received { source: SOURCE.into(), destination: GROUP_V4.into(), ttl: 255, payload }
+            Received {
+                source: SOURCE.into(),
+                destination: GROUP_V4.into(),
+                ttl: 255,
+                interface_index: None,
+                payload
+            }
         );
     }
 
@@ -182,7 +207,29 @@ mod tests {
         assert_eq!(changed(9, 6), Malformed::NotVrrp);
     }
 
+    #[test]
+    fn a_whole_ipv6_packet_is_read_as_it_was_written() {
+        let mut packet = Vec::new();
+        write_v6(&mut packet, ("fe80::1".parse().unwrap(), GROUP_V6), TTL, &[1, 2, 3]).unwrap();
+        // Ethernet pads.
+        packet.push(0);
+        let received = read_v6(&packet).unwrap();
+        assert_eq!(received.source, "fe80::1".parse::<std::net::IpAddr>().unwrap());
+        assert_eq!((received.destination, received.ttl), (GROUP_V6.into(), TTL));
+        assert_eq!((received.payload, received.interface_index), (&[1, 2, 3][..], None));
+        let truncated = Malformed::Truncated { len: 42, total_len: 43 };
+        assert_eq!(read_v6(&packet[..42]).unwrap_err(), truncated);
+        assert_eq!(read_v6(&packet[..39]).unwrap_err(), Malformed::Header { len: 39 });
+        packet[6] = 17;
+        assert_eq!(read_v6(&packet).unwrap_err(), Malformed::NotVrrp);
+    }
+
     proptest! {
+        #[test]
+        fn no_ipv6_bytes_panic(packet in prop::collection::vec(any::<u8>(), 0..128)) {
+            let _ = read_v6(&packet);
+        }
+
         #[test]
         fn no_bytes_panic(packet in prop::collection::vec(any::<u8>(), 0..128)) {
             if let Ok(received) = read_v4(&packet) {

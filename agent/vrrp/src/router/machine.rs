@@ -396,7 +396,9 @@ impl VirtualRouter {
     fn is_link_obstacle(&self, fault: LinkFault) -> bool {
         match fault {
             LinkFault::NoCarrier | LinkFault::AdminDown => self.config.track_service,
-            LinkFault::Missing | LinkFault::NoAddress | LinkFault::OnlyVirtual => true,
+            LinkFault::Missing | LinkFault::NoAddress | LinkFault::OnlyVirtual | LinkFault::VirtualMac => {
+                true
+            }
         }
     }
 

@@ -100,6 +100,8 @@ pub enum LinkFault {
     NoAddress,
     /// Its only addresses are configured as virtual ones: which of them is the host's own cannot be known.
     OnlyVirtual,
+    /// The interface of its virtual MAC cannot be had.
+    VirtualMac,
 }
 
 /// What the kernel answered, or what happened to an address behind our back.

@@ -178,6 +178,7 @@ impl LinkFault {
             Self::Missing => "link_missing",
             Self::NoAddress => "link_no_address",
             Self::OnlyVirtual => "link_only_virtual",
+            Self::VirtualMac => "link_virtual_mac",
         }
     }
 }
@@ -193,6 +194,7 @@ impl fmt::Display for LinkFault {
                 "the only address of the service interface is configured as a virtual address, and is left alone: take it \
                  out of the virtual addresses, or set priority 255 (and a lease) to serve it as its owner"
             }
+            Self::VirtualMac => "the interface of the virtual MAC cannot be had",
         })
     }
 }

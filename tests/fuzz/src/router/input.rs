@@ -149,6 +149,7 @@ fn link_fault(draw: &mut Draw<'_>) -> LinkFault {
         LinkFault::Missing,
         LinkFault::NoAddress,
         LinkFault::OnlyVirtual,
+        LinkFault::VirtualMac,
     ])
 }
 

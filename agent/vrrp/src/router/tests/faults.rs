@@ -139,6 +139,20 @@ fn a_link_fault_resigns_on_the_other_paths_at_once() {
 }
 
 #[test]
+fn without_its_virtual_mac_nobody_serves_tracked_or_not() {
+    for track_service in [true, false] {
+        let mut rig = Rig::master(Config { track_service, ..config() });
+        assert_eq!(rig.give(down(LinkFault::VirtualMac)), ["release 2", "MASTER>FAULT link_virtual_mac"]);
+        assert_eq!(rig.give(Input::Deadline), [""; 0]);
+        assert_eq!(rig.give(up()), ["FAULT>BACKUP link_restored"]);
+        assert_eq!(rig.give(down(LinkFault::VirtualMac)), ["BACKUP>FAULT link_virtual_mac"]);
+        // Without carrier it may go on; but not from no interface at all.
+        rig.give(down(LinkFault::NoCarrier));
+        assert_eq!(rig.give(down(LinkFault::VirtualMac)), [""; 0]);
+    }
+}
+
+#[test]
 fn a_spare_path_goes_and_comes_without_a_transition() {
     let mut rig = Rig::master(two_paths());
     let spare = PathId(1);
