@@ -4,16 +4,23 @@
 //! Needs root, iproute2, nftables, tcpdump, keepalived and FRR.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod adoption;
 mod checksum;
+mod clock;
 mod death;
 mod election;
 mod failover;
 mod interval;
+mod ipv6;
 mod junk;
 mod links;
 mod master;
 mod mismatch;
 mod pair;
 mod preemption;
+mod reload;
 mod report;
+mod scale;
 mod split;
+mod tracking;
+mod unicast;

@@ -1,11 +1,13 @@
 //! Two routers of one virtual router beside each other, and everything that watches them.
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
 };
 
-use hafleet_tests::lab::{Capture, Daemon, Held, Host, Instance, Kind, Lab, Watch, macvlan, now, wait_for};
+use hafleet_tests::lab::{
+    Capture, Daemon, Held, Host, Instance, Kind, Lab, Watch, macvlan, macvlan_mac, now, wait_for,
+};
 use pnet::util::MacAddr;
 
 /// The virtual address of every test that has one.
@@ -68,6 +70,8 @@ pub struct Node {
     pub kind: Kind,
     pub instance: Instance,
     pub source: Ipv4Addr,
+    /// Where IPv6 is used.
+    pub link_local: Option<Ipv6Addr>,
     pub daemon: Option<Daemon>,
     watch: Watch,
 }
@@ -76,8 +80,13 @@ impl Node {
     pub fn new(lab: &mut Lab, number: u8, kind: Kind, instance: Instance) -> Self {
         let source = Ipv4Addr::new(10, 77, 0, 1 + number);
         let host = lab.host(&format!("lb{number:02}"), &format!("{source}/24")).unwrap();
+        if instance.is_ipv6() {
+            host.ip(&["addr", "add", &format!("2001:db8::{}/64", 1 + number), "dev", "ens33", "nodad"])
+                .unwrap();
+        }
+        let link_local = instance.is_ipv6().then(|| host.link_local("ens33").unwrap());
         let watch = host.watch().unwrap();
-        Self { host, kind, instance, source, daemon: None, watch }
+        Self { host, kind, instance, source, link_local, daemon: None, watch }
     }
 
     pub fn start(&mut self) {
@@ -100,18 +109,30 @@ impl Node {
     /// The MAC address that its adverts and announcements come from.
     pub fn mac(&self) -> MacAddr {
         match self.kind {
-            Kind::Frr => MacAddr::new(0x00, 0x00, 0x5E, 0x00, 0x01, self.instance.vrid),
+            Kind::Frr => macvlan_mac(&self.instance),
             Kind::Ours | Kind::OursByKeepalivedConf | Kind::Keepalived => self.host.mac("ens33").unwrap(),
         }
+    }
+
+    /// The IP source of its adverts; FRR's IPv6 ones come from its macvlan interface.
+    pub fn speaks_from(&self) -> IpAddr {
+        match (self.link_local, self.kind) {
+            (None, _) => self.source.into(),
+            (Some(_), Kind::Frr) => self.host.link_local(&macvlan(&self.instance)).unwrap().into(),
+            (Some(own), Kind::Ours | Kind::OursByKeepalivedConf | Kind::Keepalived) => own.into(),
+        }
+    }
+
+    /// The address that is watched: the first one that is not link-local.
+    pub fn vip(&self) -> &str {
+        self.instance.addresses().find(|address| !address.starts_with("fe80:")).unwrap()
     }
 
     /// When its kernel served the address. FRR keeps it on an interface that it sets up or down.
     pub fn held(&self) -> Vec<Held> {
         match self.kind {
-            Kind::Frr => self.watch.up(&macvlan(self.instance.vrid)),
-            Kind::Ours | Kind::OursByKeepalivedConf | Kind::Keepalived => {
-                self.held_of(self.instance.addresses().next().unwrap())
-            }
+            Kind::Frr => self.watch.up(&macvlan(&self.instance)),
+            Kind::Ours | Kind::OursByKeepalivedConf | Kind::Keepalived => self.held_of(self.vip()),
         }
     }
 
@@ -127,6 +148,11 @@ impl Node {
     /// The state in the daemon's own words; FRR is asked only rarely, it takes a while.
     pub fn state(&self) -> Option<String> {
         self.daemon().state(self.instance.vrid).unwrap()
+    }
+
+    /// How often it changed its state, in the daemon's own words.
+    pub fn transitions(&self) -> u64 {
+        self.daemon().transitions(self.instance.vrid).unwrap()
     }
 
     /// Waits until the daemon says so.
@@ -197,7 +223,7 @@ impl Pair {
     /// The same with a condition on its priority.
     pub fn advert_with(&self, index: usize, from: Duration, priority: impl Fn(u8) -> bool) -> Duration {
         let node = &self.nodes[index];
-        let found = self.capture.advert(from, SOON, node.instance.vrid, node.source.into(), priority);
+        let found = self.capture.advert(from, SOON, node.instance.vrid, node.speaks_from(), priority);
         found.unwrap_or_else(|error| panic!("{error:#}\n{}", self.logs())).0
     }
 
@@ -210,12 +236,12 @@ impl Pair {
     /// When this node advertised since `from`.
     pub fn cadence(&self, index: usize, from: Duration) -> Vec<Duration> {
         let node = &self.nodes[index];
-        self.capture.cadence(from, node.instance.vrid, node.source.into())
+        self.capture.cadence(from, node.instance.vrid, node.speaks_from())
     }
 
     /// When this node announced the address since `from`.
     pub fn announcements(&self, index: usize, from: Duration) -> Vec<Duration> {
-        let address: IpAddr = VIP.parse().unwrap();
+        let address: IpAddr = self.nodes[index].vip().parse().unwrap();
         self.capture.announcements(from, address, self.nodes[index].mac())
     }
 

@@ -146,11 +146,23 @@ const SCENARIOS: &[(&str, &str, &str)] = &[
     ("S14", "Checksum forms", ""),
     ("S15", "Links and addresses that go and return", ""),
     ("S16", "kill -9, freeze, restart", ""),
-    ("S17", "Reload", ""),
-    ("S19", "Tracking", ""),
+    (
+        "S17",
+        "Reload",
+        "The file of ours is rewritten and it gets SIGHUP; neither the peer nor the address moves.",
+    ),
+    (
+        "S19",
+        "Tracking",
+        "Each alone with the same keepalived.conf; what the scripts, interfaces and files say changes four times.",
+    ),
     ("S21", "Unicast", ""),
-    ("S22", "IPv6", ""),
+    (
+        "S22",
+        "IPv6",
+        "FRR's first advert after a takeover finds no source address yet and is missing: it is allowed an interval more. What it announces is told, not asserted.",
+    ),
     ("S23", "Virtual MAC", ""),
     ("S24", "A long freeze, and clocks that are set", ""),
-    ("S25", "255 instances", ""),
+    ("S25", "255 instances", "What keepalived does on the other side is told, not asserted."),
 ];

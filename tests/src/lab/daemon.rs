@@ -3,6 +3,7 @@
 use std::{fs, process::Command, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
+use pnet::util::MacAddr;
 use serde_json::Value;
 
 use super::{
@@ -59,22 +60,18 @@ impl Daemon {
     /// does is not measured.
     pub fn start(kind: Kind, host: &Host, instances: &[Instance]) -> Result<Self> {
         let host = &host.in_real_time();
+        let text = Self::configuration(kind, host, instances);
         let (process, zebra) = match kind {
-            Kind::Ours => {
-                let text: String = instances.iter().map(Instance::to_agent_toml).collect();
-                let text = format!("node = \"{}\"\nsite = \"lab\"\n\n{text}", host.name());
-                (start_agent(host, AgentConfiguration::Native(&text), &[])?, None)
-            }
+            Kind::Ours => (start_agent(host, AgentConfiguration::Native(&text), &[])?, None),
             Kind::OursByKeepalivedConf => {
-                let text: String = instances.iter().map(Instance::to_keepalived_conf).collect();
                 (start_agent(host, AgentConfiguration::Keepalived(&text), &[])?, None)
             }
-            Kind::Keepalived => {
-                let text: String = instances.iter().map(Instance::to_keepalived_conf).collect();
-                (start_keepalived(host, &text)?, None)
-            }
+            Kind::Keepalived => (start_keepalived(host, &text)?, None),
             Kind::Frr => {
-                let (vrrpd, zebra) = start_frr(host, instances)?;
+                for instance in instances {
+                    add_macvlan(host, instance)?;
+                }
+                let (vrrpd, zebra) = start_frr(host, &text)?;
                 (vrrpd, Some(zebra))
             }
         };
@@ -138,6 +135,28 @@ impl Daemon {
         self.process.pid()
     }
 
+    /// Writes its configuration anew, without asking it to read that.
+    pub fn rewrite(&self, text: &str) -> Result<()> {
+        let file = match self.kind {
+            Kind::Ours => "agent.toml",
+            Kind::OursByKeepalivedConf | Kind::Keepalived => "keepalived.conf",
+            Kind::Frr => bail!("FRR does not read its configuration again"),
+        };
+        self.host.write(file, text).map(drop)
+    }
+
+    /// What its configuration says of these virtual routers.
+    pub fn configuration(kind: Kind, host: &Host, instances: &[Instance]) -> String {
+        let each = |says: fn(&Instance) -> String| instances.iter().map(says).collect::<String>();
+        match kind {
+            Kind::Ours => {
+                format!("node = \"{}\"\nsite = \"lab\"\n\n{}", host.name(), each(Instance::to_agent_toml))
+            }
+            Kind::OursByKeepalivedConf | Kind::Keepalived => each(Instance::to_keepalived_conf),
+            Kind::Frr => format!("interface ens33\n{}", each(Instance::to_frr_conf)),
+        }
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: rustix::process::Signal) {
         self.process.signal(signal);
@@ -185,13 +204,38 @@ impl Daemon {
                 let text = self.host.run("vtysh", &["--vty_socket", directory, "-c", "show vrrp json"])?;
                 let routers: Value = serde_json::from_str(&text).context("reading vtysh's answer")?;
                 let found = routers.as_array().into_iter().flatten().find(|one| one["vrid"] == vrid);
-                let state = found.and_then(|one| one["v4"]["status"].as_str());
+                let router = found.cloned().unwrap_or_default();
+                // A virtual router that has no address in a family stays there as it began.
+                let statuses = ["v4", "v6"].map(|family| router[family]["status"].as_str());
+                let state = statuses.into_iter().flatten().reduce(|one, other| match one {
+                    "Initialize" => other,
+                    _ => one,
+                });
                 Ok(state.map(|state| match state {
                     "Initialize" => "INIT".into(),
                     other => other.to_uppercase(),
                 }))
             }
         }
+    }
+
+    /// How often an instance changed its state, in the daemon's own words.
+    pub fn transitions(&self, vrid: u8) -> Result<u64> {
+        let count = match self.kind {
+            Kind::Ours | Kind::OursByKeepalivedConf => self.instance(vrid)?["transitions"].as_u64(),
+            Kind::Keepalived => {
+                let said = self.process.log();
+                u64::try_from(said.matches(&format!("(VI_{vrid}) Entering ")).count()).ok()
+            }
+            Kind::Frr => {
+                // Its own count goes up without a change, too.
+                let said = self.process.log();
+                let of_router = format!("[VRID {vrid}]");
+                let changes = said.lines().filter(|line| line.contains(&of_router) && line.contains(" -> "));
+                u64::try_from(changes.count()).ok()
+            }
+        };
+        count.with_context(|| format!("{} does not say how often it changed", self.kind.name()))
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
@@ -208,7 +252,7 @@ impl Daemon {
             Kind::Keepalived => self.process.wait_for_log("Starting VRRP child process", READY),
             Kind::Frr => {
                 // Every line of its configuration has been read when it says that its router has an interface.
-                self.process.wait_for_log("Interface: vrrp4-", READY).and_then(|()| {
+                self.process.wait_for_log("Interface: vrrp", READY).and_then(|()| {
                     let refused = self.process.log();
                     let refused = refused.lines().find(|line| line.contains("No such command"));
                     refused.map_or(Ok(()), |line| bail!("FRR refused its configuration: {line}"))
@@ -232,12 +276,8 @@ fn start_keepalived(host: &Host, text: &str) -> Result<Process> {
     host.spawn("keepalived", &mut command)
 }
 
-/// zebra and vrrpd, with sockets of their own, and for each VRID the macvlan interface that FRR asks for.
-fn start_frr(host: &Host, instances: &[Instance]) -> Result<(Process, Process)> {
-    for instance in instances {
-        add_macvlan(host, instance)?;
-    }
-    let lines: String = instances.iter().map(Instance::to_frr_conf).collect();
+/// zebra and vrrpd, with sockets of their own.
+fn start_frr(host: &Host, text: &str) -> Result<(Process, Process)> {
     let directory = host.directory().join("frr");
     fs::create_dir_all(&directory).with_context(|| format!("creating {}", directory.display()))?;
     // They become the user frr, who is the only one allowed in the group of their sockets.
@@ -256,19 +296,28 @@ fn start_frr(host: &Host, instances: &[Instance]) -> Result<(Process, Process)> 
     let zebra = start("zebra", "")?;
     wait_for("zebra's socket", READY, || Ok(socket.exists().then_some(())))
         .with_context(|| format!("zebra said:\n{}", zebra.log()))?;
-    Ok((start("vrrpd", &format!("interface ens33\n{lines}"))?, zebra))
+    Ok((start("vrrpd", text)?, zebra))
 }
 
+/// The macvlan interface that FRR asks for.
 fn add_macvlan(host: &Host, instance: &Instance) -> Result<()> {
-    let (namespace, vrid) = (host.namespace(), instance.vrid);
-    let name = macvlan(vrid);
+    let namespace = host.namespace();
+    let name = macvlan(instance);
+    let mac = macvlan_mac(instance).to_string();
     if ip(&["-n", namespace, "link", "show", &name]).is_ok() {
         return Ok(());
     }
     ip(&["-n", namespace, "link", "add", &name, "link", "ens33", "type", "macvlan", "mode", "bridge"])?;
-    ip(&["-n", namespace, "link", "set", "dev", &name, "address", &format!("00:00:5e:00:01:{vrid:02x}")])?;
-    for vip in &instance.vips {
-        ip(&["-n", namespace, "addr", "add", vip, "dev", &name])?;
+    ip(&["-n", namespace, "link", "set", "dev", &name, "address", &mac, "addrgenmode", "random"])?;
+    // The virtual address is there all the time; nobody but its own interface may answer for it.
+    host.run("sysctl", &["-q", "-w", "net.ipv4.conf.all.arp_ignore=1"])?;
+    if instance.is_ipv6() {
+        // Its link-local address is the adverts' source, and would be tentative for a second after each takeover.
+        host.run("sysctl", &["-q", "-w", &format!("net.ipv6.conf.{name}.accept_dad=0")])?;
+    }
+    for vip in instance.vips.iter().filter(|vip| !vip.starts_with("fe80:")) {
+        let nodad: &[&str] = if instance.is_ipv6() { &["nodad"] } else { &[] };
+        ip(&[&["-n", namespace, "addr", "add", vip, "dev", &name], nodad].concat())?;
     }
     // vrrpd lets it up while it is master.
     ip(&["-n", namespace, "link", "set", "dev", &name, "protodown", "on"])?;
@@ -276,9 +325,14 @@ fn add_macvlan(host: &Host, instance: &Instance) -> Result<()> {
     Ok(())
 }
 
-/// The name of FRR's interface for a VRID.
-pub fn macvlan(vrid: u8) -> String {
-    format!("vrrp4-{vrid}")
+/// The name of FRR's interface for a virtual router.
+pub fn macvlan(instance: &Instance) -> String {
+    format!("vrrp{}-{}", if instance.is_ipv6() { 6 } else { 4 }, instance.vrid)
+}
+
+/// The MAC address of that interface (RFC 9568 section 7.3).
+pub fn macvlan_mac(instance: &Instance) -> MacAddr {
+    MacAddr::new(0x00, 0x00, 0x5E, 0x00, if instance.is_ipv6() { 2 } else { 1 }, instance.vrid)
 }
 
 /// The processes that this one started.

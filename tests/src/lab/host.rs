@@ -2,13 +2,15 @@
 
 use std::{
     fs,
+    net::Ipv6Addr,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
 
-use super::{Process, Segment, ip, program, run};
+use super::{Process, Segment, ip, program, run, wait_for};
 
 /// A host: one network namespace and a directory for its files.
 #[derive(Clone, Debug)]
@@ -19,6 +21,7 @@ pub struct Host {
     number: u32,
     directory: PathBuf,
     real_time: bool,
+    environment: Vec<(String, String)>,
 }
 
 impl Host {
@@ -32,6 +35,7 @@ impl Host {
             number,
             directory,
             real_time: false,
+            environment: Vec::new(),
         })
     }
 
@@ -69,10 +73,19 @@ impl Host {
         Self { real_time: true, ..self.clone() }
     }
 
+    /// The same host, whose commands from now on have this in their environment too.
+    #[must_use]
+    pub fn in_environment(&self, name: &str, value: &str) -> Self {
+        let mut host = self.clone();
+        host.environment.push((name.into(), value.into()));
+        host
+    }
+
     /// A command that will run on this host.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.namespace]);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if self.real_time {
             command.args(["chrt", "--fifo", "10"]);
         }
@@ -103,6 +116,16 @@ impl Host {
     pub fn inet_lines(&self, interface: &str) -> Result<Vec<String>> {
         let text = ip(&["-n", &self.namespace, "-4", "addr", "show", "dev", interface])?;
         Ok(text.lines().map(str::trim).filter(|line| line.starts_with("inet ")).map(String::from).collect())
+    }
+
+    /// Its link-local IPv6 address on an interface, once it is usable.
+    pub fn link_local(&self, interface: &str) -> Result<Ipv6Addr> {
+        wait_for(&format!("a link-local address on {interface}"), Duration::from_secs(10), || {
+            let text = ip(&["-n", &self.namespace, "-6", "-o", "addr", "show", "dev", interface])?;
+            let usable = text.lines().filter(|line| !line.contains("tentative"));
+            let mut own = usable.filter_map(|line| line.split_once(" inet6 fe80:")?.1.split('/').next());
+            Ok(own.find_map(|rest| format!("fe80:{rest}").parse().ok()))
+        })
     }
 
     /// Whether the kernel has this address (without prefix length) on any interface.

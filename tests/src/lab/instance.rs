@@ -27,6 +27,8 @@ pub struct Instance {
     pub ours: String,
     /// Lines that only keepalived understands, in its `vrrp_instance`.
     pub keepalived: String,
+    /// Blocks of keepalived.conf before it: what it tracks.
+    pub keepalived_before: String,
 }
 
 impl Default for Instance {
@@ -44,6 +46,7 @@ impl Default for Instance {
             announce_delay: Duration::from_secs(1),
             ours: String::new(),
             keepalived: String::new(),
+            keepalived_before: String::new(),
         }
     }
 }
@@ -52,6 +55,11 @@ impl Instance {
     /// The addresses without their prefix lengths.
     pub fn addresses(&self) -> impl Iterator<Item = &str> {
         self.vips.iter().map(|vip| super::bare_address(vip))
+    }
+
+    /// Whether its addresses are IPv6.
+    pub fn is_ipv6(&self) -> bool {
+        self.vips.iter().any(|vip| vip.contains(':'))
     }
 
     /// Skew_Time: `(256 - priority) / 256` of a second in version 2, of the master's interval in version 3.
@@ -99,8 +107,9 @@ impl Instance {
     /// keepalived.conf's `vrrp_instance`, for keepalived and for ours.
     pub fn to_keepalived_conf(&self) -> String {
         let mut text = format!(
-            "vrrp_instance VI_{vrid} {{\n    state {}\n    interface ens33\n    virtual_router_id {vrid}\n    \
+            "{}vrrp_instance VI_{vrid} {{\n    state {}\n    interface ens33\n    virtual_router_id {vrid}\n    \
              version {}\n    priority {}\n    advert_int {}\n    garp_master_delay {}\n",
+            self.keepalived_before,
             // keepalived's owner is MASTER at once only if told so.
             if self.priority == 255 { "MASTER" } else { "BACKUP" },
             self.version,
@@ -140,6 +149,10 @@ impl Instance {
             let _ = writeln!(text, " no vrrp {vrid} preempt");
         }
         for address in self.addresses() {
+            // The link-local address that comes first is its interface's own.
+            if address.starts_with("fe80:") {
+                continue;
+            }
             let family = if address.contains(':') { "ipv6" } else { "ip" };
             let _ = writeln!(text, " vrrp {vrid} {family} {address}");
         }

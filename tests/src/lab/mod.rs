@@ -35,7 +35,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 pub use capture::Capture;
-pub use daemon::{Daemon, Kind, macvlan};
+pub use daemon::{Daemon, Kind, macvlan, macvlan_mac};
 pub use faults::Direction;
 pub use fleet::{AgentConfiguration, Coordinator, agent_state_dir, start_agent};
 pub use frame::{Advert, Arp, Content, Frame, Neighbor};
