@@ -93,6 +93,8 @@ pub(super) struct Engine {
     more: bool,
     /// Only at the start: later, addresses that are here may be our own that are being removed.
     pub(super) may_adopt: bool,
+    /// Another plan is half applied.
+    pub(super) is_replanning: bool,
     /// Something took long: the sockets are read before deadlines are looked at.
     pub(super) hear_first: bool,
 }
@@ -164,6 +166,7 @@ impl Engine {
             packets_malformed: 0,
             more: false,
             may_adopt: true,
+            is_replanning: false,
             hear_first: false,
         };
         engine.listen_anew();

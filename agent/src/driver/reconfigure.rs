@@ -59,6 +59,7 @@ impl Engine {
             return changes;
         }
         self.may_adopt = false;
+        self.is_replanning = true;
         self.checks.replace(&plan);
         // What comes is there before it is used, and what goes stays until it is not used any more.
         self.netlink.interfaces.send_modify(|wanted| wanted.include(&plan.interfaces()));
@@ -94,6 +95,7 @@ impl Engine {
         });
         self.order = order.into_iter().filter_map(|index| index.or_else(|| new.next())).collect();
         self.listen_anew();
+        self.is_replanning = false;
         self.watch_what_is_needed();
         for line in 0..self.lines.len() {
             if self.lines.get(line).is_some_and(Line::is_seen) {
@@ -179,6 +181,10 @@ impl Engine {
     /// The interfaces of what is configured, and of addresses whose removal is still to be seen. What is known of the others is
     /// forgotten: it would pass for the present when they are needed again.
     fn watch_what_is_needed(&mut self) {
+        // What is new is watched already, and not yet among the routers.
+        if self.is_replanning {
+            return;
+        }
         let mut needed = Interfaces::default();
         for served in &self.routers {
             if !served.retired {
