@@ -6,9 +6,9 @@ use hafleet_fleet::{CauseCode, FindingKind};
 
 fn section() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations.md");
-    let text = fs::read_to_string(path).expect("docs/operations.md");
-    let (_, section) = text.split_once("\n## Findings\n").expect("the section");
-    section.split("\n## ").next().unwrap_or_default().to_owned()
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("docs/operations.md: {error}"));
+    let section = text.split("\n## ").find(|section| section.starts_with("Findings\n"));
+    section.unwrap_or_else(|| panic!("docs/operations.md has no section `Findings`")).to_owned()
 }
 
 #[test]
