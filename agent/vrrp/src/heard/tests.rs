@@ -99,7 +99,7 @@ fn long_address_lists_and_details_are_cut_and_counted() {
 #[test]
 fn a_list_is_cut_when_its_router_is_gone() {
     let mut table = HeardTable::default();
-    let ttl = Verdict::Rejected(Rejection::Ttl { heard: 64 });
+    let ttl = Verdict::Rejected(Rejection::Ttl { heard: 64, least: 255, most: 255 });
     table.record(&datagram(2, &advert_of(65)), Some(&ttl), at(1));
     table.record(&datagram(2, &[0x21, 51]), None, at(2));
     let entry = table.entries().next().unwrap();

@@ -127,3 +127,15 @@ fn without_carrier_it_goes_on_if_told_so_but_not_without_an_address() {
     assert_eq!(rig.give(Input::LinkUp { path: PathId::SERVICE, source: ip(OURS) }), ["advert 100"]);
     assert_eq!(rig.give(down(LinkFault::NoAddress)), ["release 2", "MASTER>FAULT link_no_address"]);
 }
+
+/// Found by fuzzing: a router that needs no carrier stayed in FAULT when its interface came back without one.
+#[test]
+fn an_interface_that_comes_back_without_carrier_is_enough_for_who_needs_none() {
+    let mut rig = Rig::master(Config { track_service: false, ..config() });
+    let down = |fault| Input::LinkDown { path: PathId::SERVICE, fault };
+    rig.give(down(LinkFault::Missing));
+    assert_eq!(rig.router.state(), State::Fault);
+    assert_eq!(rig.give(down(LinkFault::NoCarrier)), ["FAULT>BACKUP link_restored"]);
+    assert_eq!(rig.give(down(LinkFault::Missing)), ["BACKUP>FAULT link_missing"]);
+    assert_eq!(rig.give(down(LinkFault::NoAddress)), [""; 0]);
+}
