@@ -3,6 +3,7 @@
 //!
 //! Needs root, iproute2, nftables, tcpdump, keepalived and FRR.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::disallowed_methods, reason = "the lab measures real time on real hosts")]
 
 mod adoption;
 mod checksum;

@@ -246,7 +246,6 @@ impl Pair {
     }
 
     /// Lets time pass in which something must not happen, or go on happening.
-    #[allow(clippy::disallowed_methods, reason = "there is no event for what must not happen")]
     pub fn watch_for(&self, time: Duration) {
         std::thread::sleep(time);
     }

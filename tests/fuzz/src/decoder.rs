@@ -86,15 +86,15 @@ fn router_in(state: State, case: &Case, now: Instant) -> VirtualRouter {
     let long_ago = Instant::from_micros(0);
     match state {
         State::Init => {}
-        State::Backup => router.handle(Input::Start, long_ago),
+        State::Backup => router.handle(Input::Start { adopt: false }, long_ago),
         State::Master => {
-            router.handle(Input::Start, long_ago);
+            router.handle(Input::Start { adopt: false }, long_ago);
             if let Some(deadline) = router.deadline().filter(|_| router.state() == State::Backup) {
                 router.handle(Input::Deadline, deadline);
             }
         }
         State::Fault => {
-            router.handle(Input::Start, long_ago);
+            router.handle(Input::Start { adopt: false }, long_ago);
             router.handle(Input::LinkDown { path: PathId::SERVICE, fault: LinkFault::NoCarrier }, now);
         }
     }

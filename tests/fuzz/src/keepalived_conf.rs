@@ -10,7 +10,7 @@ use crate::{Reached, Target, text};
 pub const TARGET: Target = Target {
     name: "keepalived_conf",
     run,
-    must_reach: &["taken", "several instances", "warned", "refused", "included"],
+    must_reach: &["taken", "several instances", "something tracked", "warned", "refused", "included"],
 };
 
 /// The text lies in a folder of its own, beside what it may include.

@@ -21,7 +21,7 @@ pub mod keepalived_conf;
 pub mod router;
 mod text;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, env, sync::LazyLock};
 
 /// What an input got to: rejection codes, transitions, inputs, findings: whatever tells that it meant something.
 pub type Reached = BTreeSet<String>;
@@ -46,3 +46,11 @@ pub const TARGETS: [Target; 6] = [
     keepalived_conf::TARGET,
     router::TARGET,
 ];
+
+/// Tells what happens when `HAFLEET_TELL` is set: for the replay of one file.
+pub(crate) fn tell(what: impl FnOnce() -> String) {
+    static IS_TOLD: LazyLock<bool> = LazyLock::new(|| env::var_os("HAFLEET_TELL").is_some());
+    if *IS_TOLD {
+        println!("{}", what());
+    }
+}

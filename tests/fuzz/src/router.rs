@@ -6,11 +6,12 @@
 
 mod group;
 mod input;
+mod law;
 mod station;
 
 use std::time::Duration;
 
-use hafleet_vrrp::{Input, Instant, PathId, State};
+use hafleet_vrrp::{Input, Instant, PathId, State, TrackId, TrackResult};
 
 use self::{group::Advert, station::Station};
 use crate::{Reached, Target, draw::Draw};
@@ -21,6 +22,18 @@ pub const TARGET: Target = Target {
     run,
     must_reach: &[
         "INIT-BACKUP started",
+        "INIT-FAULT track_failed",
+        "INIT-MASTER adopted",
+        "BACKUP-FAULT track_failed",
+        "BACKUP-MASTER address_owner",
+        "BACKUP-MASTER adopted",
+        "FAULT-BACKUP reconfigured",
+        "FAULT-BACKUP tracks_restored",
+        "FAULT-MASTER reconfigured",
+        "FAULT-MASTER tracks_restored",
+        "MASTER-FAULT track_failed",
+        "adopts",
+        "reconfigured",
         "INIT-FAULT held",
         "INIT-FAULT link_no_address",
         "INIT-MASTER address_owner",
@@ -104,7 +117,7 @@ impl World {
             11 => self.station(draw).restart(),
             12 => {
                 let at = draw.below(self.stations.len());
-                self.give(at, Input::Start);
+                self.give(at, Input::Start { adopt: draw.flag() });
             }
             13 => self.somebody_meddles(draw),
             14 => self.somebody_has_our_address(draw),
@@ -204,33 +217,45 @@ impl World {
         }
     }
 
-    /// Everything works again and every advert arrives at once. A back-off of 30 s, a `preempt_delay` and Master_Down
-    /// later one router is MASTER, and the others know.
+    /// Everything is configured and works as at first, and every advert arrives at once. A back-off of 30 s, a
+    /// `preempt_delay` and Master_Down later one router is MASTER, and the others know.
     fn heal(&mut self) {
         self.under_way.clear();
         for at in 0..self.stations.len() {
-            for (path, line) in (0..).map(PathId).zip(self.stations[at].config.paths.clone()) {
+            let config = self.stations[at].original.clone();
+            self.give(at, Input::Reconfigure(config.clone()));
+            for (path, line) in (0..).map(PathId).zip(config.paths) {
                 self.give(at, Input::LinkUp { path, source: line.source });
             }
+            for (track, watched) in (0..).map(TrackId).zip(config.tracks) {
+                let result = if watched.reverse { TrackResult::Down } else { TrackResult::Up };
+                self.give(at, Input::Track { track, result, detail: String::new() });
+            }
             self.give(at, Input::Unhold);
-            self.give(at, Input::Start);
+            self.give(at, Input::Start { adopt: false });
         }
         let configs = || self.stations.iter().map(|station| &station.config);
         let interval = configs().map(|config| config.interval.as_duration()).max().unwrap_or_default();
         let delay = configs().map(|config| config.preempt_delay).max().unwrap_or_default();
         let settled = self.now + Duration::from_secs(30 + 1) + delay + interval * 8;
-        while self.stations.iter().any(|station| station.router.deadline().is_some_and(|at| at <= settled)) {
+        while !self.is_well() {
+            assert!(self.now <= settled, "after healing they are {:?}", self.states());
+            self.next_deadline();
             self.kernels_answer();
             while !self.under_way.is_empty() {
                 self.deliver_all();
             }
-            self.next_deadline();
         }
-        self.deliver_all();
-        let states: Vec<State> = self.stations.iter().map(|station| station.router.state()).collect();
-        let masters = states.iter().filter(|state| **state == State::Master).count();
-        let others = states.iter().filter(|state| **state == State::Backup).count();
-        assert_eq!((masters, others), (1, states.len() - 1), "after healing they are {states:?}");
         self.reached.insert("one MASTER at the end".to_owned());
+    }
+
+    fn is_well(&self) -> bool {
+        let states = self.states();
+        let count = |wanted| states.iter().filter(|state| **state == wanted).count();
+        count(State::Master) == 1 && count(State::Backup) == states.len() - 1
+    }
+
+    fn states(&self) -> Vec<State> {
+        self.stations.iter().map(|station| station.router.state()).collect()
     }
 }

@@ -25,7 +25,7 @@ impl VirtualRouter {
             Input::Deadline => self.on_deadline(now),
             Input::Packet { path, datagram } => self.on_packet(path, &datagram, now),
             Input::LinkUp { path, source } => self.on_link_up(path, source, now),
-            Input::LinkDown { path, fault } => self.on_link_down(path, fault),
+            Input::LinkDown { path, fault } => self.on_link_down(path, fault, now),
             Input::AddressHeld(vip) => self.on_address_held(vip),
             Input::AddressFault { vip, fault } => self.on_address_fault(vip, fault, now),
             Input::SendFailed { path, error } => self.on_send_failed(path, error),
@@ -113,7 +113,7 @@ impl VirtualRouter {
     fn on_link_up(&mut self, path: PathId, source: IpAddr, now: Instant) {
         let is_usable = !source.is_unspecified() && source.is_ipv4() == self.config.family_sample().is_ipv4();
         if !is_usable {
-            return self.on_link_down(path, LinkFault::NoAddress);
+            return self.on_link_down(path, LinkFault::NoAddress, now);
         }
         let Some(health) = self.paths.get_mut(usize::from(path.0)) else { return };
         let was_down = health.link.is_err();
@@ -136,18 +136,24 @@ impl VirtualRouter {
         }
     }
 
-    fn on_link_down(&mut self, path: PathId, fault: LinkFault) {
+    fn on_link_down(&mut self, path: PathId, fault: LinkFault, now: Instant) {
         let Some(health) = self.paths.get_mut(usize::from(path.0)) else { return };
-        health.link = Err(fault);
+        let before = core::mem::replace(&mut health.link, Err(fault));
         if !path.is_service() {
             // One silent line is a warning, which the shell reads in `paths`; it changes no state.
             return;
         }
         match &self.role {
-            Role::Init(_) | Role::Fault(_) => {}
+            Role::Init(_) => {}
             Role::Backup(_) | Role::Master(_) => {
                 if self.is_link_obstacle(fault) {
                     self.leave_for(Role::Fault(Fault { retry: None }), Reason::Link(fault));
+                }
+            }
+            // It may be back without carrier, which is enough for some.
+            Role::Fault(_) => {
+                if before.is_err_and(|fault| self.is_link_obstacle(fault)) {
+                    self.leave_fault(Reason::LinkRestored, now);
                 }
             }
         }

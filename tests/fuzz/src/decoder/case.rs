@@ -7,8 +7,8 @@ use std::{
 };
 
 use hafleet_vrrp::{
-    AdvertInterval, Announcing, Authentication, ChecksumForm, Config, Path, PathId, Priority, Version, Vip,
-    VirtualRouterId,
+    AdvertInterval, Announcing, Authentication, ChecksumForm, Config, Path, PathId, Peer, Priority, Version,
+    Vip, VirtualRouterId,
     packet::{Advertisement, Datagram, GROUP_V4, GROUP_V6},
 };
 
@@ -177,7 +177,9 @@ fn config(draw: &mut Draw<'_>) -> Config {
         advertised: !(excluded && n == 1),
     });
     let peers = draw.pick(&[0_u16, 0, 1, 2]);
-    let path = Path { source: address(1), peers: (0..peers).map(|n| address(2 + n)).collect() };
+    let ttl = draw.pick(&[0..=255, 255..=255, 250..=254]);
+    let peer = |n| Peer { address: address(2 + n), ttl: ttl.clone() };
+    let path = Path { source: address(1), peers: (0..peers).map(peer).collect() };
     let config = Config {
         vips: vips.collect(),
         paths: vec![path],
@@ -205,6 +207,10 @@ fn plain(version: Version, vrid: u8, cs: u16) -> Config {
         vips: Vec::new(),
         paths: Vec::new(),
         announcing: Announcing::default(),
+        tracks: Vec::new(),
+        track_service: true,
+        answers_lower: true,
+        answers_higher: true,
     }
 }
 

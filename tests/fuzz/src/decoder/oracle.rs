@@ -21,6 +21,11 @@ pub(super) fn rejection(case: &Case) -> Option<&'static str> {
     let is_multicast = path.peers.is_empty();
     let (version, ours) = (bytes[0] >> 4, config.version);
     let is_ours = (version == 2 && ours == Version::V2) || (version == 3 && ours == Version::V3);
+    let peer = path.peers.iter().find(|peer| peer.address == case.source);
+    let is_near = match peer {
+        Some(peer) => peer.ttl.contains(&case.ttl),
+        None => !is_multicast || case.ttl == 255,
+    };
     let secret = &bytes[need(bytes, is_v6).saturating_sub(8)..need(bytes, is_v6)];
     let has_our_authentication = match (&config.authentication, bytes[4]) {
         (Authentication::None, 0) => true,
@@ -35,7 +40,7 @@ pub(super) fn rejection(case: &Case) -> Option<&'static str> {
         (Version::V3, true) => sums_up(message, Some(pseudo)),
     };
     let checks = [
-        (is_multicast && case.ttl != 255, "ttl"),
+        (!is_near, "ttl"),
         (!is_ours, "version_mismatch"),
         (bytes[1] != config.vrid.get(), "vrid_mismatch"),
         (ours == Version::V2 && !has_our_authentication, "auth_mismatch"),
@@ -45,7 +50,7 @@ pub(super) fn rejection(case: &Case) -> Option<&'static str> {
         (case.destination.is_multicast() != is_multicast, "mode_mismatch"),
         (bytes[3] == 0, "no_addresses"),
         (interval_cs(bytes) == 0, "zero_interval"),
-        (!is_multicast && !path.peers.contains(&case.source), "unknown_peer"),
+        (!is_multicast && peer.is_none(), "unknown_peer"),
     ];
     checks.into_iter().find(|(fails, _)| *fails).map(|(_, code)| code)
 }

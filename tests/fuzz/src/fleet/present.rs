@@ -66,6 +66,7 @@ impl Present {
             journal_id: format!("journal {}", self.journal),
             instances: instances.collect(),
             heard: self.heard.clone(),
+            refused: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use hafleet_vrrp::{
-    AddressFault, Config, Input, LinkFault, PathId, Vip,
+    AddressFault, Config, Input, LinkFault, PathId, TrackId, TrackResult, Vip,
     packet::{Advertisement, Datagram, GROUP_V4, GROUP_V6, TTL},
 };
 
@@ -24,9 +24,11 @@ enum Kind {
     SendFailed,
     Hold,
     Unhold,
+    Track,
+    Reconfigure,
 }
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 14] = [
     Kind::Start,
     Kind::Stop,
     Kind::Deadline,
@@ -38,13 +40,17 @@ const KINDS: [Kind; 11] = [
     Kind::SendFailed,
     Kind::Hold,
     Kind::Unhold,
+    Kind::Track,
+    Kind::Reconfigure,
+    // Half of what there is to change.
+    Kind::Reconfigure,
 ];
 
 /// The name of an input's kind. A kind that is not fuzzed yet does not compile here: give it one, and [`any`] a way to
 /// make it.
 pub(super) const fn name(input: &Input<'_>) -> &'static str {
     match input {
-        Input::Start => "start",
+        Input::Start { .. } => "start",
         Input::Stop => "stop",
         Input::Deadline => "deadline",
         Input::Packet { .. } => "packet",
@@ -55,6 +61,8 @@ pub(super) const fn name(input: &Input<'_>) -> &'static str {
         Input::SendFailed { .. } => "send failed",
         Input::Hold => "hold",
         Input::Unhold => "unhold",
+        Input::Track { .. } => "track",
+        Input::Reconfigure(_) => "reconfigure",
     }
 }
 
@@ -66,7 +74,7 @@ pub(super) fn any<'a>(
     payload: &'a mut Vec<u8>,
 ) -> Input<'a> {
     match draw.pick(&KINDS) {
-        Kind::Start => Input::Start,
+        Kind::Start => Input::Start { adopt: draw.flag() },
         Kind::Stop => Input::Stop,
         Kind::Deadline => Input::Deadline,
         Kind::Packet => packet(draw, config, sources, payload),
@@ -77,6 +85,19 @@ pub(super) fn any<'a>(
         Kind::SendFailed => Input::SendFailed { path: path(draw), error: words(draw) },
         Kind::Hold => Input::Hold,
         Kind::Unhold => Input::Unhold,
+        Kind::Track => {
+            let result = match draw.below(4) {
+                0 => TrackResult::Up,
+                1 => TrackResult::Down,
+                _ => TrackResult::Value(draw.pick(&[0, 1, -30, i16::MAX, i16::MIN])),
+            };
+            Input::Track {
+                track: TrackId(draw.pick(&[0, 0, 1, 1, 2, u16::MAX])),
+                result,
+                detail: words(draw),
+            }
+        }
+        Kind::Reconfigure => Input::Reconfigure(group::changed(draw, config)),
     }
 }
 

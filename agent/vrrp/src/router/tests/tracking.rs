@@ -150,3 +150,15 @@ fn what_was_left_here_is_given_up_when_somebody_else_is_heard_before_the_first_r
     assert_eq!(rig.hear(BELOW, 50), [""; 0]);
     assert_eq!(rig.track(0, TrackResult::Up), ["INIT>BACKUP started"]);
 }
+
+/// Found by fuzzing: a router that needs no carrier stayed in FAULT when its interface came back without one.
+#[test]
+fn an_interface_that_comes_back_without_carrier_is_enough_for_who_needs_none() {
+    let mut rig = Rig::master(Config { track_service: false, ..config() });
+    let down = |fault| Input::LinkDown { path: PathId::SERVICE, fault };
+    rig.give(down(LinkFault::Missing));
+    assert_eq!(rig.router.state(), State::Fault);
+    assert_eq!(rig.give(down(LinkFault::NoCarrier)), ["FAULT>BACKUP link_restored"]);
+    assert_eq!(rig.give(down(LinkFault::Missing)), ["BACKUP>FAULT link_missing"]);
+    assert_eq!(rig.give(down(LinkFault::NoAddress)), [""; 0]);
+}
