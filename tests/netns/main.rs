@@ -6,6 +6,7 @@ mod failover;
 mod fleet;
 mod lab;
 mod nginx;
+mod no_accept;
 mod notify;
 mod refusals;
 mod rejected;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::EngineClient;
+use super::{EngineClient, firewall::Firewall};
 use crate::{
     clock,
     config::{AgentConfig, Inputs, LoadError, Loaded, load},
@@ -42,20 +42,22 @@ pub struct Door {
     engine: EngineClient,
     journal: Journal,
     tracker: Tracker,
+    firewall: Firewall,
     status: watch::Sender<ConfigurationStatus>,
 }
 
 impl Door {
     /// The door of an agent that was started with `running`, read from `inputs`. `tracker` runs its checks.
-    pub fn new(
+    pub(super) fn new(
         inputs: Inputs,
         running: AgentConfig,
         engine: EngineClient,
         journal: Journal,
         tracker: Tracker,
+        firewall: Firewall,
     ) -> Self {
         let status = ConfigurationStatus { taken_at_us: clock::wall_us(), ..ConfigurationStatus::default() };
-        Self { inputs, running, engine, journal, tracker, status: watch::Sender::new(status) }
+        Self { inputs, running, engine, journal, tracker, firewall, status: watch::Sender::new(status) }
     }
 
     /// What became of them.
@@ -90,6 +92,9 @@ impl Door {
                 "`{key}` is different in the configuration; it takes effect with a restart of the agent"
             );
         }
+        if let Err(error) = self.firewall.apply(&loaded.config).await {
+            return self.refused(crate::log::chain(&error));
+        }
         let changes = match self.engine.reconfigure(Plan::of(&loaded.config), APPLIED_WITHIN).await {
             Ok(changes) => changes,
             Err(error) => return self.refused(format!("the engine did not apply it: {error}")),
@@ -108,8 +113,9 @@ impl Door {
     }
 
     /// Nothing comes by this door any more: running scripts are ended.
-    pub async fn close(self) {
+    pub async fn close(mut self) {
         self.tracker.stop().await;
+        self.firewall.remove().await;
     }
 
     fn refuse(&self, error: &LoadError) {

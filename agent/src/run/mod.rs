@@ -11,6 +11,7 @@
 
 mod door;
 mod engine;
+mod firewall;
 mod lock;
 mod pulse;
 
@@ -37,6 +38,7 @@ pub use door::{ConfigurationStatus, Door};
 pub use engine::{EngineClient, EngineSilent};
 pub use lock::{LockError, StateLock};
 
+use self::firewall::Firewall;
 use crate::{
     clock,
     config::{AgentConfig, Inputs, LoadError, Loaded, Style, load, render},
@@ -123,6 +125,8 @@ fn serve(options: &Options, loaded: Loaded, log_thread: &LogThread) -> anyhow::R
     let (journal, journal_thread) = Journal::start(&options.state_dir.join("journal"), Limits::default())
         .context("cannot start the journal's thread")?;
     journal.append(Happening::started());
+    let mut firewall = Firewall::default();
+    runtime.block_on(firewall.apply(&config))?;
     let (tracker, results) = Tracker::start(config.checks.clone(), Path::new(THIS_PROGRAM))
         .context("cannot start what runs the checks")?;
     let engine = driver::start(driver::Plan::of(&config)).context("the engine cannot start")?;
@@ -132,8 +136,15 @@ fn serve(options: &Options, loaded: Loaded, log_thread: &LogThread) -> anyhow::R
         state_dir = %options.state_dir.display(),
         "ha-agent runs"
     );
-    let started =
-        Started { options, config, names, log_thread, metrics_listener, checks: (tracker, results) };
+    let started = Started {
+        options,
+        config,
+        names,
+        log_thread,
+        metrics_listener,
+        checks: (tracker, results),
+        firewall,
+    };
     let code = runtime.block_on(control(started, engine, journal.clone(), signals));
     journal.close();
     // What the disk does not take within this time is lost with the process, and the journal says so by its gap.
@@ -151,6 +162,7 @@ struct Started<'a> {
     metrics_listener: Option<TcpListener>,
     /// They run already: their first results are what elections wait for.
     checks: (Tracker, Reports),
+    firewall: Firewall,
 }
 
 /// The configuration's names, checked like those of an identity.
@@ -196,15 +208,23 @@ async fn control(
     journal: Journal,
     mut signals: Signals,
 ) -> ExitCode {
-    let Started { options, config, names, log_thread, metrics_listener, checks: (tracker, results) } =
-        started;
+    let Started {
+        options,
+        config,
+        names,
+        log_thread,
+        metrics_listener,
+        checks: (tracker, results),
+        firewall,
+    } = started;
     let client = EngineClient::new(engine.commands);
     tokio::spawn(tell_results(results, client.clone()));
     let mut reports = tokio::spawn(journal_reports(engine.reports, journal.clone()));
     let (publish, uplink_status) = watch::channel(uplink::Status::default());
     let (stop_uplink, uplink_stop) = watch::channel(false);
     let coordinators = addresses(&config.coordinators);
-    let mut door = Door::new(options.inputs.clone(), config, client.clone(), journal.clone(), tracker);
+    let mut door =
+        Door::new(options.inputs.clone(), config, client.clone(), journal.clone(), tracker, firewall);
     let uplink = Uplink {
         state_dir: options.state_dir.clone(),
         node: names.node.clone(),
