@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server and how often it asked for the present.
 fn serving() -> (SocketAddr, Arc<AtomicU64>) {
-    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = bind("127.0.0.2:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let asked = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&asked);
@@ -31,8 +31,15 @@ fn serving() -> (SocketAddr, Arc<AtomicU64>) {
     (address, asked)
 }
 
+/// From an address of its own: hundreds of short connections take no port that another test comes back to.
+async fn connect(address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
 async fn ask(address: SocketAddr, request: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = connect(address).await;
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("the server closes").unwrap();
@@ -69,7 +76,7 @@ async fn anything_else_is_refused() {
         assert!(answer.starts_with(expected), "{request:?}: {answer}");
     }
     let endless = format!("GET /metrics HTTP/1.1\r\nX: {}", "x".repeat(64 * 1024));
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = connect(address).await;
     // It may close before it has read everything.
     let _ = stream.write_all(endless.as_bytes()).await;
     let mut answer = Vec::new();
@@ -95,7 +102,7 @@ async fn clients_that_say_nothing_keep_nobody_out_for_long() {
     let (address, _) = serving();
     let mut idle = Vec::new();
     for _ in 0..20 {
-        let mut stream = TcpStream::connect(address).await.unwrap();
+        let mut stream = connect(address).await;
         stream.write_all(b"GET /metr").await.unwrap();
         idle.push(stream);
     }
