@@ -7,6 +7,9 @@ use anyhow::{Context, Result, ensure};
 use super::report::Table;
 use crate::lab::program;
 
+/// Above this load for each processor the figures tell of the machine's other work too.
+const BUSY: f64 = 0.5;
+
 /// Machine, kernel, versions and date, as rows.
 pub fn describe() -> Result<Table> {
     let mut table = Table::new(&["", ""]);
@@ -20,6 +23,15 @@ pub fn describe() -> Result<Table> {
     row("hafleet", hafleet()?);
     row("keepalived", first_line(Command::new("keepalived").arg("--version"))?);
     Ok(table)
+}
+
+/// Whether other work keeps the processors busy, by the load of the last minute.
+pub fn is_busy() -> Result<bool> {
+    let load = read("/proc/loadavg")?;
+    let load: f64 =
+        load.split(' ').next().unwrap_or_default().parse().context("/proc/loadavg has no number")?;
+    let cores = std::thread::available_parallelism().context("counting processors")?;
+    Ok(load > BUSY * f64::from(u32::try_from(cores.get()).unwrap_or(u32::MAX)))
 }
 
 fn hafleet() -> Result<String> {

@@ -209,16 +209,27 @@ pub fn verdicts(sections: &[Section]) -> Table {
     table
 }
 
+/// What is said when the machine had other work to do.
+pub const BUSY: &str = "the machine was busy with other work: short outages, 10 ms intervals and simultaneous starts show that, of both \
+                        contenders; measure again on a quiet one";
+
 /// The whole report.
-pub fn document(machine: &Table, repeats: u32, took: Duration, sections: &[Section]) -> String {
+pub fn document(
+    machine: &Table,
+    is_busy: bool,
+    repeats: u32,
+    took: Duration,
+    sections: &[Section],
+) -> String {
     let mut text = format!(
         "# Benchmarks\n\n\
          hafleet's agent and Debian's keepalived with the very same keepalived.conf, measured in one run of `make bench`\n\
          ({} s) on real processes in network namespaces: veth pairs on a bridge. Medians of {repeats}; ratios are\n\
-         hafleet's figure divided by keepalived's. This file is written by `make bench`; do not edit it.\n\n{}\n\
+         hafleet's figure divided by keepalived's. This file is written by `make bench`; do not edit it.\n\n{}{}\n\
          ## What was promised\n\n{}",
         took.as_secs(),
         machine.markdown(),
+        if is_busy { format!("\n**Note**: {BUSY}.\n") } else { String::new() },
         verdicts(sections).markdown()
     );
     for section in sections {

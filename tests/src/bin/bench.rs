@@ -80,7 +80,10 @@ fn main() -> ExitCode {
 /// Whether everything could be measured.
 fn run(cli: Cli) -> Result<bool> {
     let begin = Instant::now();
-    let machine = machine::describe()?;
+    let (machine, is_busy) = (machine::describe()?, machine::is_busy()?);
+    if is_busy {
+        eprintln!("bench: {}", report::BUSY);
+    }
     let contenders = match cli.only {
         None => Contender::ALL.to_vec(),
         Some(Only::Hafleet) => vec![Contender::Hafleet],
@@ -105,7 +108,7 @@ fn run(cli: Cli) -> Result<bool> {
         eprintln!("bench: {} s after the start:\n{}", begin.elapsed().as_secs(), section.markdown());
         sections.push(section);
     }
-    let text = report::document(&machine, options.repeats, begin.elapsed(), &sections);
+    let text = report::document(&machine, is_busy, options.repeats, begin.elapsed(), &sections);
     print!("{text}");
     Ok(all_measured)
 }
