@@ -11,7 +11,8 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// A thousand checks that hang: each is started every second, killed by its time-out a second later, and started again. An
 /// instance tracks at most 255 things, so five share them.
 fn conf() -> String {
-    let mut conf = String::from("global_defs {\n    vrrp_version 3\n    script_user root\n    vrrp_rt_priority 50\n}\n");
+    let mut conf =
+        String::from("global_defs {\n    vrrp_version 3\n    script_user root\n    vrrp_rt_priority 50\n}\n");
     for instance in 1..=INSTANCES {
         let mut tracked = String::new();
         for n in 0..SCRIPTS / INSTANCES {
