@@ -119,8 +119,8 @@ fn stable(cast: Cast, promise: Promise) {
     let interval = Duration::from_millis(10);
     let mut rack = Rack::new(cast, interval);
     rack.start(0);
-    rack.start(1);
     rack.wait_for_holder(0);
+    rack.start(1);
     std::thread::sleep(Duration::from_secs(2));
     let began = moment();
     std::thread::sleep(STABLE);
@@ -149,42 +149,62 @@ fn s25_stable_keepalived_ours_master() {
     stable(Cast::ours_above(Kind::Keepalived), Promise::Told);
 }
 
+/// The first and the last of these moments, after `from`.
+fn span(times: impl Iterator<Item = Duration>, from: Duration) -> String {
+    let times: Vec<Duration> = times.collect();
+    let after = |time: Option<&Duration>| time.map_or_else(String::new, |time| ms(time.saturating_sub(from)));
+    format!("{} to {} after SIGTERM", after(times.iter().min()), after(times.iter().max()))
+}
+
 fn mass_failover(cast: Cast, promise: Promise) {
     let mut report = Report::new("S25", cast, "255 instances at 100 ms: SIGTERM to the higher one");
     let mut rack = Rack::new(cast, Duration::from_millis(100));
     rack.start(0);
-    rack.start(1);
     rack.wait_for_holder(0);
+    rack.start(1);
     // What came with the takeover is over.
     std::thread::sleep(Duration::from_secs(2));
+    rack.wait_for_holder(0);
     let asked = moment();
     rack.nodes[0].daemon().ask_to_stop();
+    // One that keepalived did not advertise in time has moved already.
+    let vips = || rack.instances[1].iter().flat_map(Instance::addresses);
+    let has = |vip: &&str| rack.nodes[1].held_of(vip).last().is_some_and(|held| held.until.is_none());
+    let moved = vips().filter(has).count();
     let announced = wait_for("all addresses to be announced", PATIENCE, || {
-        Ok(Some(rack.announced(1, asked)).filter(|first| first.len() == ALL))
+        Ok(Some(rack.announced(1, asked)).filter(|first| first.len() + moved >= ALL))
     })
-    .unwrap_or_else(|error| panic!("{error:#}: {}", rack.announced(1, asked).len()));
+    .unwrap_or_else(|error| panic!("{error:#}: {} and {moved}", rack.announced(1, asked).len()));
+    if moved > 0 {
+        report.saw(format!("{moved} had moved before"));
+        assert!(!cast.higher.is_ours(), "needless takeovers");
+    }
     let (first, last) = (announced.values().min().unwrap(), announced.values().max().unwrap());
     let goodbyes = rack.goodbyes(asked);
     let first_to_last = *last - *first;
     let interval = rack.instances[1][0].interval;
     let most = rack.instances[1][0].skew(interval) + FIRST_TO_LAST;
-    let after = |(address, goodbye): (&IpAddr, &Duration)| announced[address].saturating_sub(*goodbye);
-    let slowest = goodbyes.iter().map(after).max().expect("goodbyes");
-    report.saw(format!("{} goodbyes", goodbyes.len()));
+    report.saw(format!("{} goodbyes, {}", goodbyes.len(), span(goodbyes.values().copied(), asked)));
+    let left = || vips().filter_map(|vip| rack.nodes[0].held_of(vip).last()?.until);
+    report.saw(format!("addresses left the higher one {}", span(left(), asked)));
+    let came = vips().filter_map(|vip| Some(rack.nodes[1].held_of(vip).last()?.from));
+    report.saw(format!("came to the lower one {}", span(came, asked)));
+    report.saw(format!("and were announced {}", span(announced.values().copied(), asked)));
     match promise {
         Promise::Asserted => {
-            report.at_most("slowest announcement after the goodbye (the skew and 100 ms)", slowest, most);
-            // keepalived takes its time to leave, and is not always heard in this crowd.
+            // keepalived takes its addresses off one by one, and both hosts share one kernel and its lock: the new ones
+            // come between.
             if cast.higher.is_ours() {
                 assert_eq!(goodbyes.len(), ALL);
                 report.at_most("first announced address to last", first_to_last, FIRST_TO_LAST);
             } else {
                 report.saw(format!("first announced address to last {}", ms(first_to_last)));
+                let gone = left().max().expect("addresses left");
+                report.at_most("last announced after the last one left", last.saturating_sub(gone), most);
             }
         }
         Promise::Told => report.saw(format!("first announced address to last {}", ms(first_to_last))),
     }
-    report.saw(format!("SIGTERM to last {}", ms(*last - asked)));
     rack.nodes[0].stop();
     rack.wait_for_holder(1);
 }

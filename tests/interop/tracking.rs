@@ -3,10 +3,10 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use hafleet_tests::lab::{Capture, Instance, Kind, Lab};
+use hafleet_tests::lab::{Capture, Daemon, Instance, Kind, Lab, wait_for};
 
 use crate::{
-    pair::{Cast, Node, moment},
+    pair::{Cast, Node, SOON, WAKE, moment},
     report::Report,
 };
 
@@ -210,7 +210,7 @@ impl Alone {
         }
         let mut it = Self { node, capture, instances, _lab: lab };
         it.act(0);
-        it.node.daemon = Some(hafleet_tests::lab::Daemon::start(kind, &it.node.host, &it.instances).unwrap());
+        it.node.daemon = Some(Daemon::start(kind, &it.node.host, &it.instances).unwrap());
         it
     }
 
@@ -295,5 +295,47 @@ fn s19_same_priorities_keepalived_ours_alone() {
         // After the first step nothing else is on the wire on the way.
         let [their, our] = &ways[number];
         assert_eq!(our[1..], their[1..], "{}", case.what);
+    }
+}
+
+/// The kernel tells of processes outside network namespaces only: keepalived gives up, ours looks for them.
+#[test]
+fn s19_process_keepalived_ours_alone() {
+    let cast = Cast { higher: Kind::Ours, lower: Kind::Keepalived };
+    let tried = "process, weight 20, runs at the start and is killed (in a network namespace)";
+    let mut report = Report::with_part("S19", cast, "alone", tried);
+    let seconds = (1_000_000 + std::process::id()).to_string();
+    for kind in [Kind::Keepalived, Kind::OursByKeepalivedConf] {
+        let mut lab = Lab::new().unwrap();
+        let instance = Instance {
+            keepalived_before: format!(
+                "vrrp_track_process p {{\n process /usr/bin/sleep {seconds}\n weight 20\n}}\n"
+            ),
+            keepalived: "track_process {\n p\n}\n".into(),
+            ..Instance::default()
+        };
+        let mut node = Node::new(&mut lab, 1, kind, instance);
+        let capture = lab.capture().unwrap();
+        let mut sleep = node.host.spawn("sleep", node.host.command("/usr/bin/sleep").arg(&seconds)).unwrap();
+        wait_for("sleep to run", SOON, || {
+            let line = fs::read_to_string(format!("/proc/{}/cmdline", sleep.pid()))?;
+            Ok(line.starts_with("/usr/bin/sleep").then_some(()))
+        })
+        .unwrap();
+        node.start();
+        let source = node.source.into();
+        let expected = if kind.is_ours() { 120 } else { 100 };
+        let up = capture.advert(Duration::ZERO, SOON, 51, source, |priority| priority == expected);
+        up.unwrap_or_else(|error| panic!("{error:#}\n{}", node.daemon().log()));
+        sleep.kill().unwrap();
+        let killed = moment();
+        if kind.is_ours() {
+            let lower = capture.advert(killed, SOON, 51, source, |priority| priority == 100);
+            let noticed = lower.unwrap_or_else(|error| panic!("{error:#}\n{}", node.daemon().log())).0;
+            let interval = node.instance.interval;
+            report.at_most("ours 120, and 100 after its end after", noticed - killed, interval + WAKE);
+        } else {
+            report.saw("keepalived 100: it is told nothing of processes here");
+        }
     }
 }
