@@ -218,18 +218,13 @@ impl Kernel {
         loop {
             buffer.clear();
             let outcome = select! {
-                // A new interface is looked at before an address is put on it; then what was asked for goes before what is seen: a
-                // takeover waits for it.
+                // What was asked for goes before what is seen: a takeover waits for it. And before an interface is taken away,
+                // which takes the kernel much longer: an address that moves off it is not to wait for that.
                 biased;
-                // An engine that is gone is seen by its operations.
-                Ok(()) = wanted.changed() => {
-                    let wanted = wanted.borrow_and_update().clone();
-                    self.watch(wanted).await
-                }
                 count = operations.recv_many(&mut batches, BATCHES_AT_ONCE) => match count {
                     0 => return Ok(()),
                     _ => {
-                        // What they are for may have been wanted a moment before them.
+                        // A new interface is looked at, or made, before an address is put on it.
                         let new = wanted.has_changed().unwrap_or(false).then(|| wanted.borrow().clone());
                         let begun = match new {
                             Some(new) => self.begin(&new).await,
@@ -241,6 +236,11 @@ impl Kernel {
                 received = self.socket.recv_from(&mut buffer) => {
                     let changes = self.changes(received.map(drop), &mut buffer).map_err(NetlinkError::Events)?;
                     self.apply(changes).await
+                }
+                // An engine that is gone is seen by its operations.
+                Ok(()) = wanted.changed() => {
+                    let wanted = wanted.borrow_and_update().clone();
+                    self.watch(wanted).await
                 }
                 _ = tick.tick() => self.apply(Changes::everything()).await,
             };

@@ -374,7 +374,7 @@ fn now() -> Instant {
 }
 
 /// The example of this package, built with the tests.
-fn engine() -> PathBuf {
+pub fn engine() -> PathBuf {
     let exe = std::env::current_exe().unwrap();
     let target = exe.parent().unwrap().parent().unwrap();
     let path = target.join("examples/engine");

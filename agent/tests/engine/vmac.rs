@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::lab::{Host, Lab, Process, pause, until};
+use super::lab::{Host, Lab, Process, engine, pause, until};
 
 const VIP: &str = "192.168.178.3";
 const VIP6: &str = "2001:db8::100";
@@ -241,6 +241,40 @@ fn a_foreign_interface_of_the_name_is_a_fault_and_left_alone() {
     assert!(fault.reason == "link_virtual_mac" && fault.line.contains(words), "{}", fault.line);
     engine.stop();
     assert!(lb01.ip(&["link", "show", "mine"]).contains(MAC));
+}
+
+#[test]
+fn what_may_not_be_set_is_a_fault_unless_it_is_so_already() {
+    let (_lab, lb01, _lb02) = two_hosts();
+    let file = lb01.file("keepalived.conf", &conf(150, "use_vmac"));
+    let read_only = || {
+        let mut command = lb01.command("sh");
+        let script = "mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys && exec \"$@\"";
+        command.args(["-c", script, "sh"]).arg(engine()).arg(&file);
+        Process::start(command, true)
+    };
+    let engine = read_only();
+    let fault = engine.state("FAULT");
+    let words = "cannot set /proc/sys/net/ipv4/conf/ens33/arp_ignore to 1: Read-only file system";
+    assert!(fault.reason == "link_virtual_mac" && fault.line.contains(words), "{}", fault.line);
+    lb01.sysctl("net.ipv4.conf.ens33.arp_ignore", "1");
+    lb01.sysctl("net.ipv4.conf.ens33.arp_announce", "2");
+    let set = [
+        ("ipv4", "arp_ignore", "1"),
+        ("ipv4", "accept_local", "1"),
+        ("ipv4", "promote_secondaries", "1"),
+        ("ipv6", "addr_gen_mode", "1"),
+        ("ipv6", "accept_ra", "0"),
+    ];
+    for (protocol, key, value) in set {
+        for interface in ["vrrp.51", "vrrp6.51"] {
+            lb01.sysctl(&format!("net/{protocol}/conf/{interface}/{key}"), value);
+        }
+    }
+    both(&engine, "MASTER");
+    until("lb01 serves", Duration::from_secs(1), || serves(&lb01));
+    engine.stop();
+    assert!(has_none(&lb01));
 }
 
 #[test]

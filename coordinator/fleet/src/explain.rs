@@ -182,6 +182,7 @@ fn reason(code: &str) -> &str {
         "link_only_virtual" => {
             "its service interface has only an address that is configured as a virtual one"
         }
+        "link_virtual_mac" => "the interface of its virtual MAC cannot be had",
         "link_restored" => "its service interface works again",
         "address_refused" => "its kernel refused the address",
         "address_contested" => "somebody removes its address as often as it is put back",
