@@ -28,9 +28,12 @@ impl VirtualRouter {
 
     fn announce_now_and_later(&mut self, repeat: u8, delay: Duration, delayed_repeat: u8, now: Instant) {
         self.announce_all(repeat);
-        let has_later = delay > Duration::ZERO && delayed_repeat > 0;
-        if let Role::Master(master) = &mut self.role {
-            master.announce_at = has_later.then(|| (now + delay, delayed_repeat));
+        // Without a later round the takeover's own stays.
+        if let Role::Master(master) = &mut self.role
+            && delay > Duration::ZERO
+            && delayed_repeat > 0
+        {
+            master.announce_at = Some((now + delay, delayed_repeat));
         }
     }
 

@@ -163,7 +163,8 @@ impl VirtualRouter {
             master.reasserted_at = Some(now);
             self.announce_again(now);
         } else if let Some((at, _)) = &mut master.announce_at {
-            *at = now + lower_delay;
+            // Later, never sooner: a takeover's own round may be due after it.
+            *at = (now + lower_delay).max(*at);
         }
     }
 

@@ -86,14 +86,27 @@ pub(super) fn may_await(router: &VirtualRouter) -> bool {
     router.track_results().any(|result| result.is_none())
 }
 
-/// keepalived: a weight of 0 is FAULT while it is down; a file's number is one if it is not 0.
+/// keepalived: with a weight of 0 what is down is FAULT, and a number that is not 0; with another weight a number that takes
+/// away more than 253.
 fn fails(track: &Track, result: TrackResult) -> bool {
-    let is_bad = match result {
-        TrackResult::Up => false,
-        TrackResult::Down => true,
-        TrackResult::Value(value) => value != 0,
+    match (track.weight, result) {
+        (0, TrackResult::Up) => track.reverse,
+        (0, TrackResult::Down) => !track.reverse,
+        (0, TrackResult::Value(value)) => (value != 0) ^ track.reverse,
+        (_, TrackResult::Up | TrackResult::Down) => false,
+        (_, TrackResult::Value(_)) => adds(track, result) < -253,
+    }
+}
+
+fn adds(track: &Track, result: TrackResult) -> i64 {
+    let weight = i64::from(track.weight);
+    let adds = match result {
+        TrackResult::Up if weight > 0 => weight,
+        TrackResult::Down if weight < 0 => weight,
+        TrackResult::Value(value) => weight * i64::from(value.clamp(-254, 254)),
+        TrackResult::Up | TrackResult::Down => 0,
     };
-    track.weight == 0 && is_bad ^ track.reverse
+    if track.reverse { -adds } else { adds }
 }
 
 /// The base and what every result adds, between 1 and 254; the owner's is 255 whatever happens.
@@ -102,16 +115,7 @@ pub(super) fn effective_priority(router: &VirtualRouter) -> u8 {
     if priority.get() == 255 {
         return 255;
     }
-    let adds = watched(router).map(|(track, result)| {
-        let weight = i64::from(track.weight);
-        let adds = match result {
-            Some(TrackResult::Up) if weight > 0 => weight,
-            Some(TrackResult::Down) if weight < 0 => weight,
-            Some(TrackResult::Value(value)) => weight * i64::from(value.clamp(-254, 254)),
-            Some(TrackResult::Up | TrackResult::Down) | None => 0,
-        };
-        if track.reverse { -adds } else { adds }
-    });
+    let adds = watched(router).filter_map(|(track, result)| Some(adds(track, result?)));
     let sum = i64::from(priority.get()) + adds.sum::<i64>();
     u8::try_from(sum.clamp(1, 254)).expect("it was clamped")
 }

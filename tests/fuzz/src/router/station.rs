@@ -290,7 +290,7 @@ impl Station {
     }
 }
 
-/// What the kernel knows an address by.
+/// What the kernel knows an address by: IPv4 may have one for each prefix length, IPv6 has one.
 fn place(vip: &Vip) -> (IpAddr, u8) {
-    (vip.address, vip.prefix_len)
+    (vip.address, if vip.address.is_ipv4() { vip.prefix_len } else { 0 })
 }

@@ -146,9 +146,11 @@ fn without_its_virtual_mac_nobody_serves_tracked_or_not() {
         assert_eq!(rig.give(Input::Deadline), [""; 0]);
         assert_eq!(rig.give(up()), ["FAULT>BACKUP link_restored"]);
         assert_eq!(rig.give(down(LinkFault::VirtualMac)), ["BACKUP>FAULT link_virtual_mac"]);
-        // Without carrier it may go on; but not from no interface at all.
+        // It is there again, without carrier, which is enough for who does not track that.
         rig.give(down(LinkFault::NoCarrier));
-        assert_eq!(rig.give(down(LinkFault::VirtualMac)), [""; 0]);
+        assert_eq!(rig.router.state(), if track_service { State::Fault } else { State::Backup });
+        rig.give(down(LinkFault::VirtualMac));
+        assert_eq!(rig.router.state(), State::Fault);
     }
 }
 

@@ -272,6 +272,22 @@ fn a_lower_advert_has_counts_of_its_own_and_may_be_left_unanswered() {
     assert_eq!(rig.run_to_deadline(), ["announce 2x2"]);
 }
 
+/// Found by fuzzing: a lower advert took the takeover's delayed round away, or had it at once.
+#[test]
+fn a_lower_advert_without_a_later_round_leaves_the_takeover_s() {
+    let announcing = Announcing { lower_delay: Duration::ZERO, ..Announcing::default() };
+    let mut rig = Rig::master(Config { announcing, answers_lower: false, ..config() });
+    rig.wait(ms(100));
+    assert_eq!(rig.hear(BELOW, 50), ["announce 2x5"]);
+    assert_eq!(rig.hear(BELOW, 50), [""; 0]);
+    let mut announced = Vec::new();
+    for _ in 0..20 {
+        let outputs = rig.run_to_deadline();
+        announced.extend(outputs.into_iter().filter(|output| output.starts_with("announce")));
+    }
+    assert_eq!(announced, ["announce 2x5"]);
+}
+
 #[test]
 fn a_higher_advert_is_answered_before_yielding_if_so_configured() {
     let mut rig = Rig::master(Config { answers_higher: true, ..config() });
