@@ -55,8 +55,9 @@ Examples:
 It needs CAP_NET_ADMIN and CAP_NET_RAW, or root. Stop keepalived first: two daemons on one host would \
 both hold the address.
 
-SIGTERM and SIGINT say priority 0, release the addresses and end with exit code 0. SIGUSR1 writes the \
-whole state to the log. SIGHUP changes nothing in this version, and says so.")]
+SIGTERM and SIGINT say priority 0, release the addresses and end with exit code 0. SIGHUP reads the \
+configuration again and applies the difference without a gap; one with an error changes nothing. SIGUSR1 \
+writes the whole state to the log.")]
     Run(Run),
     /// Read the configuration and say everything that is wrong or remarkable with it, with file, line and column
     #[command(after_help = "\

@@ -122,6 +122,7 @@ struct Seen {
     served_by: Vec<String>,
     /// The number of the last answer, and the probes before it that were passed over: first and last of each run.
     last_number: Option<u64>,
+    first_number: Option<u64>,
     passed_over: Vec<(u64, u64)>,
 }
 
@@ -164,7 +165,7 @@ fn probe(address: Ipv4Addr) -> Result<()> {
         seen.last_answer.map_or(end - start, |last| end - last).saturating_sub(Duration::from_millis(20));
     let outage = Outage {
         sent,
-        lost: sent.saturating_sub(seen.answered),
+        lost: sent.saturating_sub(seen.first_number.unwrap_or(0)).saturating_sub(seen.answered),
         longest_gap_ms: seen.longest_gap.max(tail).as_secs_f64() * 1000.0,
         served_by: seen.served_by.clone(),
         passed_over: seen.passed_over.clone(),
@@ -194,7 +195,9 @@ fn receive(socket: &UdpSocket, target: SocketAddr, seen: &Mutex<Seen>, stop: &At
         let Ok(mut seen) = seen.lock() else { return };
         seen.answered += 1;
         let number = buffer.first_chunk().map_or(0, |number| u64::from_be_bytes(*number));
-        let expected = seen.last_number.map_or(0, |last| last + 1);
+        // Probing begins with the first answer: before it nobody may have been there to answer.
+        let first = *seen.first_number.get_or_insert(number);
+        let expected = seen.last_number.map_or(first, |last| last + 1);
         if number > expected && seen.passed_over.len() < RUNS_MAX {
             seen.passed_over.push((expected, number - 1));
         }
