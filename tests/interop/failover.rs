@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use hafleet_tests::lab::{Instance, Kind, overlap};
+use hafleet_tests::lab::{Instance, Kind, overlap, wait_for};
 
 use crate::{
     election::version_2,
-    pair::{Cast, Pair, TICK, WAKE, moment},
+    pair::{Cast, Pair, SOON, TICK, WAKE, moment},
     report::{Report, ms},
 };
 
@@ -20,7 +20,11 @@ pub fn assert_announced(report: &mut Report, pair: &Pair, index: usize, taken: D
         return;
     }
     pair.watch_for((taken + delay + WAKE).saturating_sub(moment()));
-    let times = pair.announcements(index, taken);
+    // The capture may be read late; its times are right.
+    let times = wait_for("both rounds of announcements", SOON, || {
+        Ok(Some(pair.announcements(index, taken)).filter(|times| times.len() >= 10))
+    })
+    .unwrap_or_else(|error| panic!("{error:#}\n{}", pair.logs()));
     let all = pair.announcements(index, taken - WAKE);
     assert_eq!(times.len(), all.len(), "announced before the first advert: {all:?}, {taken:?}");
     assert_eq!(times.len(), 10, "{times:?}\n{}", pair.logs());

@@ -143,8 +143,11 @@ fn vip_deleted(cast: Cast) {
     pair.watch_for(two.announce_delay + WAKE);
     let began = moment();
     pair.nodes[0].host.ip(&["addr", "del", &format!("{VIP}/24"), "dev", "ens33"]).unwrap();
-    pair.wait_for_holder(0);
-    let held = pair.nodes[0].held();
+    let held = wait_for("it to go and return", SOON, || {
+        let held = pair.nodes[0].held();
+        Ok((held.len() > 1 && pair.nodes[0].holds()).then_some(held))
+    })
+    .unwrap_or_else(|error| panic!("{error:#}\n{}", pair.logs()));
     let [.., gone, back] = held.as_slice() else { panic!("it never went: {held:?}") };
     let away = back.from.saturating_sub(gone.until.unwrap());
     report.at_most("it was away for", away, Duration::from_millis(50));

@@ -48,8 +48,9 @@ impl Capture {
         let log: PathBuf = directory.join("tcpdump.log");
         let mut child = Command::new("ip")
             .args(["netns", "exec", namespace, "tcpdump", "-i", interface, "-n", "-U", "-w", "-"])
-            // A ring large enough for a flood, handed over frame by frame.
-            .args(["--immediate-mode", "-B", "16384", filter])
+            // A ring large enough for a flood, handed over frame by frame. Its places are as large as the longest frame that is
+            // wanted: those of the default are 256 in all.
+            .args(["--immediate-mode", "-B", "16384", "-s", "1600", filter])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log)?)

@@ -66,7 +66,11 @@ impl Daemon {
             Kind::OursByKeepalivedConf => {
                 (start_agent(host, AgentConfiguration::Keepalived(&text), &[])?, None)
             }
-            Kind::Keepalived => (start_keepalived(host, &text)?, None),
+            Kind::Keepalived => {
+                // Every announcement is a line of the detailed log: with many it would do little else.
+                let is_detailed = instances.len() < 50;
+                (start_keepalived(host, &text, is_detailed)?, None)
+            }
             Kind::Frr => {
                 for instance in instances {
                     add_macvlan(host, instance)?;
@@ -263,10 +267,13 @@ impl Daemon {
     }
 }
 
-fn start_keepalived(host: &Host, text: &str) -> Result<Process> {
+fn start_keepalived(host: &Host, text: &str, is_detailed: bool) -> Result<Process> {
     let file = host.write("keepalived.conf", text)?;
     let mut command = host.command("keepalived");
-    command.args(["--dont-fork", "--log-console", "--log-detail", "--vrrp", "--use-file"]).arg(file);
+    command.args(["--dont-fork", "--log-console", "--vrrp", "--use-file"]).arg(file);
+    if is_detailed {
+        command.arg("--log-detail");
+    }
     for (option, name) in [("--pid", "keepalived.pid"), ("--vrrp_pid", "vrrp.pid")] {
         let file = host.directory().join(name);
         // One that was killed left it behind, and its number may be somebody else's by now.
