@@ -76,8 +76,11 @@ impl VirtualRouter {
         }
         backup.master = Some(heard.source);
         if core::mem::take(&mut backup.adopting) {
-            // Somebody else holds them.
+            // Somebody else holds them, and is judged as at any start.
             self.outputs.push_back(Output::ReleaseAddresses(self.config.vips.clone()));
+            let master_down = timers::master_down(version, ours, backup.master_interval_cs);
+            backup.down_at = backup.down_at.max(backup.since + master_down);
+            backup.expiry = Expiry::Silence;
         }
         let is_followed = if heard.priority >= ours || lets_be {
             backup.preemption = None;
@@ -92,7 +95,8 @@ impl VirtualRouter {
             (preemption.source, preemption.priority) = (heard.source, heard.priority);
             now < preemption.at
         } else {
-            backup.expiry = Expiry::Preemption { source: heard.source, priority: heard.priority };
+            let Heard { source, priority, interval_cs, path: _ } = heard;
+            backup.expiry = Expiry::Preemption { source, priority, interval_cs };
             false
         };
         if is_followed {

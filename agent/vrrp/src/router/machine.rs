@@ -49,7 +49,13 @@ impl VirtualRouter {
     /// Leaves INIT: everything that the election waits for is known.
     pub(super) fn start(&mut self, adopt: bool, now: Instant) {
         match self.obstacle() {
-            Some(reason) => self.leave_for(Role::Fault(Fault { retry: None }), reason),
+            Some(reason) => {
+                // Who cannot serve keeps nothing of what an agent before it left.
+                if adopt {
+                    self.release_all();
+                }
+                self.leave_for(Role::Fault(Fault { retry: None }), reason);
+            }
             None if self.is_owner() => self.become_master(Reason::AddressOwner, now),
             None if adopt => self.adopt(now),
             None => {
@@ -262,7 +268,9 @@ impl VirtualRouter {
                 Reason::MasterDown { after: now.since(backup.since), last: backup.master }
             }
             (_, Expiry::Resignation { source }) => Reason::MasterResigned { source },
-            (_, Expiry::Preemption { source, priority }) => Reason::Preempted { source, priority, ours },
+            (_, Expiry::Preemption { source, priority, interval_cs: _ }) => {
+                Reason::Preempted { source, priority, ours }
+            }
             (_, Expiry::Adoption) => Reason::Adopted,
         };
         self.become_master(reason, now);

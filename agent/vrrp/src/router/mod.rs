@@ -304,7 +304,7 @@ struct Backup {
 enum Expiry {
     Silence,
     Resignation { source: IpAddr },
-    Preemption { source: IpAddr, priority: u8 },
+    Preemption { source: IpAddr, priority: u8, interval_cs: u16 },
     Adoption,
 }
 

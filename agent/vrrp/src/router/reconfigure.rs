@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Init, Output, PathHealth, Reason, Role, VirtualRouter, Waiting, timers};
+use super::{Expiry, Init, Output, PathHealth, Reason, Role, VirtualRouter, Waiting, timers};
 use crate::{Config, Instant, Track, Vip, is_same_place, tracking::Known};
 
 impl VirtualRouter {
@@ -75,7 +75,10 @@ impl VirtualRouter {
         if self.is_owner() {
             return self.become_master(Reason::AddressOwner, now);
         }
-        if old.interval == self.config.interval {
+        // A master that has resigned is not waited for any longer than it was.
+        let Role::Backup(backup) = &self.role else { return };
+        let has_resigned = matches!(backup.expiry, Expiry::Resignation { .. });
+        if old.interval == self.config.interval || has_resigned {
             return self.priority_changed(before, now);
         }
         // Nobody is called silent by a measure that was not in force when it was last heard.

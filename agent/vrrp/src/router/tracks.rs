@@ -78,8 +78,14 @@ impl VirtualRouter {
                 if preempted.is_some_and(|priority| priority >= after) {
                     return self.let_the_master_be(now);
                 }
-                let skew = |priority| timers::skew(version, priority, backup.master_interval_cs);
-                backup.down_at = backup.down_at + skew(after) - skew(before);
+                let cs = backup.master_interval_cs;
+                let shifted =
+                    |at: Instant| at + timers::skew(version, after, cs) - timers::skew(version, before, cs);
+                backup.down_at = shifted(backup.down_at);
+                // No sooner than Master_Down, and no sooner than `preempt_delay` asked for.
+                if let Some(preemption) = &mut backup.preemption {
+                    preemption.at = preemption.at.max(shifted(preemption.at));
+                }
             }
             Role::Master(_) => self.advertise_at_once(now),
             Role::Init(_) | Role::Fault(_) => {}
@@ -90,7 +96,13 @@ impl VirtualRouter {
     pub(super) fn let_the_master_be(&mut self, now: Instant) {
         let (version, priority) = (self.config.version, self.effective_priority());
         let Role::Backup(backup) = &mut self.role else { return };
-        let was_to_go = backup.preemption.is_some() || matches!(backup.expiry, Expiry::Preemption { .. });
+        let was_to_go = match backup.expiry {
+            Expiry::Preemption { interval_cs, .. } => {
+                backup.master_interval_cs = interval_cs;
+                true
+            }
+            Expiry::Silence | Expiry::Resignation { .. } | Expiry::Adoption => backup.preemption.is_some(),
+        };
         backup.preemption = None;
         if was_to_go {
             backup.expiry = Expiry::Silence;

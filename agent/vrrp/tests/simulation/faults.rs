@@ -5,7 +5,7 @@ use std::time::Duration;
 use hafleet_vrrp::{Input, Instant, LinkFault, PathId, State};
 
 use crate::{
-    host::Event,
+    host::{Event, LEASE},
     world::{Step, World},
 };
 
@@ -18,8 +18,13 @@ impl World {
         let host = usize::try_from(self.chance.below(self.hosts.len() as u64)).unwrap();
         let lasts = self.longest_interval() * u32::try_from(self.chance.pick(&[1_u64, 4, 8])).unwrap()
             + self.chance.up_to(self.longest_interval());
-        match self.chance.below(10) {
-            0 => self.kill(host, lasts),
+        match self.chance.below(16) {
+            0 => {
+                // Some come back before their leases end, and find their addresses.
+                let soon = self.chance.up_to(LEASE);
+                let lasts = if self.chance.percent(50) { soon } else { lasts };
+                self.kill(host, lasts)
+            }
             1 => self.stop(host, lasts),
             2 => {
                 self.freeze(host, lasts);
@@ -34,6 +39,20 @@ impl World {
             }
             5 => self.hold(host, lasts),
             6 => self.remove_address(host),
+            10 | 11 => self.fail(host, lasts),
+            12 => self.reconfigure(host),
+            13 => {
+                self.reconfigure(host)?;
+                self.reconfigure(host)
+            }
+            14 => {
+                self.readdress_all();
+                Ok(())
+            }
+            15 => {
+                let life = self.hosts[host].life;
+                self.reload(host, life)
+            }
             7 => {
                 let rounds = self.chance.pick(&[2, 10]);
                 self.junk(host, rounds)
@@ -134,6 +153,7 @@ impl World {
             return Ok(());
         }
         let (path, source) = (PathId::SERVICE, host.config.source());
+        host.told_link = host.link;
         match host.link {
             Ok(()) => self.give(index, Input::LinkUp { path, source }),
             Err(fault) => self.give(index, Input::LinkDown { path, fault }),
@@ -163,7 +183,7 @@ impl World {
 
     /// Somebody takes an address off.
     fn remove_address(&mut self, index: usize) -> Step {
-        let vip = self.chance.pick(&self.hosts[index].config.vips.clone());
+        let vip = self.chance.pick(&self.hosts[index].running().vips.clone());
         let host = &mut self.hosts[index];
         let Some(_) = host.kernel.remove(&vip.address) else { return Ok(()) };
         self.tally.repaired += 1;
@@ -218,12 +238,15 @@ impl World {
         self.weather.loss_percent = 0;
         self.weather.duplicate_percent = 0;
         self.tell("everything heals");
+        let vips = self.hosts[0].config.vips.clone();
         for host in 0..self.hosts.len() {
             self.hosts[host].refuses = false;
             self.thaw(host)?;
+            self.readdress(host, vips.clone())?;
             self.link_up(host)?;
             self.unhold(host)?;
             self.restart(host)?;
+            self.set_right(host)?;
         }
         Ok(())
     }
@@ -255,7 +278,7 @@ impl World {
     fn longest_master_down(&self) -> Duration {
         let skews = self.hosts.iter().map(|host| {
             let whole = self.longest_interval();
-            whole * (256 - u32::from(host.config.priority.get())) / 256
+            whole * (256 - u32::from(host.priority())) / 256
         });
         self.longest_interval() * 3 + skews.max().unwrap()
     }

@@ -27,12 +27,17 @@
 //!
 //! **Quiet.** Afterwards one host advertises at its interval and the others say nothing.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
-use hafleet_vrrp::{Input, Instant, PathId, Reason, State, Transition, Version};
+use hafleet_vrrp::{Input, Instant, PathId, State, Transition};
 
 use crate::{
-    host::{Event, Host},
+    causes::{is_true, skew},
+    host::{Event, Host, LEASE, RENEWAL},
     world::{Step, World},
 };
 
@@ -77,26 +82,45 @@ impl Watch {
 impl World {
     /// Before and after every step: what is wrong now was wrong until now.
     pub fn check(&mut self) -> Step {
-        for vip in self.hosts[0].config.vips.clone() {
-            let holders: Vec<usize> = (0..self.hosts.len())
-                .filter(|index| self.hosts[*index].holds(vip.address, self.now))
-                .collect();
-            self.check_overlap(vip.address, &holders)?;
-            self.check_holders(vip.address, &holders)?;
-            self.check_service(vip.address, &holders)?;
+        let addresses: BTreeSet<IpAddr> = self
+            .hosts
+            .iter()
+            .flat_map(|host| {
+                host.kernel.keys().copied().chain(host.config.vips.iter().map(|vip| vip.address))
+            })
+            .collect();
+        for address in addresses {
+            let holders: Vec<usize> =
+                (0..self.hosts.len()).filter(|index| self.hosts[*index].holds(address, self.now)).collect();
+            self.check_overlap(address, &holders)?;
+            self.check_holders(address, &holders)?;
+            if self.hosts[0].config.vips.iter().any(|vip| vip.address == address) {
+                self.check_service(address, &holders)?;
+            }
         }
         self.hosts.iter().enumerate().try_for_each(|(index, host)| self.check_state(index, host))
     }
 
     fn check_state(&self, index: usize, host: &Host) -> Step {
-        if host.is_awake() && host.link.is_err() && host.state() == State::Master {
-            return Err(format!("host {index} is MASTER without a link"));
+        if let Some(router) = &host.router
+            && router.effective_priority() != host.priority()
+        {
+            let (ours, is) = (host.priority(), router.effective_priority());
+            return Err(format!("host {index}: the effective priority is {is}, must be {ours}"));
+        }
+        let obstacle = host.link_obstacle().is_some() || host.failing().is_some() || host.is_held;
+        match host.state() {
+            State::Backup | State::Master if host.is_awake() && obstacle => {
+                return Err(format!("host {index} is {} and cannot serve", host.state()));
+            }
+            State::Init | State::Backup | State::Master | State::Fault => {}
         }
         let (Some(at), true, State::Backup) = (host.witness.resigned_at, host.is_well(), host.state()) else {
             return Ok(());
         };
-        let bound = skew(host, host.witness.followed.1) + self.slack();
-        let waits = self.now.since(at.max(host.well_since));
+        let bound = skew(host, host.witness.timers_cs) + self.slack();
+        let changed_at = host.rank_changed_at.max(host.witness.reconfigured_at.unwrap_or_default());
+        let waits = self.now.since(at.max(host.well_since).max(changed_at));
         if host.witness.lower_cs.is_none() && at >= host.well_since && waits > bound {
             return Err(format!(
                 "host {index} is BACKUP {waits:?} after a resignation, the bound is {bound:?}"
@@ -122,12 +146,18 @@ impl World {
                 }
                 let began = *self.watch.overlaps.entry(key).or_insert(now);
                 let (a, b) = (&self.hosts[winner], &self.hosts[loser]);
-                if !a.is_well() || !b.is_well() || a.state() != State::Master {
+                // What the loser does not hold on purpose is the next check's.
+                let is_on_purpose = b.wanted.contains(&address);
+                if !a.is_well() || !b.is_well() || a.state() != State::Master || !is_on_purpose {
                     continue;
                 }
                 let obstructed = self.watch.obstructed.get(&(winner, loser)).copied().unwrap_or_default();
                 let since = began.max(obstructed).max(a.well_since).max(b.well_since);
-                let bound = a.config.interval.as_duration() + self.slack();
+                let since = since.max(a.master_since).max(a.rank_changed_at).max(b.rank_changed_at);
+                let since = since.max(a.witness.reconfigured_at.unwrap_or_default());
+                let since = since.max(b.witness.reconfigured_at.unwrap_or_default());
+                let bound = a.running().interval.as_duration() + self.slack();
+                self.tally.longest_overlap = self.tally.longest_overlap.max(now.since(since));
                 if now.since(since) > bound {
                     return Err(format!(
                         "{address} is on hosts {winner} and {loser} for {:?}, the bound is {bound:?}",
@@ -143,8 +173,18 @@ impl World {
         for index in holders.iter().copied() {
             let host = &self.hosts[index];
             let since = host.left_master_at.max(host.well_since);
-            let bound = self.weather.kernel * KERNEL_QUEUE;
-            if host.is_well() && host.state() != State::Master && self.now.since(since) > bound {
+            let mut bound = self.weather.kernel * KERNEL_QUEUE;
+            let is_configured = host.running().vips.iter().any(|vip| vip.address == address);
+            if host.witness.adopts && host.state() == State::Init {
+                // It waits for what it watches; nothing is renewed meanwhile.
+                bound = LEASE + RENEWAL;
+            } else if self.now.since(host.witness.began_at) <= LEASE + RENEWAL {
+                // Left by the process before: found at the next look, or gone with its lease if it is no longer configured.
+                bound += if is_configured { RENEWAL * 2 } else { LEASE };
+            }
+            let is_adopted = host.witness.adopts && host.state() == State::Backup;
+            let is_served = host.state() == State::Master && host.wanted.contains(&address);
+            if host.is_well() && !is_served && !is_adopted && self.now.since(since) > bound {
                 return Err(format!("host {index} is {} and has {address}", host.state()));
             }
         }
@@ -165,7 +205,12 @@ impl World {
             return Ok(());
         }
         let since = *self.watch.unserved.entry(address).or_insert(now);
-        let bound = self.slack();
+        // Who learned a shorter interval from a late advert may call the next master down before it hears it again.
+        // And who does not answer a lower master ends its claim with the next advert.
+        let first = &self.hosts[0].config;
+        let is_slow = |host: &Host| host.config.interval != first.interval || !host.config.answers_lower;
+        let is_any_slow = self.hosts.iter().any(is_slow);
+        let bound = self.slack() + if is_any_slow { self.longest_interval() } else { Duration::ZERO };
         if now.since(since) > bound {
             return Err(format!("{address} is on hosts {holders:?} for more than {bound:?} after healing"));
         }
@@ -194,7 +239,9 @@ impl World {
             return Ok(());
         }
         for (index, host) in self.hosts.iter().enumerate() {
-            let sent = (self.watch.adverts[index] - before[index]) / u64::from(self.paths);
+            let line = &host.config.paths[0];
+            let copies = u64::from(self.paths) * u64::try_from(line.peers.len().max(1)).unwrap();
+            let sent = (self.watch.adverts[index] - before[index]) / copies;
             let rounds = end.since(settled).as_micros() / host.config.interval.as_duration().as_micros();
             let rounds = u64::try_from(rounds).unwrap();
             let expected = if host.state() == State::Master { rounds - 1..=rounds + 1 } else { 0..=0 };
@@ -213,6 +260,9 @@ impl World {
         let now = self.now;
         self.tally.transitions += 1;
         let host = &mut self.hosts[index];
+        if transition.reason.code() == "adopted" {
+            self.tally.adopted += 1;
+        }
         if !is_true(host, transition, now) {
             return Err(format!("host {index}: {transition:?} has no cause: {:?}", host.witness));
         }
@@ -220,9 +270,12 @@ impl World {
             host.left_master_at = now;
         }
         match transition.to {
-            State::Master => self.tally.takeovers += 1,
+            State::Master => {
+                self.tally.takeovers += 1;
+                host.master_since = now;
+            }
             State::Backup => {
-                let own_cs = host.config.interval.as_centiseconds();
+                let own_cs = host.running().interval.as_centiseconds();
                 let heard_cs = host.witness.hearing.map(|(_, _, cs)| cs);
                 host.witness.begin(now, heard_cs.unwrap_or(own_cs));
             }
@@ -249,82 +302,19 @@ impl World {
             | Event::Unblock { .. }
             | Event::LinkUp { .. }
             | Event::Comply { .. }
-            | Event::Unhold { .. } => true,
+            | Event::Unhold { .. }
+            | Event::Mend { .. }
+            | Event::Readdress { .. } => true,
             Event::Packet { .. }
             | Event::Deadline { .. }
             | Event::Renewal { .. }
             | Event::Kernel { .. }
             | Event::Link { .. }
-            | Event::Removed { .. } => false,
+            | Event::Removed { .. }
+            | Event::Result { .. }
+            | Event::Reload { .. } => false,
         }
     }
-}
-
-fn is_true(host: &Host, transition: &Transition, now: Instant) -> bool {
-    let witness = &host.witness;
-    let ours = host.config.priority.get();
-    let (followed_at, followed_cs) = witness.followed;
-    let follows_lower = host.config.preempt_delay > Duration::ZERO || witness.refused_at.is_some();
-    let cs = witness.lower_cs.filter(|_| follows_lower).map_or(followed_cs, |cs| cs.min(followed_cs));
-    let is_silent = now.since(followed_at) >= interval(cs) * 3 + skew(host, cs);
-    let has_resigned = witness.resigned_at.is_some_and(|at| now.since(at) >= skew(host, cs));
-    let ends = (transition.from, transition.to);
-    let takes_over = ends == (State::Backup, State::Master);
-    let yields = ends == (State::Master, State::Backup);
-    host.is_awake()
-        && match &transition.reason {
-            Reason::Started => ends == (State::Init, State::Backup),
-            Reason::AddressOwner => ends == (State::Init, State::Master) && ours == 255,
-            Reason::Stopped => transition.to == State::Init,
-            Reason::MasterDown { .. } => takes_over && is_silent,
-            Reason::MasterResigned { .. } => takes_over && has_resigned,
-            Reason::Preempted { priority, .. } => {
-                let has_heard = witness.lower_cs.is_some() && *priority < ours && host.config.preempt;
-                takes_over && has_heard && (is_silent || has_resigned)
-            }
-            Reason::HigherPriorityHeard { source, priority, .. } => {
-                let is_heard = witness.hearing.is_some_and(|(s, p, _)| (s, p) == (*source, *priority));
-                yields && is_heard && *priority > ours
-            }
-            Reason::HigherAddressHeard { source, priority, .. } => {
-                let is_heard = witness.hearing.is_some_and(|(s, p, _)| (s, p) == (*source, *priority));
-                yields && is_heard && *priority == ours && *source > host.config.source()
-            }
-            Reason::Link(fault) => transition.to == State::Fault && host.link == Err(*fault),
-            Reason::LinkRestored => transition.from == State::Fault && host.link.is_ok(),
-            Reason::AddressRefused { .. } => {
-                ends == (State::Master, State::Fault) && witness.refused_at == Some(now)
-            }
-            Reason::AddressContested { address, .. } => {
-                let window = Duration::from_secs(10);
-                let removals =
-                    witness.removals.iter().filter(|(at, which)| which == address && now.since(*at) < window);
-                ends == (State::Master, State::Fault) && removals.count() > 3
-            }
-            Reason::Retry { after } => {
-                transition.from == State::Fault && now.since(witness.fault_at) >= *after
-            }
-            Reason::Held => transition.to == State::Fault && host.is_held,
-            Reason::Unheld => transition.from == State::Fault && !host.is_held,
-            // Nothing here is adopted, tracked or reconfigured.
-            Reason::Adopted | Reason::TrackFailed { .. } | Reason::TracksRestored | Reason::Reconfigured => {
-                false
-            }
-        }
-}
-
-fn interval(cs: u16) -> Duration {
-    Duration::from_millis(u64::from(cs) * 10)
-}
-
-/// RFC 3768 and RFC 9568 sections 6.1, written down a second time on purpose.
-fn skew(host: &Host, master_cs: u16) -> Duration {
-    let whole = match host.config.version {
-        Version::V2 => Duration::from_secs(1),
-        Version::V3 => interval(master_cs),
-    };
-    let us = whole.as_micros() * u128::from(256 - u16::from(host.config.priority.get())) / 256;
-    Duration::from_micros(u64::try_from(us).unwrap())
 }
 
 /// What an input says to the witness before the router hears it.

@@ -2,16 +2,14 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, net::IpAddr, time::Duration};
 
-use hafleet_vrrp::{
-    AddressFault, AdvertInterval, Announcing, Authentication, ChecksumForm, Config, Input, Instant, Output,
-    Path, PathId, Priority, State, Version, Vip, VirtualRouter, VirtualRouterId,
-    packet::{self, Datagram, GROUP_V4, Header, Verdict},
-};
+use hafleet_vrrp::{AddressFault, Input, Instant, Output, VirtualRouter, packet::Header};
 
 use crate::{
     chance::Chance,
-    host::{Event, Host, LEASE, RENEWAL, Witness, Work},
+    group,
+    host::{Event, Host, LEASE, RENEWAL, Work},
     invariants::{self, Watch},
+    network::Advert,
 };
 
 pub type Step = Result<(), String>;
@@ -42,6 +40,11 @@ pub struct Tally {
     pub refused: u64,
     pub expired: u64,
     pub repaired: u64,
+    pub adopted: u64,
+    pub tracked: u64,
+    pub reconfigured: u64,
+    /// The longest time for which two had an address while the better one could be heard.
+    pub longest_overlap: Duration,
 }
 
 pub struct World {
@@ -65,7 +68,7 @@ impl World {
         let now = Instant::from_micros(1_000_000);
         let paths = if chance.percent(25) { 2 } else { 1 };
         let hosts: Vec<Host> =
-            configs(&mut chance, paths).into_iter().map(|config| Host::new(config, now)).collect();
+            group::configs(&mut chance, paths).into_iter().map(|config| Host::new(config, now)).collect();
         let shortest = hosts.iter().map(|host| host.config.interval.as_duration()).min().unwrap();
         let weather = Weather {
             loss_percent: chance.pick(&[0, 0, 5, 30]),
@@ -91,13 +94,17 @@ impl World {
         for host in 0..world.hosts.len() {
             let config = &world.hosts[host].config;
             let line = format!(
-                "host {host}: {} priority {} interval {} cs {:?} preempt {} delay {:?}",
+                "host {host}: {} priority {} interval {} cs {:?} preempt {} delay {:?} unicast {} {:?} {} {}",
                 config.source(),
                 config.priority,
                 config.interval.as_centiseconds(),
                 config.version,
                 config.preempt,
                 config.preempt_delay,
+                !config.paths[0].peers.is_empty(),
+                config.tracks,
+                config.track_service,
+                config.answers_lower,
             );
             world.tell(&line);
             world.schedule(RENEWAL, Event::Renewal { host });
@@ -146,7 +153,9 @@ impl World {
 
     pub fn happen(&mut self, event: Event) -> Step {
         match event {
-            Event::Packet { to, path, source, payload } => self.receive(to, path, source, payload),
+            Event::Packet { to, path, source, destination, payload } => {
+                self.receive(to, path, source, destination, payload)
+            }
             Event::Deadline { host, at } => {
                 // Another is in the calendar, or the process sleeps and looks at the clock when it thaws.
                 if self.hosts[host].scheduled != Some(at) || !self.hosts[host].is_awake() {
@@ -158,12 +167,12 @@ impl World {
             Event::Renewal { host } => {
                 self.renew(host);
                 self.schedule(RENEWAL, Event::Renewal { host });
-                Ok(())
+                self.report_leftovers(host)
             }
             Event::Kernel { host, life, work } => self.work(host, life, work),
             Event::Link { host } => self.give_link(host),
             Event::Removed { host, life, vip } => {
-                if self.hosts[host].life != life {
+                if self.hosts[host].life != life || self.hosts[host].router.is_none() {
                     return Ok(());
                 }
                 if self.hosts[host].is_frozen {
@@ -185,47 +194,10 @@ impl World {
                 Ok(())
             }
             Event::Unhold { host } => self.unhold(host),
-        }
-    }
-
-    fn receive(&mut self, to: usize, path: u8, source: IpAddr, payload: Vec<u8>) -> Step {
-        let host = &mut self.hosts[to];
-        if host.router.is_none() || (path == 0 && host.link.is_err()) {
-            return Ok(());
-        }
-        if host.is_frozen {
-            host.keep(Event::Packet { to, path, source, payload });
-            return Ok(());
-        }
-        let header = Header::peek(&payload).ok_or("an advert without a header was sent")?;
-        self.note_advert(to, source, header.priority, header.interval_cs);
-        let datagram = Datagram { source, destination: GROUP_V4.into(), ttl: packet::TTL, payload: &payload };
-        self.give(to, Input::Packet { path: PathId(path), datagram })?;
-        let verdict = self.hosts[to].router.as_ref().and_then(VirtualRouter::last_verdict);
-        match verdict {
-            Some(Verdict::Accepted(received)) if received.remarks.is_empty() => Ok(()),
-            other => Err(format!("host {to} made of a good advert: {other:?}")),
-        }?;
-        self.hosts[to].witness.hearing = None;
-        Ok(())
-    }
-
-    /// Notes what a follower must follow, apart from the router.
-    fn note_advert(&mut self, to: usize, source: IpAddr, priority: u8, interval_cs: u16) {
-        let now = self.now;
-        let host = &mut self.hosts[to];
-        host.witness.hearing = Some((source, priority, interval_cs));
-        let ours = host.config.priority.get();
-        match host.state() {
-            State::Backup if priority == 0 => host.witness.resigned_at = Some(now),
-            State::Backup if priority >= ours || !host.config.preempt => {
-                host.witness.begin(now, interval_cs);
-            }
-            State::Backup => {
-                let shortest = host.witness.lower_cs.unwrap_or(interval_cs).min(interval_cs);
-                host.witness.lower_cs = Some(shortest);
-            }
-            State::Init | State::Master | State::Fault => {}
+            Event::Result { host, life, name } => self.result(host, life, name),
+            Event::Mend { host, name } => self.mend(host, name),
+            Event::Reload { host, life } => self.reload(host, life),
+            Event::Readdress { host, vips } => self.readdress(host, vips),
         }
     }
 
@@ -255,20 +227,24 @@ impl World {
         if was_deadline && router.deadline().is_some_and(|deadline| deadline <= now) {
             return Err(format!("host {index}: the deadline handled leaves one that is past"));
         }
-        if outputs.len() > 8 {
+        if outputs.len() > 4 + self.hosts.len() * usize::from(self.paths) {
             return Err(format!("host {index}: a storm of {} outputs", outputs.len()));
         }
         let mut reached: BTreeMap<usize, bool> = BTreeMap::new();
+        let had = self.hosts[index].wanted.clone();
         for output in outputs {
             match output {
-                Output::SendAdvertisement { path, source, payload, .. } => {
+                Output::SendAdvertisement { path, source, destination, payload } => {
                     self.watch.adverts[index] += 1;
-                    self.send(index, path.0, source, &payload, &mut reached);
+                    let advert = Advert { from: index, path: path.0, source, destination, payload: &payload };
+                    self.send(&advert, &mut reached);
                 }
                 Output::HoldAddresses(vips) => {
-                    vips.into_iter().for_each(|vip| self.ask(index, Work::Add(vip)))
+                    self.hosts[index].wanted.extend(vips.iter().map(|vip| vip.address));
+                    vips.into_iter().for_each(|vip| self.ask(index, Work::Add(vip)));
                 }
                 Output::ReleaseAddresses(vips) => {
+                    self.hosts[index].wanted.retain(|held| !vips.iter().any(|vip| vip.address == *held));
                     vips.into_iter().for_each(|vip| self.ask(index, Work::Remove(vip)));
                 }
                 Output::Announce(_) => {}
@@ -280,6 +256,9 @@ impl World {
                     self.check_transition(index, &transition)?;
                 }
             }
+        }
+        if !had.is_subset(&self.hosts[index].wanted) {
+            self.hosts[index].left_master_at = now;
         }
         for (to, has_reached) in reached {
             if !has_reached {
@@ -301,32 +280,6 @@ impl World {
         let late = self.chance.up_to(self.weather.lateness);
         let after = deadline.since(self.now) + late;
         self.schedule(after, Event::Deadline { host: index, at: deadline });
-    }
-
-    fn send(
-        &mut self,
-        from: usize,
-        path: u8,
-        source: IpAddr,
-        payload: &[u8],
-        reached: &mut BTreeMap<usize, bool>,
-    ) {
-        for to in (0..self.hosts.len()).filter(|to| *to != from) {
-            let is_lost = self.blocked.contains_key(&(from, to, path))
-                || (path == 0 && (self.hosts[from].link.is_err() || self.hosts[to].link.is_err()))
-                || self.chance.percent(self.weather.loss_percent);
-            *reached.entry(to).or_default() |= !is_lost;
-            if is_lost {
-                self.tally.lost += 1;
-                continue;
-            }
-            let copies = if self.chance.percent(self.weather.duplicate_percent) { 2 } else { 1 };
-            self.tally.duplicated += copies - 1;
-            for _ in 0..copies {
-                let after = self.chance.up_to(self.weather.delay);
-                self.schedule(after, Event::Packet { to, path, source, payload: payload.to_vec() });
-            }
-        }
     }
 
     fn ask(&mut self, index: usize, work: Work) {
@@ -369,49 +322,24 @@ impl World {
     pub fn renew(&mut self, index: usize) {
         let now = self.now;
         let host = &mut self.hosts[index];
-        let is_renewed = host.is_awake() && host.state() == State::Master;
-        let life = host.life;
-        for vip in host.config.vips.clone() {
-            let Some(until) = self.hosts[index].kernel.get_mut(&vip.address) else { continue };
+        let (is_awake, life) = (host.is_awake(), host.life);
+        let wanted = host.wanted.clone();
+        let vips = host.running().vips.clone();
+        let ended: Vec<IpAddr> =
+            host.kernel.iter().filter(|(_, until)| **until <= now).map(|(address, _)| *address).collect();
+        for (_, until) in host.kernel.iter_mut().filter(|(address, _)| is_awake && wanted.contains(address)) {
             if *until > now {
-                if is_renewed {
-                    *until = now + LEASE;
-                }
-                continue;
+                *until = now + LEASE;
             }
-            self.hosts[index].kernel.remove(&vip.address);
+        }
+        for address in ended {
+            self.hosts[index].kernel.remove(&address);
             self.tally.expired += 1;
-            if self.hosts[index].router.is_some() {
+            let vip = vips.iter().copied().find(|vip| vip.address == address);
+            if let (Some(vip), true) = (vip, self.hosts[index].router.is_some()) {
                 self.schedule(Duration::ZERO, Event::Removed { host: index, life, vip });
             }
         }
-    }
-
-    /// A new process. It finds what a killed one left behind and reports it, as the shell must.
-    pub fn restart(&mut self, index: usize) -> Step {
-        let now = self.now;
-        let host = &mut self.hosts[index];
-        if host.router.is_some() {
-            return Ok(());
-        }
-        let mut router = VirtualRouter::new(host.config.clone());
-        if let Err(fault) = host.link {
-            router.handle(Input::LinkDown { path: PathId::SERVICE, fault }, now);
-        }
-        host.router = Some(router);
-        host.life += 1;
-        host.is_held = false;
-        host.well_since = now;
-        host.kernel_free_at = now;
-        host.witness = Witness::new(now, host.config.interval.as_centiseconds());
-        self.give(index, Input::Start { adopt: false })?;
-        let vips = self.hosts[index].config.vips.clone();
-        for vip in vips {
-            if self.hosts[index].holds(vip.address, now) && self.hosts[index].state() != State::Master {
-                self.give(index, Input::AddressFault { vip, fault: AddressFault::Foreign })?;
-            }
-        }
-        Ok(())
     }
 
     /// Takes what chaos still planned out of the calendar.
@@ -420,7 +348,7 @@ impl World {
     }
 
     pub fn longest_interval(&self) -> Duration {
-        self.hosts.iter().map(|host| host.config.interval.as_duration()).max().unwrap()
+        self.hosts.iter().map(|host| host.longest_cs).max().map(crate::causes::interval).unwrap()
     }
 
     pub fn tell(&mut self, what: &str) {
@@ -446,57 +374,9 @@ impl Tally {
         self.refused += other.refused;
         self.expired += other.expired;
         self.repaired += other.repaired;
+        self.adopted += other.adopted;
+        self.tracked += other.tracked;
+        self.reconfigured += other.reconfigured;
+        self.longest_overlap = self.longest_overlap.max(other.longest_overlap);
     }
-}
-
-/// Two to four routers of one group. With two paths the priorities differ: the addresses are ordered differently on the
-/// second one, and a tie on two paths is a unit test's matter.
-fn configs(chance: &mut Chance, paths: u8) -> Vec<Config> {
-    let count = u8::try_from(2 + chance.below(3)).unwrap();
-    let version = chance.pick(&[Version::V2, Version::V3, Version::V3]);
-    let common_cs = match version {
-        Version::V2 => 100,
-        Version::V3 => chance.pick(&[10, 25, 100]),
-    };
-    let learns = version == Version::V3 && chance.percent(20);
-    let vips: Vec<Vip> = (0..chance.pick(&[1_u8, 1, 3]))
-        .map(|n| Vip { address: IpAddr::from([10, 77, 0, 100 + n]), prefix_len: 24, advertised: n != 1 })
-        .collect();
-    (0..count)
-        .map(|n| {
-            let priority = match paths {
-                1 => chance.pick(&[1, 50, 100, 100, 150, 254, 255]),
-                _ => 50 + 50 * n,
-            };
-            let cs = if learns { chance.pick(&[10, 25, 100]) } else { common_cs };
-            let source = |path: u8| {
-                let host = if path == 0 { 10 + n } else { 250 - n };
-                Path { source: IpAddr::from([10, 77 + path, 0, host]), peers: Vec::new() }
-            };
-            let config = Config {
-                name: format!("VI_{n}"),
-                vrid: VirtualRouterId::new(51).unwrap(),
-                version,
-                priority: Priority::new(priority).unwrap(),
-                interval: AdvertInterval::from_centiseconds(cs, version).unwrap(),
-                preempt: !chance.percent(20),
-                preempt_delay: Duration::from_millis(chance.pick(&[0, 0, 0, 500, 5_000])),
-                authentication: Authentication::None,
-                checksum: if chance.percent(50) {
-                    ChecksumForm::WithPseudoHeader
-                } else {
-                    ChecksumForm::WithoutPseudoHeader
-                },
-                vips: vips.clone(),
-                paths: (0..paths).map(source).collect(),
-                announcing: Announcing::default(),
-                tracks: Vec::new(),
-                track_service: true,
-                answers_lower: true,
-                answers_higher: false,
-            };
-            config.validate().unwrap();
-            config
-        })
-        .collect()
 }

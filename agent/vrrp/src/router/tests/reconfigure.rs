@@ -154,7 +154,7 @@ fn who_would_not_preempt_listens_before_it_claims() {
 fn what_cannot_serve_adopts_nothing() {
     let mut rig = Rig::new(config());
     rig.give(Input::LinkDown { path: PathId::SERVICE, fault: LinkFault::NoCarrier });
-    assert_eq!(rig.give(Input::Start { adopt: true }), ["INIT>FAULT link_no_carrier"]);
+    assert_eq!(rig.give(Input::Start { adopt: true }), ["release 2", "INIT>FAULT link_no_carrier"]);
     let foreign = Input::AddressFault { vip: vip(100), fault: AddressFault::Foreign };
     assert_eq!(rig.give(foreign), ["release 1"]);
 }
@@ -178,4 +178,49 @@ fn ipv6_has_an_address_once_whatever_its_prefix() {
     let mut rig = Rig::master(six(64));
     // To put it on again would change nothing, and to take the old one off would take it away: the shell moves it.
     assert_eq!(rig.give(to(six(128))), [""; 0]);
+}
+
+/// Found by simulation: a master that was not to be followed, and then is, was called silent by our own shorter interval.
+#[test]
+fn a_master_that_is_let_be_is_measured_by_its_own_interval() {
+    let fast = Config { interval: AdvertInterval::from_centiseconds(10, Version::V3).unwrap(), ..config() };
+    let mut rig = Rig::started(fast.clone());
+    rig.hear_on(PathId::SERVICE, BELOW, 50, 100);
+    assert_eq!(rig.give(to(Config { preempt: false, ..fast })), [""; 0]);
+    assert_eq!(rig.left(), Duration::from_micros(3_609_375));
+}
+
+/// Found by simulation: a reload with another interval made the group wait three of them for a master that had gone.
+#[test]
+fn a_resigned_master_is_waited_for_no_longer_because_of_a_reload() {
+    let mut rig = Rig::started(config());
+    rig.hear(ABOVE, 200);
+    rig.hear(ABOVE, 0);
+    let before = rig.left();
+    let slow = AdvertInterval::from_centiseconds(1_000, Version::V3).unwrap();
+    assert_eq!(rig.give(to(Config { interval: slow, ..config() })), [""; 0]);
+    assert_eq!(rig.left(), before);
+}
+
+/// Found by simulation: the delay ended before Master_Down when a lower priority had made that longer.
+#[test]
+fn a_lower_priority_makes_a_running_delay_no_shorter_than_master_down() {
+    let gentle = Config { preempt_delay: Duration::from_millis(1), ..config() };
+    let mut rig = Rig::started(gentle.clone());
+    rig.hear(BELOW, 50);
+    let before = rig.left();
+    let lower = Config { priority: Priority::new(60).unwrap(), ..gentle };
+    assert_eq!(rig.give(to(lower)), [""; 0]);
+    assert!(rig.left() > before, "{:?} {before:?}", rig.left());
+}
+
+/// Found by simulation: who listened to adopt took over after that short time, though a master had been heard.
+#[test]
+fn who_stops_adopting_waits_as_at_any_start() {
+    let gentle = Config { preempt_delay: Duration::from_millis(1), ..config() };
+    let mut rig = Rig::new(gentle);
+    rig.give(Input::Start { adopt: true });
+    rig.wait(SECOND);
+    assert_eq!(rig.hear(BELOW, 50), ["release 2"]);
+    assert_eq!(rig.left(), Duration::from_micros(3_609_375) - SECOND);
 }
