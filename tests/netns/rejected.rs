@@ -1,6 +1,6 @@
 //! Adverts that are heard and not believed: on the host, in `/metrics`, and as a finding with both values.
 
-use hafleet_tests::lab::{Daemon, Host, Instance, Kind, agent_state_dir, program, wait_for};
+use hafleet_tests::lab::{Daemon, Host, Instance, Kind, Segment, agent_state_dir, program, wait_for};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -109,7 +109,7 @@ fn two_passwords_are_a_finding_and_none_of_them_is_ever_shown() {
 #[test]
 fn a_keepalived_that_nobody_knows_is_a_conflict_with_both_values() {
     let mut fleet = Fleet::start_of(&[150, 100], None, |host, priority| {
-        format!("{}version = 2\n", configuration(host, priority))
+        configuration(host, priority).replace("\"1s\"", "\"2s\"") + "version = 2\n"
     });
     let stranger = fleet.add_host("stranger", 140);
     let instance = Instance {
@@ -120,7 +120,13 @@ fn a_keepalived_that_nobody_knows_is_a_conflict_with_both_values() {
         pass: Some("1111".into()),
         ..Instance::default()
     };
+    // keepalived puts its own adverts off at every packet for its VRID, also at one that it rejects: it becomes master where it hears
+    // none, and is heard because it advertises more often than the others.
+    stranger.isolate(Segment::Service).unwrap();
     let keepalived = Daemon::start(Kind::Keepalived, &stranger, &[instance]).unwrap();
+    wait_for("the stranger to be master", SOON, || Ok(stranger.holds("192.168.178.4")?.then_some(())))
+        .unwrap();
+    stranger.rejoin(Segment::Service).unwrap();
     let finding = firing(&fleet, "vrid_conflict");
     assert_eq!(
         (finding["cause_code"].as_str(), finding["severity"].as_str()),
