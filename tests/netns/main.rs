@@ -12,5 +12,6 @@ mod refusals;
 mod rejected;
 mod reload;
 mod split_brain;
+mod systemd;
 mod tracking;
 mod tutorial;

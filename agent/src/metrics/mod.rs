@@ -28,7 +28,7 @@ pub struct Metric {
     pub name: &'static str,
     /// What kind.
     pub kind: Kind,
-    /// Its labels, in the order in which [`Samples::add`] gets them.
+    /// Its labels, in the order in which the values are given.
     pub labels: &'static [&'static str],
     /// What it means, for people.
     pub about: &'static str,

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`advert`] | one raw socket per interface and family, protocol 112 |
 //! | [`announce`] | `AF_PACKET`: gratuitous ARP, unsolicited neighbour advertisements |
-//! | [`frame`] | what is sent through `AF_PACKET` |
+//! | `frame` | what is sent through `AF_PACKET` |
 //! | [`neighbour`] | `AF_PACKET`: who answers for an address |
 //! | [`address`] | rtnetlink: adding, renewing and deleting addresses |
 //! | [`link`] | rtnetlink: what an interface is like |

@@ -21,6 +21,7 @@ mod host;
 mod instance;
 mod probe;
 mod process;
+mod systemd;
 pub mod vrrp;
 mod watch;
 
@@ -43,6 +44,7 @@ pub use host::Host;
 pub use instance::Instance;
 pub use probe::{Outage, Probe};
 pub use process::Process;
+pub use systemd::Systemd;
 pub use watch::{Held, Watch, overlap};
 
 /// Every namespace of a lab begins with this.
