@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 
+/// Without a limit of its own keepalived kills itself in real time as soon as it has much to do.
+const REALTIME: &str = "    vrrp_rt_priority 50\n    vrrp_rlimit_rttime 1000000\n";
+
 /// What runs on the two hosts of a rack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Group {
@@ -11,6 +14,8 @@ pub struct Group {
     pub interval_ms: u32,
     /// Which addresses they hold.
     pub addresses: Addresses,
+    /// Whether the daemon is to run in real time, before everything else on its host.
+    pub is_realtime: bool,
 }
 
 /// The virtual addresses of a group.
@@ -25,18 +30,20 @@ pub enum Addresses {
 impl Group {
     /// One instance with one address, as most have it.
     pub const fn single(interval_ms: u32) -> Self {
-        Self { instances: 1, interval_ms, addresses: Addresses::InSubnet(1) }
+        Self { instances: 1, interval_ms, addresses: Addresses::InSubnet(1), is_realtime: false }
     }
 
     /// Many instances with an address each.
     pub const fn many(instances: u16, interval_ms: u32) -> Self {
-        Self { instances, interval_ms, addresses: Addresses::Apart }
+        Self { instances, interval_ms, addresses: Addresses::Apart, is_realtime: false }
     }
 
     /// The file of a host with this priority.
     pub fn keepalived_conf(&self, router_id: &str, priority: u8) -> String {
         let version = if self.interval_ms.is_multiple_of(1000) { 2 } else { 3 };
-        let mut text = format!("global_defs {{\n    router_id {router_id}\n    vrrp_version {version}\n}}\n");
+        let realtime = if self.is_realtime { REALTIME } else { "" };
+        let mut text =
+            format!("global_defs {{\n    router_id {router_id}\n    vrrp_version {version}\n{realtime}}}\n");
         for number in 1..=self.instances {
             let addresses: String =
                 self.addresses_of(number).iter().map(|address| format!("        {address}\n")).collect();
@@ -113,7 +120,11 @@ mod tests {
         assert!(text.contains("virtual_router_id 250\n") && text.contains("        10.77.0.250/32\n"));
         let vips: std::collections::BTreeSet<String> = group.vips().into_iter().collect();
         assert_eq!(vips.len(), 250);
-        let siblings = Group { instances: 1, interval_ms: 1000, addresses: Addresses::InSubnet(3) };
+        let siblings =
+            Group { instances: 1, interval_ms: 1000, addresses: Addresses::InSubnet(3), is_realtime: true };
+        assert!(
+            siblings.keepalived_conf("lb01", 150).contains("    vrrp_version 2\n    vrrp_rt_priority 50\n")
+        );
         assert_eq!(siblings.vips(), ["192.168.178.3", "192.168.178.4", "192.168.178.5"]);
     }
 

@@ -18,6 +18,7 @@ pub mod repair;
 pub mod report;
 pub mod scale;
 pub mod stability;
+pub mod stalls;
 pub mod start;
 pub mod stats;
 pub mod usage;

@@ -42,7 +42,12 @@ fn measure(contender: Contender, repeats: u32) -> Result<Found> {
     let addresses = u8::try_from(repeats + 1).ok().filter(|&count| count <= MOST_ADDRESSES);
     let addresses =
         addresses.with_context(|| format!("at most {} repeats, not {repeats}", MOST_ADDRESSES - 1))?;
-    let group = Group { instances: 1, interval_ms: 1000, addresses: Addresses::InSubnet(addresses) };
+    let group = Group {
+        instances: 1,
+        interval_ms: 1000,
+        addresses: Addresses::InSubnet(addresses),
+        is_realtime: false,
+    };
     let mut rack = Rack::new(contender, group)?;
     rack.start_both()?;
     let mut found = Found::default();

@@ -1,6 +1,6 @@
 //! What runs inside the lab's hosts: `echo ADDRESS NAME` answers probes, `probe ADDRESS` sends one a millisecond,
 //! `junk SOURCE VRID COUNT SEED` sends VRRP packets that nobody should believe, `send INTERFACE PERIOD COUNT FILE` sends
-//! the frames of a file.
+//! the frames of a file, `stalls` says how much later than asked it woke.
 #![allow(clippy::disallowed_methods, reason = "the lab measures real time on real hosts")]
 
 use std::{
@@ -34,9 +34,10 @@ fn main() -> Result<()> {
         ["send", interface, period_us, count, file] => {
             send(interface, Duration::from_micros(period_us.parse()?), count.parse()?, file)
         }
+        ["stalls"] => stalls(),
         _ => bail!(
             "usage: lab echo ADDRESS NAME | lab probe ADDRESS | lab junk SOURCE VRID COUNT SEED | \
-             lab send INTERFACE PERIOD_US COUNT FILE"
+             lab send INTERFACE PERIOD_US COUNT FILE | lab stalls"
         ),
     }
 }
@@ -54,6 +55,18 @@ fn echo(address: Ipv4Addr, name: &str) -> Result<()> {
         answer.extend_from_slice(name.as_bytes());
         // Fails when the VIP has just left; the client counts that.
         let _ = socket.send_to(&answer, from);
+    }
+}
+
+/// Sleeps a millisecond again and again; a line for each time that took five more.
+fn stalls() -> Result<()> {
+    loop {
+        let asleep = Instant::now();
+        thread::sleep(INTERVAL);
+        let late = asleep.elapsed().saturating_sub(INTERVAL);
+        if late >= Duration::from_millis(5) {
+            println!("stall {:.1}", late.as_secs_f64() * 1000.0);
+        }
     }
 }
 
