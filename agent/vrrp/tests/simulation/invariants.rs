@@ -12,9 +12,17 @@
 //! addresses off after what it was asked before. While nothing of a reaches b there is no bound, nor can there be one.
 //! What a killed or frozen process left behind ends with its lease, 3 s after the last renewal.
 //!
-//! **Nobody else holds.** A running process that is not MASTER has no address in its kernel longer than the kernel's work.
+//! A change of rank, by a track or a new configuration, begins the count anew.
 //!
-//! **No link, no MASTER.** A running process whose service link is down is not MASTER, whatever its other paths hear.
+//! **Nobody else holds.** A running process that is not MASTER has no address in its kernel longer than the kernel's work, but
+//! for what it adopts: it started where its addresses were, listens, and has heard no master. What it does not want of a process
+//! before it goes at the shell's next look, and what is no longer configured with its lease.
+//!
+//! **Who cannot serve does not.** A running process that is held back, whose service link is down (and is tracked), or for which
+//! something of weight 0 fails is neither MASTER nor BACKUP, whatever its other paths hear. The effective priority is what its
+//! tracks make it.
+//!
+//! **The same once more.** A configuration that is the running one moves nothing: no output, no timer.
 //!
 //! **Liveness.** When everything works again, exactly one host has each address from 3 intervals + skew + slack on (the
 //! longest of the group; for version 3 the interval a follower learned), apart from handovers no longer than a packet's

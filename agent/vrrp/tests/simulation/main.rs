@@ -5,7 +5,7 @@
 //! are, stands in `invariants`.
 //!
 //! ```text
-//! cargo test -p hafleet-vrrp --test simulation              the ordinary 500 seeds
+//! cargo test -p hafleet-vrrp --test simulation              the ordinary 5,000 seeds
 //! HAFLEET_SEEDS=20000 cargo test … --release                more of them
 //! HAFLEET_SEED=1234 cargo test …  -- --nocapture            one, with everything that happened
 //! ```
@@ -27,7 +27,7 @@ use std::{env, fmt::Write as _, num::ParseIntError};
 use world::World;
 
 /// Runs in the ordinary test.
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 5_000;
 
 /// Seeds that once failed, and why they did.
 ///
