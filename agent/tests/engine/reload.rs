@@ -201,7 +201,7 @@ fn the_host_s_own_address_survives_being_configured_by_mistake() {
     let other = with(150, &["192.168.178.9"], "").replace("VI_1", "VI_2").replace("vrid = 51", "vrid = 52");
     // A MASTER is told to hold the host's only address: FAULT, and the address is left alone.
     let mut engine = lb01.engine(&format!("{other}{good}"));
-    engine.state("MASTER");
+    until("both", Duration::from_secs(5), || lb01.has("192.168.178.3") && lb01.has("192.168.178.9"));
     let wrong = with(150, &["192.168.178.3", "192.168.178.130"], "");
     reload(&lb01, &mut engine, &format!("{other}{wrong}"));
     engine.line("FAULT", |line| line.starts_with("transition VI_1 MASTER FAULT").then_some(()));
