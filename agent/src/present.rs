@@ -10,6 +10,7 @@ use crate::{
     driver::EngineSnapshot,
     journal::{self, Journal},
     run::{ConfigurationStatus, EngineClient, EngineSilent},
+    track::{CheckStatus, Statuses},
     uplink,
 };
 
@@ -26,6 +27,8 @@ pub struct Present {
     pub configuration: ConfigurationStatus,
     /// What the engine said.
     pub engine: Result<EngineSnapshot, EngineSilent>,
+    /// Every check, in the order of the configuration.
+    pub checks: Vec<CheckStatus>,
     /// The uplink.
     pub uplink: uplink::Status,
     /// The journal.
@@ -75,6 +78,8 @@ pub struct Sources {
     pub configuration: watch::Receiver<ConfigurationStatus>,
     /// The engine.
     pub engine: EngineClient,
+    /// The checks.
+    pub checks: Statuses,
     /// The uplink.
     pub uplink: watch::Receiver<uplink::Status>,
     /// The journal.
@@ -93,6 +98,7 @@ impl Sources {
             process: Arc::clone(&self.process),
             configuration: self.configuration.borrow().clone(),
             engine,
+            checks: self.checks.all(),
             uplink: self.uplink.borrow().clone(),
             journal: self.journal.status().borrow().clone(),
             log_lines_dropped: (self.log_lines_dropped)(),

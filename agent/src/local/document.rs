@@ -1,11 +1,14 @@
 //! What `ha-agent status` shows. Field names are part of the contract with scripts.
 
+mod check;
 mod heard;
 mod instance;
 mod uplink;
 
+use hafleet_vrrp::Instant;
 use serde::{Deserialize, Serialize};
 
+pub use check::CheckPart;
 pub use heard::{HeardPart, RejectedPart};
 pub use instance::{InstancePart, PathPart, PeerPart, TrackPart, VipPart};
 pub use uplink::{JournalPart, UplinkPart};
@@ -26,6 +29,8 @@ pub struct Document {
     pub engine: EnginePart,
     /// Every virtual router, in the order of the configuration.
     pub instances: Vec<InstancePart>,
+    /// Every check, in the order of the configuration.
+    pub checks: Vec<CheckPart>,
     /// Every source heard.
     pub heard: Vec<HeardPart>,
     /// The connection to a coordinator.
@@ -105,6 +110,7 @@ impl Document {
                 .flat_map(|engine| &engine.instances)
                 .map(|one| InstancePart::new(one, present))
                 .collect(),
+            checks: present.checks.iter().map(|check| CheckPart::new(check, present.now)).collect(),
             heard: present
                 .engine
                 .iter()
@@ -158,4 +164,8 @@ impl From<ConfigurationStatus> for ConfigurationPart {
             error_at: status.error_at_us.map(rfc3339),
         }
     }
+}
+
+fn ms(now: Instant, then: Instant) -> u64 {
+    u64::try_from(now.since(then).as_millis()).unwrap_or(u64::MAX)
 }

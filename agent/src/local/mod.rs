@@ -21,8 +21,8 @@ use tokio::{
 };
 
 pub use document::{
-    AgentPart, ConfigurationPart, Document, EnginePart, HeardPart, InstancePart, JournalPart, LogPart,
-    PathPart, PeerPart, RejectedPart, TrackPart, UplinkPart, VipPart,
+    AgentPart, CheckPart, ConfigurationPart, Document, EnginePart, HeardPart, InstancePart, JournalPart,
+    LogPart, PathPart, PeerPart, RejectedPart, TrackPart, UplinkPart, VipPart,
 };
 
 /// Clients served at once.

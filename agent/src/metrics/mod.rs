@@ -4,6 +4,7 @@
 //! The text is made by `prometheus-client` in the text format 0.0.4, which everything that scrapes can read.
 
 mod agent;
+mod check;
 mod heard;
 mod router;
 mod server;
@@ -55,7 +56,7 @@ impl fmt::Display for Kind {
 
 /// Every metric, in the order of the page.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
-    agent::METRICS.iter().chain(router::METRICS).chain(heard::METRICS)
+    agent::METRICS.iter().chain(check::METRICS).chain(router::METRICS).chain(heard::METRICS)
 }
 
 /// The page: the present in the Prometheus text format.

@@ -11,6 +11,7 @@ use super::*;
 use crate::{
     config::{Inputs, Instance, PathConfig, load, track::Subject},
     driver::{InstanceSnapshot, PathSnapshot, TrackSnapshot, Transitions},
+    track::{CheckStatus, Counts, Outcome},
     uplink::Phase,
 };
 
@@ -190,6 +191,38 @@ fn heard() -> Vec<(String, HeardAdvert)> {
     vec![("ens33".to_owned(), one), ("ens33".to_owned(), stranger)]
 }
 
+/// One of each kind and result.
+fn checks() -> Vec<CheckStatus> {
+    let check = |name: &str, kind, result, detail: &str| CheckStatus {
+        check: name.to_owned(),
+        kind,
+        result,
+        detail: detail.to_owned(),
+        changed_at: result.map(|_| ago(95_000)),
+        looked_at: result.map(|_| ago(300)),
+        pid: None,
+        last_run: None,
+        counts: Counts::default(),
+    };
+    let nginx = CheckStatus {
+        last_run: Some(Outcome::Exited(1)),
+        counts: Counts { looks: 3720, failures: 96, changes: 2, ..Counts::default() },
+        ..check("nginx", "script", Some(TrackResult::Down), "exit code 1")
+    };
+    let slow = CheckStatus {
+        pid: Some(4720),
+        last_run: Some(Outcome::TimedOut(Duration::from_secs(2))),
+        counts: Counts { looks: 12, failures: 12, timeouts: 11, skipped: 40, ..Counts::default() },
+        ..check("haproxy", "script", None, "")
+    };
+    vec![
+        nginx,
+        check("load", "file", Some(TrackResult::Value(0)), "0 in /run/load"),
+        slow,
+        check("sshd", "process", Some(TrackResult::Up), "2 processes, at least 1 wanted"),
+    ]
+}
+
 /// The sample.
 pub(crate) fn sample() -> Present {
     let process = Process {
@@ -219,6 +252,7 @@ pub(crate) fn sample() -> Present {
             ..ConfigurationStatus::default()
         },
         engine: Ok(engine),
+        checks: checks(),
         uplink: uplink::Status {
             phase: Phase::Connected { to: "coord1:7443".to_owned(), since_us: WALL_US - 2_520_000_000 },
             last_error: Some("cannot connect to coord1:7443: Connection refused (os error 111)".to_owned()),

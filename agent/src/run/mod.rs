@@ -223,6 +223,7 @@ async fn control(
     let (publish, uplink_status) = watch::channel(uplink::Status::default());
     let (stop_uplink, uplink_stop) = watch::channel(false);
     let coordinators = addresses(&config.coordinators);
+    let checks = tracker.statuses();
     let mut door =
         Door::new(options.inputs.clone(), config, client.clone(), journal.clone(), tracker, firewall);
     let uplink = Uplink {
@@ -241,6 +242,7 @@ async fn control(
         process: Arc::new(process(options, &names)),
         configuration: door.status(),
         engine: client.clone(),
+        checks,
         uplink: uplink_status,
         journal: journal.clone(),
         log_lines_dropped: Arc::new(log_thread.dropped()),

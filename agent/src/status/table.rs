@@ -1,5 +1,6 @@
 //! The status for people.
 
+mod check;
 mod heard;
 mod instance;
 
@@ -12,7 +13,7 @@ use crate::local::{ConfigurationPart, Document, JournalPart, UplinkPart};
 /// The whole document as text, at most `width` columns wide if possible.
 pub fn table(document: &Document, width: u16) -> String {
     let mut text = String::new();
-    let Document { agent, configuration, engine, instances, heard, uplink, journal, log } = document;
+    let Document { agent, configuration, engine, instances, checks, heard, uplink, journal, log } = document;
     let node = agent.node.as_deref().unwrap_or("this node");
     let site = agent.site.as_ref().map(|site| format!(" (site {site})")).unwrap_or_default();
     // Writing to a string cannot fail.
@@ -34,6 +35,7 @@ pub fn table(document: &Document, width: u16) -> String {
     let tables = [
         Some(instance::table(instances, width)),
         instance::tracks(instances, width),
+        check::table(checks, width),
         heard::table(heard, width),
         heard::rejections(heard, width),
     ];

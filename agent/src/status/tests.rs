@@ -94,6 +94,19 @@ fn a_flood_of_sources_leaves_the_important_ones_on_the_screen() {
     assert!(text.lines().count() < 80, "{text}");
 }
 
+#[test]
+fn a_thousand_checks_leave_those_that_fail_on_the_screen() {
+    let mut document = document();
+    let up = document.checks.pop().unwrap();
+    let failing = document.checks.len();
+    let up = (0..1000).map(|index| crate::local::CheckPart { name: format!("up{index}"), ..up.clone() });
+    document.checks.splice(0..0, up);
+    let text = table(&document, 150);
+    let more = 1000 + failing - 32;
+    assert!(text.contains(&format!("… and {more} more checks: ha-agent status -o json")), "{text}");
+    assert!(text.contains("down: exit code 1") && text.contains("runs now, process 4720"), "{text}");
+}
+
 /// Every field of the document: `instances[].paths[].source`.
 fn fields(value: &serde_json::Value, at: &str, all: &mut BTreeSet<String>) {
     match value {

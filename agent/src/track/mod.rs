@@ -128,6 +128,11 @@ impl Tracker {
         self.board.status()
     }
 
+    /// The same for whoever does not own the tracker.
+    pub fn statuses(&self) -> Statuses {
+        Statuses(Arc::clone(&self.board))
+    }
+
     /// Ends every check: process groups of running scripts get SIGTERM, and SIGKILL half a second later. Takes at most two
     /// seconds; a process that the kernel cannot end by then is left.
     pub async fn stop(mut self) {
@@ -135,6 +140,17 @@ impl Tracker {
         if timeout(STOP_WITHIN, &mut self.ended).await.is_err() {
             tracing::warn!("the checks have not ended within {STOP_WITHIN:?}; a script may be left running");
         }
+    }
+}
+
+/// How every check is, at any time, also after the tracker has ended. Clones look at the same ones.
+#[derive(Clone, Debug, Default)]
+pub struct Statuses(Arc<Board>);
+
+impl Statuses {
+    /// In the order of the configuration.
+    pub fn all(&self) -> Vec<CheckStatus> {
+        self.0.status()
     }
 }
 

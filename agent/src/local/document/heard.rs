@@ -56,7 +56,7 @@ pub struct RejectedPart {
 
 impl HeardPart {
     pub(super) fn new(interface: &str, one: &HeardAdvert, now: Instant) -> Self {
-        let age_ms = |then: Instant| u64::try_from(now.since(then).as_millis()).unwrap_or(u64::MAX);
+        let age_ms = |then: Instant| super::ms(now, then);
         let counted = |rejected: &Rejected| RejectedPart {
             reason: rejected.reason.to_owned(),
             count: rejected.count,

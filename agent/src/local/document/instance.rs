@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
-use hafleet_vrrp::{Authentication, Instant, Peer, Priority, State, TrackResult, Version};
+use hafleet_vrrp::{Authentication, Instant, Peer, Priority, State, Version};
 use serde::{Deserialize, Serialize};
 
+use super::ms;
 use crate::{
     config::{VipConfig, track::Subject},
     driver::{InstanceSnapshot, PathSnapshot, TrackSnapshot},
@@ -244,12 +245,7 @@ impl TrackPart {
             Subject::Interface(_) => "interface",
             Subject::Check(_) => "check",
         };
-        let (word, value) = match result {
-            None => ("awaited", None),
-            Some(TrackResult::Up) => ("up", None),
-            Some(TrackResult::Down) => ("down", None),
-            Some(TrackResult::Value(value)) => ("value", Some(*value)),
-        };
+        let (word, value) = super::check::result(*result);
         Self {
             kind: kind.to_owned(),
             name: subject.name().to_owned(),
@@ -290,8 +286,4 @@ fn priority_detail(one: &InstanceSnapshot) -> Option<String> {
     } else {
         format!("{text} = {sum}, kept within 1 to 254: {effective}")
     })
-}
-
-fn ms(now: Instant, then: Instant) -> u64 {
-    u64::try_from(now.since(then).as_millis()).unwrap_or(u64::MAX)
 }

@@ -111,7 +111,7 @@ pub(super) fn tracks(instances: &[InstancePart], width: u16) -> Option<String> {
                 one.name.clone(),
                 format!("{} {}", track.kind, track.name),
                 format!("{}{reverse}", track.weight),
-                result(track),
+                result(&track.result, track.value, &track.detail),
                 effect(track, one.awaits_tracks),
             ]);
         }
@@ -119,13 +119,14 @@ pub(super) fn tracks(instances: &[InstancePart], width: u16) -> Option<String> {
     (!table.is_empty()).then(|| trimmed(&table))
 }
 
-fn result(track: &TrackPart) -> String {
-    let word = match (track.result.as_str(), track.value) {
+/// How something that is tracked is, in words.
+pub(super) fn result(word: &str, value: Option<i16>, detail: &str) -> String {
+    let word = match (word, value) {
         ("awaited", _) => return "awaited: there is no result yet".to_owned(),
         (_, Some(value)) => value.to_string(),
         (word, None) => word.to_owned(),
     };
-    if track.detail.is_empty() { word } else { format!("{word}: {}", track.detail) }
+    if detail.is_empty() { word } else { format!("{word}: {detail}") }
 }
 
 fn effect(track: &TrackPart, awaits: bool) -> String {
