@@ -159,6 +159,11 @@ impl Engine {
 
     /// Forgets what is not configured any more and not on the host any more either.
     pub(super) fn forget_absent(&mut self, index: usize) {
+        // Asked at every look at an interface, for every router: almost never is anything leaving.
+        let is_leaving = |served: &Served| served.addresses.iter().any(|held| held.leaving);
+        if !self.routers.get(index).is_some_and(is_leaving) {
+            return;
+        }
         // Answers under way name addresses by their place.
         if self.tickets.values().any(|ticket| ticket.is_of(index)) {
             return;
