@@ -179,7 +179,7 @@ impl Engine {
     pub(super) fn renew(&mut self, index: usize) {
         let now = clock::now();
         let Some(served) = self.routers.get_mut(index) else { return };
-        let interval = served.renewal_interval();
+        let after = served.next_renewal(now);
         let mut renewable = Vec::new();
         let mut is_next = false;
         for (position, held) in
@@ -196,7 +196,7 @@ impl Engine {
                 renewable.push(position);
             }
         }
-        let next = interval.filter(|_| is_next).map(|interval| now + interval);
+        let next = after.filter(|_| is_next);
         self.operate(index, Action::Renew, &renewable);
         self.set_timer(index, Timer::Renewal, next);
     }
@@ -251,7 +251,7 @@ impl Engine {
         }
         let index = asked.router;
         let Some(served) = self.routers.get_mut(index) else { return };
-        let renewal_interval = served.renewal_interval();
+        let next_renewal = served.next_renewal(asked.asked_at);
         let Some(held) = served.addresses.get_mut(asked.address) else { return };
         let is_current = held.ticket == ticket;
         if held.awaits.is_some_and(|(awaited, _)| awaited == ticket) {
@@ -275,8 +275,7 @@ impl Engine {
                     if held.is_tentative_at_first() { 0 } else { std::mem::take(&mut held.announce) };
                 let repaired = held.repairing.take().map(|why| (held.text(), why));
                 if served.renewal.is_none() {
-                    let next = renewal_interval.map(|interval| asked.asked_at + interval);
-                    self.set_timer(index, Timer::Renewal, next);
+                    self.set_timer(index, Timer::Renewal, next_renewal);
                 }
                 self.feedback.push_back((index, Feedback::Held(vip)));
                 if let Some((address, why)) = repaired {

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use hafleet_vrrp::{Input, Instant, packet};
+use hafleet_vrrp::{Input, Instant, VirtualRouter, packet};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
@@ -112,6 +112,8 @@ enum Source {
 #[derive(Debug)]
 pub(super) struct Stopping {
     until: Instant,
+    /// No router waits for its successor any more.
+    has_handed_over: bool,
     replies: Vec<oneshot::Sender<Vec<String>>>,
     /// What the kernel would not take off.
     pub(super) left: Vec<String>,
@@ -207,13 +209,16 @@ impl Engine {
         }
     }
 
-    /// The last words when the engine cannot go on: the peers take over at once, the leases do the rest.
-    pub(super) fn resign(&mut self) {
+    /// Every router stops. Without `hand_over` these are the last words of an engine that cannot go on: the peers take over
+    /// at once, the leases do the rest.
+    pub(super) fn resign(&mut self, hand_over: bool) {
         for index in 0..self.routers.len() {
             if let Some(served) = self.routers.get_mut(index) {
                 served.unstarted = false;
             }
-            self.input(index, Input::Stop);
+            self.input(index, Input::Stop { hand_over });
+            // A successor's announcements are not answered with old ones of ours.
+            self.announcements.forget(index, |_| true);
         }
     }
 
@@ -465,18 +470,34 @@ impl Engine {
             return;
         }
         self.stopping = Some(Stopping {
-            until: clock::now() + STOP_TIMEOUT,
+            until: clock::now() + VirtualRouter::HAND_OVER_AT_MOST + STOP_TIMEOUT,
+            has_handed_over: false,
             replies: reply.into_iter().collect(),
             left: Vec::new(),
         });
-        self.resign();
-        // After what was asked for until now.
-        self.netlink.interfaces.send_modify(|interfaces| interfaces.macvlans.clear());
+        self.resign(true);
+        self.take_macvlans_away();
+    }
+
+    /// When no address is left on them: after what was asked for until now.
+    fn take_macvlans_away(&mut self) {
+        let is_handing_over = self.routers.iter().any(|served| served.router.is_handing_over());
+        if let Some(stopping) = &mut self.stopping
+            && !stopping.has_handed_over
+            && !is_handing_over
+        {
+            stopping.has_handed_over = true;
+            self.netlink.interfaces.send_modify(|interfaces| interfaces.macvlans.clear());
+        }
     }
 
     fn is_stopped(&mut self) -> bool {
+        self.take_macvlans_away();
         let Some(stopping) = &mut self.stopping else { return false };
         let late = clock::now() >= stopping.until;
+        if !stopping.has_handed_over && !late {
+            return false;
+        }
         let addresses = self.routers.iter().flat_map(Served::unremoved);
         let unanswered: Vec<String> =
             addresses.chain(self.lines.iter().filter_map(Line::unremoved)).collect();

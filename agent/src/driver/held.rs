@@ -105,11 +105,6 @@ impl HeldAddress {
         }
     }
 
-    /// Whether this is the address, with its prefix length.
-    pub(super) fn names(&self, present: &Address) -> bool {
-        (self.vip.address, self.spec.prefix_len) == (present.address, present.prefix_len)
-    }
-
     /// Whether the kernel begins to use it some time after it was added: not before duplicate address detection is done.
     pub(super) fn is_tentative_at_first(&self) -> bool {
         Family::of(self.vip.address) == Family::V6 && !self.spec.flags.contains(AddressFlags::Nodad)

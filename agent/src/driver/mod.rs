@@ -309,7 +309,7 @@ pub fn start_with(
         match catch_unwind(AssertUnwindSafe(|| engine.run())) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                engine.resign();
+                engine.resign(false);
                 abort(&format!("the engine cannot go on: {:#}", anyhow::Error::new(error)));
             }
             Err(_) => abort("the engine thread panicked; its addresses go when their leases run out"),

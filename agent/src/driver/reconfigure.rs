@@ -239,7 +239,7 @@ impl Engine {
         for held in &mut served.addresses {
             held.leaving = true;
         }
-        self.input(index, Input::Stop);
+        self.input(index, Input::Stop { hand_over: false });
         self.set_timer(index, Timer::Renewal, None);
         self.forget_absent(index);
     }

@@ -104,7 +104,7 @@ async fn release_with(
         leftovers.extend(here.into_iter().map(|held| (answer.len(), held)));
         released.resigned = true;
         for path in 0..served.paths.len() {
-            if let Err(error) = resign(served, path, &lines) {
+            if let Err(error) = resign(served, path, &lines, &virtual_addresses) {
                 let interface = served.paths.get(path).and_then(|path| lines.get(path.line));
                 let interface = interface.map_or("", |line| line.name.as_str());
                 released.errors.push(format!("cannot send priority 0 on {interface}: {error}"));
@@ -206,7 +206,12 @@ async fn take_away(
 }
 
 /// One advert of priority 0 to everybody on one path.
-fn resign(served: &Served, at: usize, lines: &[Line]) -> io::Result<()> {
+fn resign(
+    served: &Served,
+    at: usize,
+    lines: &[Line],
+    virtual_addresses: &BTreeSet<IpAddr>,
+) -> io::Result<()> {
     let path = served.paths.get(at).ok_or(io::ErrorKind::NotFound)?;
     let line = lines.get(path.line).ok_or(io::ErrorKind::NotFound)?;
     let interface = line.interface.as_ref().ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?;
@@ -214,7 +219,7 @@ fn resign(served: &Served, at: usize, lines: &[Line]) -> io::Result<()> {
         .instance
         .source
         .or_else(|| {
-            let is_virtual = |present: &Address| served.addresses.iter().any(|held| held.names(present));
+            let is_virtual = |present: &Address| virtual_addresses.contains(&present.address);
             primary_address(&interface.own_addresses(is_virtual), served.source_kind(at), None)
         })
         .ok_or_else(|| io::Error::from_raw_os_error(libc::EADDRNOTAVAIL))?;

@@ -116,9 +116,16 @@ impl Served {
     }
 
     /// A third of the lease: two renewals may be lost.
-    pub(super) fn renewal_interval(&self) -> Option<std::time::Duration> {
+    ///
+    /// All leases of one length are renewed at the same moments: the kernel looks for what has ended at most once a second
+    /// (`check_lifetime`, `addrconf_verify`), so of leases that end at different times the later ones would last up to a
+    /// second longer.
+    pub(super) fn next_renewal(&self, now: Instant) -> Option<Instant> {
         match self.instance.lease {
-            Lease::For(lease) => Some(lease / 3),
+            Lease::For(lease) => {
+                let interval_us = u64::try_from(lease.as_micros() / 3).ok().filter(|us| *us > 0)?;
+                Some(Instant::from_micros((now.as_micros() / interval_us + 1).saturating_mul(interval_us)))
+            }
             Lease::Off => None,
         }
     }

@@ -193,7 +193,7 @@ impl Default for Behaviour {
     }
 }
 
-/// A listening coordinator; it dies at once with all its connections when it is dropped.
+/// A listening coordinator; when it is dropped it is dead, with all its connections and its port free again.
 pub struct FakeCoordinator {
     pub address: CoordinatorAddress,
     pub socket: SocketAddr,
@@ -203,7 +203,10 @@ pub struct FakeCoordinator {
 
 impl Drop for FakeCoordinator {
     fn drop(&mut self) {
-        self.runtime.take().unwrap().shutdown_background();
+        // Waited for on a thread of its own: a test's runtime may not block, and one that is only told to end still
+        // listens for a while.
+        let runtime = self.runtime.take().unwrap();
+        std::thread::spawn(|| runtime.shutdown_timeout(PATIENCE)).join().unwrap();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::{cmp::Ordering, net::IpAddr, time::Duration};
 
-use super::{Expiry, Init, Output, Preemption, Reason, Role, VirtualRouter, Waiting, timers};
+use super::{Expiry, Init, Output, Preemption, Reason, Role, VirtualRouter, timers};
 use crate::{
     Instant, PathId,
     packet::{self, Datagram, Received, Rejection, Remark, Verdict},
@@ -37,10 +37,12 @@ impl VirtualRouter {
         };
         match &self.role {
             // Somebody else holds what an agent before this one left here.
-            Role::Init(Init { waiting: Some(Waiting { adopt: true }) }) if heard.priority > 0 => {
-                self.role = Role::Init(Init { waiting: Some(Waiting { adopt: false }) });
+            Role::Init(Init::Waiting { adopt: true }) if heard.priority > 0 => {
+                self.role = Role::Init(Init::Waiting { adopt: false });
                 self.release_all();
             }
+            // The successor.
+            Role::Init(Init::HandingOver { .. }) if heard.priority > 0 => self.end_hand_over(),
             // Heard and counted; there is nothing to decide.
             Role::Init(_) | Role::Fault(_) => {}
             Role::Backup(_) => self.on_advert_as_backup(heard, now),

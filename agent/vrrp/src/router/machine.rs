@@ -5,10 +5,10 @@ use core::{net::IpAddr, time::Duration};
 
 use super::{
     AddressFault, Backup, Expiry, Fault, Init, Input, LinkFault, Master, Output, Reason, Role, State,
-    Transition, VirtualRouter, Waiting, timers,
+    Transition, VirtualRouter, timers,
 };
 use crate::{
-    Instant, PathId, Priority, Vip,
+    Instant, PathId, Priority, Version, Vip,
     packet::{self, Advertisement},
 };
 
@@ -21,7 +21,7 @@ impl VirtualRouter {
         self.last_verdict = None;
         match input {
             Input::Start { adopt } => self.on_start(adopt, now),
-            Input::Stop => self.on_stop(),
+            Input::Stop { hand_over } => self.on_stop(hand_over, now),
             Input::Deadline => self.on_deadline(now),
             Input::Packet { path, datagram } => self.on_packet(path, &datagram, now),
             Input::LinkUp { path, source } => self.on_link_up(path, source, now),
@@ -38,10 +38,15 @@ impl VirtualRouter {
 
     fn on_start(&mut self, adopt: bool, now: Instant) {
         match &self.role {
-            Role::Init(_) if self.awaits_results() => {
-                self.role = Role::Init(Init { waiting: Some(Waiting { adopt }) });
+            Role::Init(init) => {
+                // What is still to be handed over is here to be adopted.
+                let adopt = adopt || matches!(init, Init::HandingOver { .. });
+                if self.awaits_results() {
+                    self.role = Role::Init(Init::Waiting { adopt });
+                } else {
+                    self.start(adopt, now);
+                }
             }
-            Role::Init(_) => self.start(adopt, now),
             Role::Backup(_) | Role::Master(_) | Role::Fault(_) => {}
         }
     }
@@ -91,25 +96,49 @@ impl VirtualRouter {
         backup.adopting = true;
     }
 
-    fn on_stop(&mut self) {
+    fn on_stop(&mut self, hand_over: bool, now: Instant) {
         match &self.role {
-            Role::Init(Init { waiting: None }) => {}
-            Role::Init(Init { waiting: Some(Waiting { adopt }) }) => {
+            Role::Init(Init::Idle) => {}
+            Role::Init(Init::Waiting { adopt }) => {
                 if *adopt {
                     self.release_all();
                 }
-                self.role = Role::Init(Init::default());
+                self.role = Role::Init(Init::Idle);
+            }
+            // Asked once more to go.
+            Role::Init(Init::HandingOver { .. }) => self.end_hand_over(),
+            Role::Master(_) if hand_over && self.config.family_sample().is_ipv4() => {
+                self.refusals = timers::Refusals::default();
+                self.advertise(0);
+                let skew_at_most = match self.config.version {
+                    Version::V2 => Self::HAND_OVER_AT_MOST,
+                    Version::V3 => self.config.interval.as_duration().min(Self::HAND_OVER_AT_MOST),
+                };
+                self.role = Role::Init(Init::HandingOver { until: now + skew_at_most });
+                let (from, to, reason) = (State::Master, State::Init, Reason::Stopped);
+                self.outputs.push_back(Output::Transition(Transition { from, to, reason }));
             }
             Role::Backup(_) | Role::Master(_) | Role::Fault(_) => {
                 self.refusals = timers::Refusals::default();
-                self.leave_for(Role::Init(Init::default()), Reason::Stopped);
+                self.leave_for(Role::Init(Init::Idle), Reason::Stopped);
             }
         }
     }
 
+    /// The addresses go; they were all that was left of this router.
+    pub(super) fn end_hand_over(&mut self) {
+        self.role = Role::Init(Init::Idle);
+        self.release_all();
+    }
+
     fn on_deadline(&mut self, now: Instant) {
         match &self.role {
-            Role::Init(_) => {}
+            Role::Init(Init::HandingOver { until }) => {
+                if now >= *until {
+                    self.end_hand_over();
+                }
+            }
+            Role::Init(Init::Idle | Init::Waiting { .. }) => {}
             Role::Backup(_) => self.on_backup_deadline(now),
             Role::Master(_) => self.on_master_deadline(now),
             Role::Fault(_) => self.on_fault_deadline(now),
@@ -150,7 +179,9 @@ impl VirtualRouter {
             return;
         }
         match &self.role {
-            Role::Init(_) => {}
+            // No successor can be heard, nor a client answered.
+            Role::Init(Init::HandingOver { .. }) => self.end_hand_over(),
+            Role::Init(Init::Idle | Init::Waiting { .. }) => {}
             Role::Backup(_) | Role::Master(_) => {
                 if self.is_link_obstacle(fault) {
                     self.leave_for(Role::Fault(Fault { retry: None }), Reason::Link(fault));
@@ -222,7 +253,8 @@ impl VirtualRouter {
     fn on_hold(&mut self) {
         self.held_back = true;
         match &self.role {
-            Role::Init(_) | Role::Fault(_) => {}
+            Role::Init(Init::HandingOver { .. }) => self.end_hand_over(),
+            Role::Init(Init::Idle | Init::Waiting { .. }) | Role::Fault(_) => {}
             Role::Backup(_) | Role::Master(_) => {
                 self.leave_for(Role::Fault(Fault { retry: None }), Reason::Held);
             }

@@ -124,8 +124,13 @@ pub enum Input<'a> {
         /// Its addresses are on this host: an agent before this one was MASTER, and nobody has taken them off.
         adopt: bool,
     },
-    /// Leave: priority 0, addresses released, INIT.
-    Stop,
+    /// Leave: priority 0, INIT, addresses released.
+    Stop {
+        /// A MASTER keeps its IPv4 addresses until its successor is heard, at most [`VirtualRouter::HAND_OVER_AT_MOST`]: nobody
+        /// is without an answer meanwhile. IPv6 addresses go at once: a successor that looks for duplicates (RFC 4862 section
+        /// 5.4) would find this one.
+        hand_over: bool,
+    },
     /// The instant that [`VirtualRouter::deadline`] named has come. Early and late calls are harmless.
     Deadline,
     /// A VRRP datagram for this VRID came on this path. Not yet checked.
@@ -269,15 +274,14 @@ enum Role {
     Fault(Fault),
 }
 
-#[derive(Debug, Default)]
-struct Init {
-    /// It was started, and waits for the first results of what it watches.
-    waiting: Option<Waiting>,
-}
-
 #[derive(Clone, Copy, Debug)]
-struct Waiting {
-    adopt: bool,
+enum Init {
+    /// Not started, or stopped.
+    Idle,
+    /// It was started, and waits for the first results of what it watches.
+    Waiting { adopt: bool },
+    /// It was MASTER and is stopped; the addresses stay until a successor is heard, or until then.
+    HandingOver { until: Instant },
 }
 
 #[derive(Debug)]
@@ -347,13 +351,17 @@ struct Counters {
 }
 
 impl VirtualRouter {
+    /// The longest that addresses outlast [`Input::Stop`]: a successor takes over within its skew, which is shorter than a second
+    /// (version 2) or an interval (version 3).
+    pub const HAND_OVER_AT_MOST: Duration = Duration::from_secs(1);
+
     /// A router in INIT. It does nothing before [`Input::Start`]. `config` should have passed [`Config::validate`].
     pub fn new(config: Config) -> Self {
         let paths = config.paths.iter().map(PathHealth::new).collect();
         let known = config.tracks.iter().map(crate::Track::at_start).collect();
         Self {
             config,
-            role: Role::Init(Init::default()),
+            role: Role::Init(Init::Idle),
             known,
             paths,
             held_back: false,
@@ -374,7 +382,8 @@ impl VirtualRouter {
     /// When to call with [`Input::Deadline`]; `None` when only another input can change anything.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.role {
-            Role::Init(_) => None,
+            Role::Init(Init::Idle | Init::Waiting { .. }) => None,
+            Role::Init(Init::HandingOver { until }) => Some(*until),
             Role::Backup(backup) => Some(backup.due()),
             Role::Master(master) => {
                 let announce_at = master.announce_at.map(|(at, _)| at);
@@ -430,7 +439,12 @@ impl VirtualRouter {
 
     /// Whether it was started and waits for the first results of what it watches.
     pub const fn awaits_tracks(&self) -> bool {
-        matches!(&self.role, Role::Init(Init { waiting: Some(_) }))
+        matches!(&self.role, Role::Init(Init::Waiting { .. }))
+    }
+
+    /// Whether it was stopped and keeps the addresses until its successor is heard.
+    pub const fn is_handing_over(&self) -> bool {
+        matches!(&self.role, Role::Init(Init::HandingOver { .. }))
     }
 
     /// The address that adverts are sent from on the service path; `None` while it cannot serve.

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Expiry, Init, Output, PathHealth, Reason, Role, VirtualRouter, Waiting, timers};
+use super::{Expiry, Init, Output, PathHealth, Reason, Role, VirtualRouter, timers};
 use crate::{Config, Instant, Track, Vip, is_same_place, tracking::Known};
 
 impl VirtualRouter {
@@ -15,8 +15,11 @@ impl VirtualRouter {
         self.carry_over_tracks(&old);
         self.carry_over_paths();
         match &mut self.role {
-            Role::Init(Init { waiting: None }) => {}
-            Role::Init(Init { waiting: Some(Waiting { adopt }) }) => {
+            Role::Init(Init::Idle) => {}
+            Role::Init(Init::HandingOver { .. }) => {
+                release(&mut self.outputs, missing(&old.vips, &self.config.vips));
+            }
+            Role::Init(Init::Waiting { adopt }) => {
                 let adopt = *adopt;
                 if adopt {
                     release(&mut self.outputs, missing(&old.vips, &self.config.vips));
@@ -118,9 +121,7 @@ impl VirtualRouter {
         }
         release(&mut self.outputs, removed);
     }
-}
 
-impl VirtualRouter {
     /// Whether the next advert differs from the last, or goes elsewhere.
     fn says_something_else(&self, old: &Config, priority_before: u8) -> bool {
         let new = &self.config;

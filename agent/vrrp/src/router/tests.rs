@@ -1,5 +1,6 @@
 mod election;
 mod faults;
+mod hand_over;
 mod operations;
 mod reconfigure;
 mod table;

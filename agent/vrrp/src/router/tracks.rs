@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 
-use super::{Expiry, Fault, Init, Reason, Role, VirtualRouter, Waiting, timers};
+use super::{Expiry, Fault, Init, Reason, Role, VirtualRouter, timers};
 use crate::{Instant, TrackId, TrackResult, tracking::Known};
 
 impl VirtualRouter {
@@ -17,8 +17,8 @@ impl VirtualRouter {
             *known = Known::Is(result);
         }
         match &self.role {
-            Role::Init(Init { waiting: None }) => {}
-            Role::Init(Init { waiting: Some(Waiting { adopt }) }) => {
+            Role::Init(Init::Idle | Init::HandingOver { .. }) => {}
+            Role::Init(Init::Waiting { adopt }) => {
                 let adopt = *adopt;
                 if !self.awaits_results() {
                     self.start(adopt, now);

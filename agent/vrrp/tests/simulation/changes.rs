@@ -177,9 +177,14 @@ impl World {
     pub fn restart(&mut self, index: usize) -> Step {
         let now = self.now;
         let host = &mut self.hosts[index];
-        if host.router.is_some() {
+        if host.router.is_some() && !host.is_stopping {
             return Ok(());
         }
+        // The process before may still hand its addresses over, or be frozen while it does: it is killed, and this one finds them.
+        host.is_stopping = false;
+        host.is_frozen = false;
+        host.inbox.clear();
+        host.scheduled = None;
         let mut router = VirtualRouter::new(host.config.clone());
         if let Err(fault) = host.link {
             router.handle(Input::LinkDown { path: PathId::SERVICE, fault }, now);

@@ -71,6 +71,7 @@ impl World {
         let host = &mut self.hosts[index];
         host.router = None;
         host.is_frozen = false;
+        host.is_stopping = false;
         host.inbox.clear();
         host.scheduled = None;
         host.left_master_at = now;
@@ -78,16 +79,15 @@ impl World {
         Ok(())
     }
 
-    /// SIGTERM: the process ends when the kernel has taken the addresses off.
+    /// SIGTERM: the process ends when its addresses are handed over.
     fn stop(&mut self, index: usize, lasts: Duration) -> Step {
         if self.hosts[index].is_frozen {
             return Ok(());
         }
         self.tell(&format!("host {index}: stopped for {lasts:?}"));
-        self.give(index, Input::Stop)?;
-        let host = &mut self.hosts[index];
-        host.router = None;
-        host.scheduled = None;
+        self.hosts[index].is_stopping = true;
+        let hand_over = self.chance.percent(80);
+        self.give(index, Input::Stop { hand_over })?;
         self.schedule(lasts, Event::Restart { host: index });
         Ok(())
     }

@@ -28,6 +28,8 @@ pub struct Host {
     /// Which process: what an earlier one asked of the kernel is void.
     pub life: u32,
     pub is_frozen: bool,
+    /// It was asked to end, and does so when its addresses are handed over.
+    pub is_stopping: bool,
     /// What waits for a frozen process, oldest first.
     pub inbox: VecDeque<Event>,
     pub link: Result<(), LinkFault>,
@@ -209,6 +211,7 @@ impl Host {
             router: None,
             life: 0,
             is_frozen: false,
+            is_stopping: false,
             inbox: VecDeque::new(),
             link: Ok(()),
             told_link: Ok(()),

@@ -15,8 +15,9 @@
 //! A change of rank, by a track or a new configuration, begins the count anew.
 //!
 //! **Nobody else holds.** A running process that is not MASTER has no address in its kernel longer than the kernel's work, but
-//! for what it adopts: it started where its addresses were, listens, and has heard no master. What it does not want of a process
-//! before it goes at the shell's next look, and what is no longer configured with its lease.
+//! for what it adopts: it started where its addresses were, listens, and has heard no master; and for what it hands over: it
+//! was stopped, and has heard no successor, for at most the longest skew. What it does not want of a process before it goes at
+//! the shell's next look, and what is no longer configured with its lease.
 //!
 //! **Who cannot serve does not.** A running process that is held back, whose service link is down (and is tracked), or for which
 //! something of weight 0 fails is neither MASTER nor BACKUP, whatever its other paths hear. The effective priority is what its
@@ -41,7 +42,7 @@ use std::{
     time::Duration,
 };
 
-use hafleet_vrrp::{Input, Instant, PathId, State, Transition};
+use hafleet_vrrp::{Input, Instant, PathId, State, Transition, Version, VirtualRouter};
 
 use crate::{
     causes::{is_true, skew},
@@ -190,6 +191,16 @@ impl World {
                 // Left by the process before: found at the next look, or gone with its lease if it is no longer configured.
                 bound += if is_configured { RENEWAL * 2 } else { LEASE };
             }
+            // A successor that is not heard is not waited for any longer.
+            if host.router.as_ref().is_some_and(VirtualRouter::is_handing_over) {
+                // That of when it was stopped.
+                let interval = Duration::from_millis(u64::from(host.longest_cs) * 10);
+                bound += match host.running().version {
+                    Version::V2 => Duration::from_secs(1),
+                    Version::V3 => interval.min(Duration::from_secs(1)),
+                };
+                bound += self.weather.lateness;
+            }
             let is_adopted = host.witness.adopts && host.state() == State::Backup;
             let is_served = host.state() == State::Master && host.wanted.contains(&address);
             if host.is_well() && !is_served && !is_adopted && self.now.since(since) > bound {
@@ -334,7 +345,7 @@ pub fn note(host: &mut Host, input: &Input<'_>, now: Instant) {
         Input::LinkDown { path: PathId(_), .. }
         | Input::AddressFault { .. }
         | Input::Start { .. }
-        | Input::Stop
+        | Input::Stop { .. }
         | Input::Deadline
         | Input::Packet { .. }
         | Input::LinkUp { .. }

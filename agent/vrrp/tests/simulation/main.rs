@@ -59,7 +59,10 @@ fn every_seed_keeps_the_invariants() {
     // A world in which nothing happens proves nothing.
     assert!(total.takeovers > seeds && total.faults > seeds && total.overlaps > 0, "{total:?}");
     assert!(total.lost > 0 && total.duplicated > 0 && total.refused > 0 && total.expired > 0, "{total:?}");
-    assert!(total.adopted > 0 && total.tracked > seeds && total.reconfigured > seeds, "{total:?}");
+    assert!(
+        total.adopted > 0 && total.handed_over > 0 && total.tracked > seeds && total.reconfigured > seeds,
+        "{total:?}"
+    );
 }
 
 /// The same seed must be the same run, or a printed seed is worth nothing.

@@ -41,6 +41,7 @@ pub struct Tally {
     pub expired: u64,
     pub repaired: u64,
     pub adopted: u64,
+    pub handed_over: u64,
     pub tracked: u64,
     pub reconfigured: u64,
     /// The longest time for which two had an address while the better one could be heard.
@@ -140,10 +141,23 @@ impl World {
             self.tally.steps += 1;
             self.check()?;
             self.happen(event)?;
+            self.end_what_is_stopped();
             self.check()?;
         }
         self.now = end;
         self.check()
+    }
+
+    /// A process that was asked to end does when its addresses are handed over.
+    fn end_what_is_stopped(&mut self) {
+        for host in &mut self.hosts {
+            let hands_over = host.router.as_ref().is_some_and(VirtualRouter::is_handing_over);
+            if host.is_stopping && !hands_over {
+                host.is_stopping = false;
+                host.router = None;
+                host.scheduled = None;
+            }
+        }
     }
 
     pub fn schedule(&mut self, after: Duration, event: Event) {
@@ -220,6 +234,7 @@ impl World {
             self.tell(&format!("host {index}: {text}"));
         }
         let was_deadline = matches!(input, Input::Deadline);
+        let was_stop = matches!(input, Input::Stop { .. });
         invariants::note(&mut self.hosts[index], &input, now);
         let Some(router) = &mut self.hosts[index].router else { return Ok(()) };
         router.handle(input, now);
@@ -257,9 +272,12 @@ impl World {
                 }
             }
         }
-        if !had.is_subset(&self.hosts[index].wanted) {
-            self.hosts[index].left_master_at = now;
+        let host = &mut self.hosts[index];
+        if !had.is_subset(&host.wanted) {
+            host.left_master_at = now;
         }
+        let hands_over = host.router.as_ref().is_some_and(VirtualRouter::is_handing_over);
+        self.tally.handed_over += u64::from(was_stop && hands_over);
         for (to, has_reached) in reached {
             if !has_reached {
                 self.watch.obstructed(index, to, now);
@@ -375,6 +393,7 @@ impl Tally {
         self.expired += other.expired;
         self.repaired += other.repaired;
         self.adopted += other.adopted;
+        self.handed_over += other.handed_over;
         self.tracked += other.tracked;
         self.reconfigured += other.reconfigured;
         self.longest_overlap = self.longest_overlap.max(other.longest_overlap);

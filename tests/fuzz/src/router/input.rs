@@ -51,7 +51,7 @@ const KINDS: [Kind; 14] = [
 pub(super) const fn name(input: &Input<'_>) -> &'static str {
     match input {
         Input::Start { .. } => "start",
-        Input::Stop => "stop",
+        Input::Stop { .. } => "stop",
         Input::Deadline => "deadline",
         Input::Packet { .. } => "packet",
         Input::LinkUp { .. } => "link up",
@@ -75,7 +75,7 @@ pub(super) fn any<'a>(
 ) -> Input<'a> {
     match draw.pick(&KINDS) {
         Kind::Start => Input::Start { adopt: draw.flag() },
-        Kind::Stop => Input::Stop,
+        Kind::Stop => Input::Stop { hand_over: draw.flag() },
         Kind::Deadline => Input::Deadline,
         Kind::Packet => packet(draw, config, sources, payload),
         Kind::LinkUp => Input::LinkUp { path: path(draw), source: source(draw, config, sources) },

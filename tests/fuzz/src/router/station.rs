@@ -104,7 +104,7 @@ impl Station {
                 !is_taken
             }
             Input::Start { .. }
-            | Input::Stop
+            | Input::Stop { .. }
             | Input::Deadline
             | Input::Packet { .. }
             | Input::LinkUp { .. }
@@ -128,7 +128,7 @@ impl Station {
             }
             Some(Verdict::Accepted(received)) => {
                 let is_master = received.advertisement.priority > 0;
-                let keeps = self.router.state() == State::Backup && !self.holds.is_empty();
+                let keeps = self.router.state() != State::Master && !self.holds.is_empty();
                 let releases = outputs.iter().any(|output| matches!(output, Output::ReleaseAddresses(_)));
                 assert!(
                     !(is_master && keeps) || releases,
@@ -233,7 +233,15 @@ impl Station {
                 assert!(self.holds.is_subset(&all), "{what}");
                 assert!(obstacles.is_empty(), "BACKUP in spite of {obstacles:?}: {what}");
             }
-            State::Init => assert!(self.holds.is_empty(), "{what}"),
+            State::Init => {
+                // What was handed over is kept while a new start waits for its first results.
+                let may_hold = router.is_handing_over() || router.awaits_tracks();
+                assert!(self.holds.is_empty() || may_hold && self.holds == all, "{what}");
+                if router.is_handing_over() {
+                    reached.insert("hands over".to_owned());
+                    assert!(router.config().source().is_ipv4(), "{what}");
+                }
+            }
             State::Fault => {
                 assert!(self.holds.is_empty(), "{what}");
                 let waits = router.deadline().is_some() || !obstacles.is_empty() || law::may_await(router);
@@ -258,7 +266,7 @@ impl Station {
     fn check_deadline(&self, before: &Before, now: Instant, what: &str) {
         let deadline = self.router.deadline();
         match self.router.state() {
-            State::Init => assert_eq!(deadline, None, "{what}"),
+            State::Init => assert_eq!(deadline.is_some(), self.router.is_handing_over(), "{what}"),
             State::Backup | State::Master => assert!(deadline.is_some(), "{what}"),
             State::Fault => {}
         }

@@ -206,7 +206,7 @@ fn held_back_through_everything() {
     {
         assert_eq!(rig.give(input), [""; 0]);
     }
-    rig.give(Input::Stop);
+    rig.give(Input::Stop { hand_over: false });
     assert_eq!(rig.give(Input::Start { adopt: false }), ["INIT>FAULT held"]);
     rig.give(down(LinkFault::NoCarrier));
     assert_eq!(rig.give(Input::Unhold), [""; 0], "the link is down still");
@@ -250,7 +250,7 @@ fn send_failures_are_counted_with_their_words() {
 #[test]
 fn a_stopped_router_can_start_again() {
     let mut rig = Rig::master(config());
-    assert_eq!(rig.give(Input::Stop), ["advert 0", "release 2", "MASTER>INIT stopped"]);
+    assert_eq!(rig.give(Input::Stop { hand_over: false }), ["advert 0", "release 2", "MASTER>INIT stopped"]);
     assert_eq!((rig.router.deadline(), rig.router.master_source()), (None, None));
     assert_eq!(rig.give(Input::Start { adopt: false }), ["INIT>BACKUP started"]);
     assert_eq!(rig.left(), rig.router.master_down());

@@ -176,7 +176,7 @@ fn run(config: &Config, steps: &[Step]) -> Result<(), TestCaseError> {
                 Input::Track { track: TrackId(*which), result: *result, detail: String::new() }
             }
             Step::Reconfigure(bits) => Input::Reconfigure(changed(&config, *bits)),
-            Step::Stop => Input::Stop,
+            Step::Stop => Input::Stop { hand_over: false },
             Step::Hear { path, host, priority, interval_cs } => {
                 let source = if *path == 1 { [10, 9, 0, *host] } else { [10, 77, 0, *host] };
                 let source = IpAddr::from(source).to_string();

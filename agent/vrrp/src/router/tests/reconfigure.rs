@@ -33,7 +33,7 @@ fn addresses_are_added_before_others_are_removed() {
     // Whether it is advertised is nothing that the kernel must know.
     let excluded = Config { vips: vec![vip(101), Vip { advertised: false, ..vip(102) }], ..config() };
     assert_eq!(rig.give(to(excluded)), ["advert 100"]);
-    assert_eq!(rig.give(Input::Stop), ["advert 0", "release 2", "MASTER>INIT stopped"]);
+    assert_eq!(rig.give(Input::Stop { hand_over: false }), ["advert 0", "release 2", "MASTER>INIT stopped"]);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn who_would_not_preempt_listens_before_it_claims() {
         assert_eq!(rig.hear(BELOW, 50), [""; 0]);
         // Held back while it listens, or no link: nothing stays behind.
         assert_eq!(start().give(Input::Hold), ["release 2", "BACKUP>FAULT held"]);
-        assert_eq!(start().give(Input::Stop), ["release 2", "BACKUP>INIT stopped"]);
+        assert_eq!(start().give(Input::Stop { hand_over: false }), ["release 2", "BACKUP>INIT stopped"]);
     }
 }
 

@@ -24,7 +24,7 @@ const INPUTS: [&str; 13] = [
 fn kind(input: &Input<'_>) -> &'static str {
     match input {
         Input::Start { .. } => "start",
-        Input::Stop => "stop",
+        Input::Stop { .. } => "stop",
         Input::Deadline => "deadline",
         Input::Packet { .. } => "packet",
         Input::LinkUp { .. } => "link_up",
@@ -97,11 +97,21 @@ fn rows() -> Vec<Row> {
         ("start", Input::Start { adopt: false }, [&["INIT>BACKUP started"], NOTHING, NOTHING, NOTHING]),
         (
             "stop",
-            Input::Stop,
+            Input::Stop { hand_over: false },
             [
                 NOTHING,
                 &["BACKUP>INIT stopped"],
                 &["advert 0", "advert 0 on 1", "release 2", "MASTER>INIT stopped"],
+                &["FAULT>INIT stopped"],
+            ],
+        ),
+        (
+            "stop and hand over",
+            Input::Stop { hand_over: true },
+            [
+                NOTHING,
+                &["BACKUP>INIT stopped"],
+                &["advert 0", "advert 0 on 1", "MASTER>INIT stopped"],
                 &["FAULT>INIT stopped"],
             ],
         ),

@@ -47,12 +47,12 @@ fn init_fail_waits_for_nothing() {
 fn a_stop_ends_the_waiting() {
     let mut rig = Rig::new(watching(vec![track("nginx", 0)]));
     rig.give(Input::Start { adopt: false });
-    assert_eq!(rig.give(Input::Stop), [""; 0]);
+    assert_eq!(rig.give(Input::Stop { hand_over: false }), [""; 0]);
     assert_eq!(rig.track(0, TrackResult::Up), [""; 0]);
     // What an agent before this one left is not left behind by this one.
     rig.router = VirtualRouter::new(watching(vec![track("nginx", 0)]));
     rig.give(Input::Start { adopt: true });
-    assert_eq!(rig.give(Input::Stop), ["release 2"]);
+    assert_eq!(rig.give(Input::Stop { hand_over: false }), ["release 2"]);
 }
 
 #[test]

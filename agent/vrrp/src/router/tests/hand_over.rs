@@ -1,0 +1,109 @@
+//! A MASTER that is stopped keeps its addresses until its successor is heard.
+
+use super::*;
+
+/// Asked to leave, two seconds after it became MASTER.
+fn leaving(config: Config) -> Rig {
+    let mut rig = Rig::master(config);
+    rig.wait(2 * SECOND);
+    assert_eq!(rig.give(Input::Stop { hand_over: true }), ["advert 0", "MASTER>INIT stopped"]);
+    assert!(rig.router.is_handing_over());
+    rig
+}
+
+fn gone(mut rig: Rig) {
+    assert!(!rig.router.is_handing_over());
+    assert_eq!((rig.router.state(), rig.router.deadline()), (State::Init, None));
+    assert_eq!(rig.wait(5 * SECOND).give(Input::Deadline), [""; 0]);
+}
+
+#[test]
+fn the_addresses_go_when_the_successor_is_heard_whatever_its_priority() {
+    for (source, priority) in [(BELOW, 1), (BELOW, 100), (ABOVE, 255)] {
+        let mut rig = leaving(config());
+        assert_eq!(rig.wait(SECOND / 2).hear(source, priority), ["release 2"]);
+        gone(rig);
+    }
+}
+
+#[test]
+fn one_that_leaves_too_and_what_is_rejected_are_no_successors() {
+    let mut rig = leaving(config());
+    assert_eq!(rig.hear(ABOVE, 0), [""; 0]);
+    assert_eq!(rig.hear_junk(), [""; 0]);
+    assert!(rig.router.is_handing_over());
+}
+
+/// Version 3: every skew is shorter than the interval; version 2: than a second; and never longer than that.
+#[test]
+fn without_a_successor_they_go_after_the_longest_skew() {
+    for (version, interval_cs, ms) in [
+        (Version::V3, 1, 10),
+        (Version::V3, 100, 1000),
+        (Version::V3, 4000, 1000),
+        (Version::V2, 100, 1000),
+        (Version::V2, 1000, 1000),
+    ] {
+        let interval = AdvertInterval::from_centiseconds(interval_cs, version).unwrap();
+        let mut rig = Rig::master(Config { version, interval, ..config() });
+        rig.give(Input::Stop { hand_over: true });
+        assert_eq!(rig.left(), Duration::from_millis(ms));
+        rig.wait(Duration::from_micros(ms * 1000 - 1));
+        assert_eq!(rig.give(Input::Deadline), [""; 0]);
+        assert_eq!(rig.run_to_deadline(), ["release 2"]);
+        gone(rig);
+    }
+}
+
+#[test]
+fn a_second_stop_a_hold_and_a_lost_link_end_it() {
+    let lost = || Input::LinkDown { path: PathId::SERVICE, fault: LinkFault::NoCarrier };
+    for input in [Input::Stop { hand_over: true }, Input::Stop { hand_over: false }, Input::Hold, lost()] {
+        let mut rig = leaving(config());
+        assert_eq!(rig.give(input), ["release 2"]);
+        gone(rig);
+    }
+}
+
+#[test]
+fn what_else_happens_meanwhile_moves_nothing() {
+    let mut rig = leaving(config());
+    for input in [
+        Input::Deadline,
+        Input::LinkUp { path: PathId::SERVICE, source: ip(OURS) },
+        Input::AddressHeld(vip(100)),
+        Input::AddressFault { vip: vip(100), fault: AddressFault::Foreign },
+        Input::AddressFault { vip: vip(100), fault: AddressFault::Removed },
+        Input::AddressFault { vip: vip(100), fault: AddressFault::Refused("no".to_string()) },
+        Input::SendFailed { path: PathId::SERVICE, error: "down".to_string() },
+        Input::Unhold,
+    ] {
+        assert_eq!(rig.give(input), [""; 0]);
+    }
+    assert!(rig.router.is_handing_over());
+    let fewer = Config { vips: vec![vip(100)], ..config() };
+    assert_eq!(rig.give(Input::Reconfigure(fewer)), ["release 1"]);
+    assert_eq!(rig.hear(BELOW, 50), ["release 1"]);
+    gone(rig);
+}
+
+#[test]
+fn who_is_started_again_keeps_what_it_still_has() {
+    let mut rig = leaving(config());
+    let outputs = rig.give(Input::Start { adopt: false });
+    assert_eq!(outputs, ["advert 100", "hold 2", "announce 2x5", "INIT>MASTER adopted"]);
+}
+
+/// RFC 4862 section 5.4: the successor's own question for duplicates would be answered.
+#[test]
+fn ipv6_addresses_go_at_once() {
+    let address = |text: &str| Vip { address: ip(text), prefix_len: 64, advertised: true };
+    let mut rig = Rig::master(Config {
+        vips: vec![address("fe80::100"), address("2001:db8::100")],
+        paths: vec![Path { source: ip("fe80::5"), peers: Vec::new() }],
+        ..config()
+    });
+    let outputs = rig.give(Input::Stop { hand_over: true });
+    assert_eq!(outputs, ["advert 0", "release 2", "MASTER>INIT stopped"]);
+    gone(rig);
+}
