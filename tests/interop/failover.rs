@@ -137,8 +137,17 @@ fn master_stops(cast: Cast, instance: &Instance) {
     report.time("taken over after that (the skew)", taken - goodbye, skew - early, skew + WAKE);
     pair.wait_for_holder(1);
     assert_announced(&mut report, &pair, 1, taken);
-    let both = overlap(&pair.nodes[0].held(), &pair.nodes[1].held(), asked, moment());
-    report.at_most("both had it for", both, Duration::ZERO);
+    let (before, after) = (pair.nodes[0].held(), pair.nodes[1].held());
+    let both = overlap(&before, &after, asked, moment());
+    if cast.higher.is_ours() {
+        // Kept until the successor is heard.
+        report.at_most("both had it for", both, WAKE);
+        let released = before.last().and_then(|held| held.until).expect("it was released");
+        let taken = after.last().expect("it was taken").from;
+        report.at_most("nobody had it for", taken.saturating_sub(released), WAKE);
+    } else {
+        report.at_most("both had it for", both, Duration::ZERO);
+    }
     let said = pair.cadence(0, goodbye);
     assert!(said.is_empty(), "it spoke after its goodbye: {said:?}");
 }

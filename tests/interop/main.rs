@@ -25,3 +25,4 @@ mod scale;
 mod split;
 mod tracking;
 mod unicast;
+mod vmac;

@@ -110,6 +110,9 @@ impl Node {
     pub fn mac(&self) -> MacAddr {
         match self.kind {
             Kind::Frr => macvlan_mac(&self.instance),
+            Kind::Ours | Kind::OursByKeepalivedConf | Kind::Keepalived if self.instance.vmac => {
+                macvlan_mac(&self.instance)
+            }
             Kind::Ours | Kind::OursByKeepalivedConf | Kind::Keepalived => self.host.mac("ens33").unwrap(),
         }
     }

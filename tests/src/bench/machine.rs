@@ -1,6 +1,11 @@
 //! What the figures were measured on.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 
@@ -9,6 +14,8 @@ use crate::lab::program;
 
 /// Above this load for each processor the figures tell of the machine's other work too.
 const BUSY: f64 = 0.5;
+const CALM_WITHIN: Duration = Duration::from_secs(180);
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Machine, kernel, versions and date, as rows.
 pub fn describe() -> Result<Table> {
@@ -25,12 +32,23 @@ pub fn describe() -> Result<Table> {
     Ok(table)
 }
 
+/// What this run's own build left of load is waited for, at most [`CALM_WITHIN`].
+pub fn wait_until_calm() -> Result<()> {
+    let begin = Instant::now();
+    while is_busy()? && begin.elapsed() < CALM_WITHIN {
+        let left = (CALM_WITHIN - begin.elapsed()).as_secs();
+        eprintln!("bench: waiting for the load of the last minute to fall, {left} s at most");
+        thread::sleep(LOOK_EVERY);
+    }
+    Ok(())
+}
+
 /// Whether other work keeps the processors busy, by the load of the last minute.
 pub fn is_busy() -> Result<bool> {
     let load = read("/proc/loadavg")?;
     let load: f64 =
         load.split(' ').next().unwrap_or_default().parse().context("/proc/loadavg has no number")?;
-    let cores = std::thread::available_parallelism().context("counting processors")?;
+    let cores = thread::available_parallelism().context("counting processors")?;
     Ok(load > BUSY * f64::from(u32::try_from(cores.get()).unwrap_or(u32::MAX)))
 }
 

@@ -80,6 +80,7 @@ fn main() -> ExitCode {
 /// Whether everything could be measured.
 fn run(cli: Cli) -> Result<bool> {
     let begin = Instant::now();
+    machine::wait_until_calm()?;
     let (machine, is_busy) = (machine::describe()?, machine::is_busy()?);
     if is_busy {
         eprintln!("bench: {}", report::BUSY);

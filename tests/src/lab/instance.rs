@@ -23,6 +23,8 @@ pub struct Instance {
     pub preempt_delay: Duration,
     /// When the second round of announcements follows the first.
     pub announce_delay: Duration,
+    /// Whether clients see the virtual MAC (FRR knows nothing else).
+    pub vmac: bool,
     /// Lines that only ours understands, in `[[instance]]` of agent.toml.
     pub ours: String,
     /// Lines that only keepalived understands, in its `vrrp_instance`.
@@ -44,6 +46,7 @@ impl Default for Instance {
             preempt: true,
             preempt_delay: Duration::ZERO,
             announce_delay: Duration::from_secs(1),
+            vmac: false,
             ours: String::new(),
             keepalived: String::new(),
             keepalived_before: String::new(),
@@ -97,6 +100,9 @@ impl Instance {
         if let Some(pass) = &self.pass {
             let _ = writeln!(text, "auth = {{ type = \"pass\", secret = \"{pass}\" }}");
         }
+        if self.vmac {
+            let _ = writeln!(text, "vmac = {{ interface = \"vrrp.{}\" }}", self.vrid);
+        }
         let _ = writeln!(text, "{}", self.ours);
         if !self.ours.contains("announcing") {
             let _ = writeln!(text, "announcing = {{ delay = \"{}ms\" }}", self.announce_delay.as_millis());
@@ -120,6 +126,9 @@ impl Instance {
         );
         if !self.preempt {
             text += "    nopreempt\n";
+        }
+        if self.vmac {
+            text += "    use_vmac\n";
         }
         if !self.preempt_delay.is_zero() {
             let _ = writeln!(text, "    preempt_delay {}", self.preempt_delay.as_secs_f64());

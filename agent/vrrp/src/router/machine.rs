@@ -39,8 +39,13 @@ impl VirtualRouter {
     fn on_start(&mut self, adopt: bool, now: Instant) {
         match &self.role {
             Role::Init(init) => {
-                // What is still to be handed over is here to be adopted.
-                let adopt = adopt || matches!(init, Init::HandingOver { .. });
+                let adopt = match init {
+                    Init::Idle => adopt,
+                    // Asked once more.
+                    Init::Waiting { adopt: before } => adopt || *before,
+                    // What is still to be handed over is here to be adopted.
+                    Init::HandingOver { .. } => true,
+                };
                 if self.awaits_results() {
                     self.role = Role::Init(Init::Waiting { adopt });
                 } else {

@@ -162,3 +162,11 @@ fn an_interface_that_comes_back_without_carrier_is_enough_for_who_needs_none() {
     assert_eq!(rig.give(down(LinkFault::Missing)), ["BACKUP>FAULT link_missing"]);
     assert_eq!(rig.give(down(LinkFault::NoAddress)), [""; 0]);
 }
+
+#[test]
+fn a_start_that_is_asked_for_twice_keeps_what_is_to_be_adopted() {
+    let mut rig = Rig::new(watching(vec![track("nginx", 0)]));
+    assert_eq!(rig.give(Input::Start { adopt: true }), [""; 0]);
+    assert_eq!(rig.give(Input::Start { adopt: false }), [""; 0]);
+    assert_eq!(rig.give(Input::Stop { hand_over: false }), ["release 2"]);
+}
