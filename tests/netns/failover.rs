@@ -22,7 +22,7 @@ fn double_hold(fleet: &Fleet, heir: &str) -> Duration {
 }
 
 #[test]
-fn a_stopped_master_hands_over_within_its_skew() {
+fn a_stopped_master_hands_over_and_a_client_hardly_notices() {
     let mut fleet = Fleet::start(&[150, 100]);
     let echoes: Vec<_> = fleet.hosts.iter().map(|host| host.serve(VIP).unwrap()).collect();
     let probe = Probe::start(&fleet.client, VIP).unwrap();
@@ -31,8 +31,8 @@ fn a_stopped_master_hands_over_within_its_skew() {
     assert!(!fleet.hosts[0].holds(VIP).unwrap(), "addresses are released before the agent ends");
     probe.wait_for_server("lb02", SOON).unwrap();
     let outage = probe.finish().unwrap();
-    // Skew of priority 100 at 1 s is 609 ms (RFC 9568 section 6.1); a lost goodbye would be 3.6 s.
-    assert!(outage.longest_gap_ms < 1500.0, "{outage:?}");
+    // Nobody would have the address for the skew of priority 100, 609 ms (RFC 9568 section 6.1), if it were released at once.
+    assert!(outage.longest_gap_ms < 200.0, "{outage:?}");
     fleet.wait_for_holder(Some("lb02"));
     drop(echoes);
 }

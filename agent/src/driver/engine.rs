@@ -219,6 +219,9 @@ impl Engine {
             self.input(index, Input::Stop { hand_over });
             // A successor's announcements are not answered with old ones of ours.
             self.announcements.forget(index, |_| true);
+            if let Some(served) = self.routers.get_mut(index) {
+                served.addresses.iter_mut().for_each(|held| held.announce = 0);
+            }
         }
     }
 
@@ -466,7 +469,11 @@ impl Engine {
 
     fn stop(&mut self, reply: Option<oneshot::Sender<Vec<String>>>) {
         if let Some(stopping) = &mut self.stopping {
-            stopping.replies.extend(reply);
+            // Asked once more, it waits for no successor any longer. That nobody can ask is no second question.
+            if let Some(reply) = reply {
+                stopping.replies.push(reply);
+                self.resign(false);
+            }
             return;
         }
         self.stopping = Some(Stopping {

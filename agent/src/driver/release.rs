@@ -86,8 +86,7 @@ async fn release_with(
             }
         }
     }
-    let virtual_addresses: BTreeSet<IpAddr> =
-        routers.iter().flat_map(|served| &served.addresses).map(|held| held.vip.address).collect();
+    let virtual_addresses = virtual_addresses(&routers, &lines);
     let mut answer = Vec::new();
     let mut leftovers = Vec::new();
     for served in &routers {
@@ -118,6 +117,20 @@ async fn release_with(
     take_away(&routers, &lines, macvlans, &mut netlink, &mut answer).await?;
     answer.retain(|released| !released.removed.is_empty() || !released.errors.is_empty());
     Ok(answer)
+}
+
+/// Every address that is configured as a virtual one, but for those that are a host's own, of an owner (priority 255).
+fn virtual_addresses(routers: &[Served], lines: &[Line]) -> BTreeSet<IpAddr> {
+    let is_native = |address: IpAddr| {
+        lines.iter().any(|line| {
+            let is_it = |present: &Address| {
+                present.address == address && routers.iter().any(|served| served.is_native(present))
+            };
+            line.find_any(address, is_it).is_some()
+        })
+    };
+    let configured = routers.iter().flat_map(|served| &served.addresses).map(|held| held.vip.address);
+    configured.filter(|address| !is_native(*address)).collect()
 }
 
 fn is_leftover(

@@ -46,7 +46,12 @@ impl Firewall {
             return Ok(());
         }
         let table = rules.as_deref().unwrap_or_default();
-        nft(&format!("{REMOVAL}{table}")).await?;
+        // Whoever stops waiting for nft in the middle (an agent that is stopped) does not know whether they stand.
+        let before = self.applied.replace(table.to_owned());
+        if let Err(error) = nft(&format!("{REMOVAL}{table}")).await {
+            self.applied = before;
+            return Err(error);
+        }
         self.applied = rules;
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Every (state, input) pair except what an advert decides; that is in `election`.
 
-use alloc::{collections::BTreeSet, string::String, vec};
+use alloc::{collections::BTreeSet, string::String, vec, vec::Vec};
 use core::{net::IpAddr, time::Duration};
 
 use super::{
@@ -14,6 +14,8 @@ use crate::{
 
 /// How much of the kernel's words is kept.
 const MAX_ERROR_LEN: usize = 200;
+/// What a successor's advert may be late beyond its skew: two processes woken, the wire, and the kernel between.
+const HAND_OVER_LATE: Duration = Duration::from_millis(100);
 
 impl VirtualRouter {
     /// Takes one input in. What follows from it is waiting in [`VirtualRouter::next_output`].
@@ -112,22 +114,35 @@ impl VirtualRouter {
             }
             // Asked once more to go.
             Role::Init(Init::HandingOver { .. }) => self.end_hand_over(),
-            Role::Master(_) if hand_over && self.config.family_sample().is_ipv4() => {
-                self.refusals = timers::Refusals::default();
-                self.advertise(0);
-                let skew_at_most = match self.config.version {
-                    Version::V2 => Self::HAND_OVER_AT_MOST,
-                    Version::V3 => self.config.interval.as_duration().min(Self::HAND_OVER_AT_MOST),
-                };
-                self.role = Role::Init(Init::HandingOver { until: now + skew_at_most });
-                let (from, to, reason) = (State::Master, State::Init, Reason::Stopped);
-                self.outputs.push_back(Output::Transition(Transition { from, to, reason }));
-            }
+            Role::Master(_) if hand_over && self.may_hand_over() => self.hand_over(now),
             Role::Backup(_) | Role::Master(_) | Role::Fault(_) => {
                 self.refusals = timers::Refusals::default();
                 self.leave_for(Role::Init(Init::Idle), Reason::Stopped);
             }
         }
+    }
+
+    /// A successor hears priority 0 and can be heard, and there is something that it may find here.
+    fn may_hand_over(&self) -> bool {
+        let is_heard = self.paths.first().is_some_and(|path| path.link.is_ok());
+        is_heard && self.config.family_sample().is_ipv4()
+    }
+
+    fn hand_over(&mut self, now: Instant) {
+        self.refusals = timers::Refusals::default();
+        self.advertise(0);
+        let gone: Vec<Vip> = self.config.vips.iter().copied().filter(|vip| vip.address.is_ipv6()).collect();
+        if !gone.is_empty() {
+            self.outputs.push_back(Output::ReleaseAddresses(gone));
+        }
+        let whole = match self.config.version {
+            Version::V2 => Duration::from_secs(1),
+            Version::V3 => self.config.interval.as_duration(),
+        };
+        let until = now + (whole + HAND_OVER_LATE).min(Self::HAND_OVER_AT_MOST);
+        self.role = Role::Init(Init::HandingOver { until });
+        let (from, to, reason) = (State::Master, State::Init, Reason::Stopped);
+        self.outputs.push_back(Output::Transition(Transition { from, to, reason }));
     }
 
     /// The addresses go; they were all that was left of this router.

@@ -126,9 +126,9 @@ pub enum Input<'a> {
     },
     /// Leave: priority 0, INIT, addresses released.
     Stop {
-        /// A MASTER keeps its IPv4 addresses until its successor is heard, at most [`VirtualRouter::HAND_OVER_AT_MOST`]: nobody
-        /// is without an answer meanwhile. IPv6 addresses go at once: a successor that looks for duplicates (RFC 4862 section
-        /// 5.4) would find this one.
+        /// A MASTER whose link works keeps its IPv4 addresses until its successor is heard, at most
+        /// [`VirtualRouter::HAND_OVER_AT_MOST`]: nobody is without an answer meanwhile. IPv6 addresses go at once: a successor
+        /// that looks for duplicates (RFC 4862 section 5.4) would find this one.
         hand_over: bool,
     },
     /// The instant that [`VirtualRouter::deadline`] named has come. Early and late calls are harmless.
@@ -351,9 +351,9 @@ struct Counters {
 }
 
 impl VirtualRouter {
-    /// The longest that addresses outlast [`Input::Stop`]: a successor takes over within its skew, which is shorter than a second
-    /// (version 2) or an interval (version 3).
-    pub const HAND_OVER_AT_MOST: Duration = Duration::from_secs(1);
+    /// The longest that addresses outlast [`Input::Stop`]: a second, and what two hosts and the wire may be late. A successor
+    /// takes over within its skew, which is shorter than a second (version 2) or an interval (version 3).
+    pub const HAND_OVER_AT_MOST: Duration = Duration::from_millis(1_100);
 
     /// A router in INIT. It does nothing before [`Input::Start`]. `config` should have passed [`Config::validate`].
     pub fn new(config: Config) -> Self {

@@ -79,6 +79,8 @@ pub struct Witness {
     pub lower: Option<(Instant, u8, u16)>,
     /// It started where its addresses were, and has heard no master since.
     pub adopts: bool,
+    /// When the first advert of another master came after it was asked to end.
+    pub succeeded_at: Option<Instant>,
     /// When the process began.
     pub began_at: Instant,
     /// When it was last given another configuration.
@@ -98,6 +100,7 @@ impl Witness {
             removals: Vec::new(),
             lower: None,
             adopts: false,
+            succeeded_at: None,
             began_at: now,
             reconfigured_at: None,
         }

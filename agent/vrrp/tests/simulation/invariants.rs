@@ -191,15 +191,18 @@ impl World {
                 // Left by the process before: found at the next look, or gone with its lease if it is no longer configured.
                 bound += if is_configured { RENEWAL * 2 } else { LEASE };
             }
-            // A successor that is not heard is not waited for any longer.
-            if host.router.as_ref().is_some_and(VirtualRouter::is_handing_over) {
-                // That of when it was stopped.
+            // A successor that is not heard is not waited for any longer; one that was, not at all.
+            let is_handing_over = host.router.as_ref().is_some_and(VirtualRouter::is_handing_over);
+            let succeeded_at = host.witness.succeeded_at.filter(|_| is_handing_over);
+            let since = succeeded_at.unwrap_or(since);
+            if is_handing_over && succeeded_at.is_none() {
+                // The interval of when it was stopped.
                 let interval = Duration::from_millis(u64::from(host.longest_cs) * 10);
                 bound += match host.running().version {
                     Version::V2 => Duration::from_secs(1),
                     Version::V3 => interval.min(Duration::from_secs(1)),
                 };
-                bound += self.weather.lateness;
+                bound += Duration::from_millis(100) + self.weather.lateness;
             }
             let is_adopted = host.witness.adopts && host.state() == State::Backup;
             let is_served = host.state() == State::Master && host.wanted.contains(&address);

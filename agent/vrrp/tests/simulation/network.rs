@@ -112,7 +112,11 @@ fn is_understood(host: &Host, path: u8, source: IpAddr, destination: IpAddr, hea
 fn note_advert(host: &mut Host, source: IpAddr, priority: u8, interval_cs: u16, now: Instant) {
     let (ours, preempts) = (host.priority(), host.running().preempt);
     let state = host.state();
+    let is_handing_over = host.router.as_ref().is_some_and(VirtualRouter::is_handing_over);
     let witness = &mut host.witness;
+    if priority > 0 && is_handing_over {
+        witness.succeeded_at.get_or_insert(now);
+    }
     witness.hearing = Some((source, priority, interval_cs));
     if priority > 0 {
         witness.adopts = false;
