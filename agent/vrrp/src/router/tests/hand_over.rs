@@ -69,7 +69,8 @@ fn a_second_stop_a_hold_and_a_lost_link_end_it() {
 
 #[test]
 fn what_else_happens_meanwhile_moves_nothing() {
-    let track = Track { name: "nginx".to_string(), weight: 0, reverse: false, initially: Some(TrackResult::Up) };
+    let track =
+        Track { name: "nginx".to_string(), weight: 0, reverse: false, initially: Some(TrackResult::Up) };
     let two_lines = Config { tracks: vec![track], ..two_paths() };
     let mut rig = Rig::master(two_lines.clone());
     rig.give(Input::Stop { hand_over: true });
