@@ -3,7 +3,12 @@
 use std::{env, fs, path::PathBuf};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["hafleet/v1/types.proto", "hafleet/v1/agent.proto", "hafleet/v1/operator.proto"];
+    let files = [
+        "hafleet/v1/types.proto",
+        "hafleet/v1/act.proto",
+        "hafleet/v1/agent.proto",
+        "hafleet/v1/operator.proto",
+    ];
     for file in files {
         println!("cargo:rerun-if-changed={file}");
     }

@@ -264,6 +264,7 @@ impl<'a> Session<'a> {
                 }
                 Ok(())
             }
+            In::Request(_) => Err(self.protocol("a request that this agent does not know".to_owned())),
             In::Refusal(refusal) => {
                 Err(SessionEnd::Refused { reason: shown(&refusal.reason), detail: shown(&refusal.detail) })
             }

@@ -36,6 +36,9 @@ pub fn snapshot(
                 .and_then(|error_at_us| u64::try_from(at_us.saturating_sub(error_at_us)).ok())
                 .unwrap_or(0),
         }),
+        orders: Vec::new(),
+        pushed: None,
+        references: Vec::new(),
     }
 }
 

@@ -389,6 +389,7 @@ impl Session {
             }
             FromAgent::Heartbeat(heartbeat) => self.heartbeat(heartbeat).await,
             FromAgent::ProbeReport(report) => self.probe_report(report).await,
+            FromAgent::Answer(_) => Err(protocol("field `message`: an answer to nothing".into())),
         }
     }
 

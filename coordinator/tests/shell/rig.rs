@@ -384,6 +384,9 @@ impl FakeAgent {
             heard: self.heard.clone(),
             configuration_refused: (!self.refused.is_empty())
                 .then(|| v1::ConfigurationRefused { why: self.refused.clone(), age_us: 5_000_000 }),
+            orders: Vec::new(),
+            pushed: None,
+            references: Vec::new(),
         }
     }
 
