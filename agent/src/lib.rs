@@ -6,7 +6,6 @@
 
 pub mod cli;
 pub mod clock;
-pub mod config;
 pub mod driver;
 pub mod join;
 pub mod journal;
@@ -19,3 +18,5 @@ pub mod run;
 pub mod status;
 pub mod track;
 pub mod uplink;
+
+pub use hafleet_config as config;

@@ -11,9 +11,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("hafleet-vrrp", &[]),
     ("hafleet-fleet", &[]),
     ("hafleet-proto", &[]),
-    ("ha-agent", &["hafleet-proto", "hafleet-vrrp"]),
+    ("hafleet-config", &["hafleet-vrrp"]),
+    ("ha-agent", &["hafleet-config", "hafleet-proto", "hafleet-vrrp"]),
     ("ha-coordinator", &["hafleet-fleet", "hafleet-proto"]),
-    ("hactl", &["hafleet-proto"]),
+    ("hactl", &["hafleet-config", "hafleet-proto"]),
     ("hafleet-fuzz", &["ha-agent", "hafleet-fleet", "hafleet-vrrp"]),
 ];
 

@@ -14,7 +14,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::P
 use serde::{Deserialize, Serialize};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::names::{CoordinatorAddress, Name};
+use crate::config::{CoordinatorAddress, Name};
 
 /// Who this node is, whom it trusts and whom it reports to.
 #[derive(Debug)]

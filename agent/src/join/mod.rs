@@ -8,7 +8,6 @@
 //! The key is made here and never leaves. Nothing of the token is kept or logged.
 
 mod identity;
-mod names;
 mod request;
 mod token;
 mod verifier;
@@ -26,9 +25,9 @@ use rustls::ClientConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::time::timeout;
 
+pub use crate::config::{CoordinatorAddress, InvalidAddress, InvalidName, Name};
 use identity::Prepared;
 pub use identity::{Identity, IdentityError, Validity};
-pub use names::{CoordinatorAddress, InvalidAddress, InvalidName, Name};
 pub use request::KeyAndRequest;
 pub use token::{Fingerprint, InvalidToken, JoinToken};
 

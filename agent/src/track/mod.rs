@@ -26,7 +26,6 @@ mod program;
 mod rise_fall;
 mod run_as;
 mod script;
-pub mod security;
 mod waiting;
 
 use std::{collections::BTreeMap, io, path::Path, sync::Arc, thread, time::Duration};
