@@ -10,11 +10,12 @@ use super::{read, root};
 const EDGES: &[(&str, &[&str])] = &[
     ("hafleet-vrrp", &[]),
     ("hafleet-fleet", &[]),
+    ("hafleet-fleetfile", &[]),
     ("hafleet-proto", &[]),
     ("hafleet-config", &["hafleet-vrrp"]),
     ("ha-agent", &["hafleet-config", "hafleet-proto", "hafleet-vrrp"]),
-    ("ha-coordinator", &["hafleet-fleet", "hafleet-proto"]),
-    ("hactl", &["hafleet-config", "hafleet-proto"]),
+    ("ha-coordinator", &["hafleet-fleet", "hafleet-fleetfile", "hafleet-proto"]),
+    ("hactl", &["hafleet-config", "hafleet-fleetfile", "hafleet-proto"]),
     ("hafleet-fuzz", &["ha-agent", "hafleet-fleet", "hafleet-vrrp"]),
 ];
 
