@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::{
     address::Address,
     duration,
-    verb::{completion, context, describe, explain, get, node, status, watch},
+    verb::{completion, context, describe, explain, get, node, status, user, watch},
 };
 
 /// See and steer a hafleet fleet: who holds which virtual IP, since when, and what is wrong.
@@ -116,6 +116,8 @@ pub enum Verb {
     Explain(explain::Args),
     /// Let nodes join the fleet, or shut them out
     Node(node::Args),
+    /// People and programs: who may do what
+    User(user::Args),
     /// The fleets that this hactl knows, and which one it talks to
     Context(context::Args),
     /// Print the completion script for a shell

@@ -49,6 +49,12 @@ pub enum Failure {
     /// The answer cannot be put into JSON.
     #[error("cannot write the answer as JSON")]
     Json(#[source] serde_json::Error),
+    /// A key cannot be made.
+    #[error("cannot make a key and a certificate request")]
+    Key(#[source] rcgen::Error),
+    /// The context cannot be put into TOML.
+    #[error("cannot write the context as TOML")]
+    Toml(#[source] toml::ser::Error),
     /// The async runtime cannot be started.
     #[error("cannot start: the operating system refused an event queue or a signal handler")]
     Runtime(#[source] io::Error),
@@ -68,9 +74,13 @@ impl Failure {
     /// The exit code of the contract.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Usage { .. } | Self::Output(_) | Self::Input(_) | Self::Json(_) | Self::Runtime(_) => {
-                Exit::Usage
-            }
+            Self::Usage { .. }
+            | Self::Output(_)
+            | Self::Input(_)
+            | Self::Json(_)
+            | Self::Key(_)
+            | Self::Toml(_)
+            | Self::Runtime(_) => Exit::Usage,
             Self::NotFound { .. } => Exit::NotFound,
             Self::PartlyFailed { .. } => Exit::PartlyFailed,
             Self::Context(error) => error.exit(),
@@ -105,7 +115,12 @@ impl Failure {
             }
             Self::Context(error) => Some(error.next()),
             Self::Call(error) => error.next(),
-            Self::Output(_) | Self::Input(_) | Self::Json(_) | Self::Runtime(_) => None,
+            Self::Output(_)
+            | Self::Input(_)
+            | Self::Json(_)
+            | Self::Key(_)
+            | Self::Toml(_)
+            | Self::Runtime(_) => None,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! tls ─► api/operator ─► effects (views) and store
 //! ```
 
+pub mod actuator;
 pub mod api;
 pub mod audit;
 mod backoff;

@@ -14,10 +14,11 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
-use tonic::{service::interceptor::InterceptedService, transport::Server};
+use tonic::transport::Server;
 
 use crate::{
-    api::{Guarded, agent::Agents, operator::Operators, require_certificate},
+    actuator::agent::AgentActuator,
+    api::{Guarded, agent::Agents, operator::Operators},
     audit::AuditLog,
     backoff::Backoff,
     clock::Clock,
@@ -161,6 +162,7 @@ pub async fn start(config: &Config) -> Result<Running, ServeError> {
         refused: Arc::new(RefusedHandshakes::new(audit.clone())),
         audit,
         revoked,
+        agents: AgentActuator::new(Arc::clone(&roster)),
         roster,
         fleet,
         changes,
@@ -317,15 +319,14 @@ fn grpc(
         .max_decoding_message_size(OPERATOR_REQUEST_MAX);
     let operators = Guarded::new(Arc::clone(&shared), operators);
     let (reporter, health) = tonic_health::server::health_reporter();
-    let certified = require_certificate(Arc::clone(&shared));
-    let health = InterceptedService::new(health, certified.clone());
+    let health = Guarded::new(Arc::clone(&shared), health);
     background.spawn(report_health(Arc::clone(&shared), reporter));
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1();
     let reflection = match reflection {
-        Ok(service) => Some(InterceptedService::new(service, certified)),
+        Ok(service) => Some(Guarded::new(Arc::clone(&shared), service)),
         Err(error) => {
             tracing::error!("no gRPC reflection: {error}");
             None

@@ -6,6 +6,7 @@ use hafleet_proto::v1;
 use tokio::sync::{broadcast, watch};
 
 use crate::{
+    actuator::agent::AgentActuator,
     audit::AuditLog,
     clock::Clock,
     effects::FleetHandle,
@@ -37,6 +38,8 @@ pub struct Shared {
     pub revoked: RevokedNodes,
     /// Streams and last words.
     pub roster: Arc<Roster>,
+    /// What is asked of agents.
+    pub agents: AgentActuator,
     /// The task that owns the fleet core.
     pub fleet: FleetHandle,
     /// What watchers are told.

@@ -11,6 +11,7 @@ mod event;
 mod fixture;
 mod node;
 mod open;
+mod order;
 mod outbox;
 mod schema;
 mod token;
@@ -43,8 +44,9 @@ fn cases() -> Vec<(&'static str, Case)> {
         token: spent_once, refusals, of_many_spenders_one_wins, taken_name_costs_nothing,
             of_many_tokens_one_gets_the_name, bad_rows, listed_newest_first;
         upgrade: from_the_first_schema;
-        user: upsert, every_role;
-        audit: newest_first, only_ever_added;
+        user: upsert, every_role, added_with_a_credential, other_role_and_revoked, the_last_admin_stays, bearers, refused_credentials;
+        order: through_its_life, one_is_asked_at_a_time, what_can_be_no_order;
+        audit: newest_first, only_ever_added, filters;
         crash: killed_writer_leaves_whole_transactions;
     }
 }

@@ -19,6 +19,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tonic::{
     Code, Response, Status,
+    service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
 
@@ -26,12 +27,13 @@ pub use self::error::CallError;
 use self::{
     error::Attempt,
     fault::{Fault, FaultCell},
+    tls::Bearer,
     watched::Watched,
 };
 use crate::{address::Address, context::Context, context::ContextError};
 
 /// What a verb asks by.
-pub type Client = OperatorServiceClient<Channel>;
+pub type Client = OperatorServiceClient<InterceptedService<Channel, Bearer>>;
 
 /// The largest answer taken: a fleet of a thousand nodes with full tables is a tenth of it.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
@@ -44,6 +46,7 @@ const FIRST_WORD: Duration = Duration::from_millis(300);
 pub struct Coordinators {
     addresses: Vec<Address>,
     tls: TlsConnector,
+    bearer: Bearer,
     timeout: Duration,
     /// Index into `addresses` and the open connection.
     current: Option<(usize, Connection)>,
@@ -57,8 +60,8 @@ struct Connection {
 impl Coordinators {
     /// Ready to ask; nothing is opened yet.
     pub fn new(context: &Context, timeout: Duration) -> Result<Self, ContextError> {
-        let tls = tls::connector(context)?;
-        Ok(Self { addresses: context.coordinators.clone(), tls, timeout, current: None })
+        let (tls, bearer) = (tls::connector(context)?, Bearer::of(context)?);
+        Ok(Self { addresses: context.coordinators.clone(), tls, bearer, timeout, current: None })
     }
 
     /// All of them, in order.
@@ -125,7 +128,9 @@ impl Coordinators {
     ) -> Result<A, Attempt> {
         let connection = match self.current.take() {
             Some((open, connection)) if open == index => connection,
-            Some(_) | None => open(address, self.tls.clone()).await.map_err(Attempt::Failed)?,
+            Some(_) | None => {
+                open(address, self.tls.clone(), self.bearer.clone()).await.map_err(Attempt::Failed)?
+            }
         };
         let (_, connection) = self.current.insert((index, connection));
         match ask(&mut connection.client, request).await {
@@ -150,7 +155,7 @@ fn judge(status: Status, faults: &FaultCell) -> Attempt {
     }
 }
 
-async fn open(address: &Address, tls: TlsConnector) -> Result<Connection, Fault> {
+async fn open(address: &Address, tls: TlsConnector, bearer: Bearer) -> Result<Connection, Fault> {
     let faults = FaultCell::default();
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
         .and_then(|endpoint| endpoint.user_agent(concat!("hactl/", env!("CARGO_PKG_VERSION"))))
@@ -177,7 +182,8 @@ async fn open(address: &Address, tls: TlsConnector) -> Result<Connection, Fault>
     };
     match endpoint.connect_with_connector(connector).await {
         Ok(channel) => {
-            let client = Client::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
+            let client = OperatorServiceClient::with_interceptor(channel, bearer)
+                .max_decoding_message_size(MAX_ANSWER_BYTES);
             Ok(Connection { client, faults })
         }
         Err(error) => Err(faults.take().unwrap_or_else(|| Fault::Broken(crate::failure::chain(&error)))),

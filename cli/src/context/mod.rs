@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 pub use self::{
     identity::Identity,
-    store::{Added, Store},
+    store::{Added, Store, write_private},
 };
 use crate::{address::Address, exit::Exit};
 
@@ -28,14 +28,25 @@ pub struct Context {
     pub coordinators: Vec<Address>,
     /// The only CA that is trusted for it.
     pub ca: Vec<CertificateDer<'static>>,
-    /// Our certificate, then what leads to the CA.
-    pub chain: Vec<CertificateDer<'static>>,
-    /// Our key.
-    pub key: PrivateKeyDer<'static>,
+    /// What we prove by who we are.
+    pub credential: Credential,
     /// Where it was read.
     pub path: PathBuf,
     /// The text it was read from.
     pub text: String,
+}
+
+/// What proves who we are.
+pub enum Credential {
+    /// A client certificate.
+    Certificate {
+        /// Ours, then what leads to the CA.
+        chain: Vec<CertificateDer<'static>>,
+        /// Our key.
+        key: PrivateKeyDer<'static>,
+    },
+    /// A token, `hut1.<id>.<secret>`.
+    Token(String),
 }
 
 /// Why a context cannot be used.
@@ -126,7 +137,8 @@ impl ContextError {
             Self::Name(_) => "Give it a name with --name NAME.".to_owned(),
             Self::File { .. } => "Check the path and its permissions.".to_owned(),
             Self::Syntax { .. } | Self::Field { .. } => {
-                "A context file has `name`, `coordinators`, `ca`, `cert` and `key`; `ha-coordinator init` writes one."
+                "A context file has `name`, `coordinators`, `ca`, and `cert` with `key` or `token`; `ha-coordinator init` and \
+                 `hactl user add` write one."
                     .to_owned()
             }
             Self::Exists(_) => "Replace it with --yes, or give the new one another name with --name NAME.".to_owned(),
@@ -156,8 +168,9 @@ struct File {
     name: String,
     coordinators: Vec<Address>,
     ca: String,
-    cert: String,
-    key: String,
+    cert: Option<String>,
+    key: Option<String>,
+    token: Option<String>,
 }
 
 impl Context {
@@ -190,22 +203,48 @@ impl Context {
                 Err(error) => Err(bad(field, format!("it is not PEM: {}", pem_words(&error)))),
             }
         };
-        let key = PrivateKeyDer::from_pem_slice(file.key.as_bytes())
-            .map_err(|error| bad("key", format!("it holds no private key in PEM: {}", pem_words(&error))))?;
+        let credential = match (&file.cert, &file.key, &file.token) {
+            (Some(cert), Some(key), None) => Credential::Certificate {
+                key: PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| {
+                    bad("key", format!("it holds no private key in PEM: {}", pem_words(&error)))
+                })?,
+                chain: certificates("cert", cert)?,
+            },
+            (None, None, Some(token)) if is_token(token) => Credential::Token(token.clone()),
+            (None, None, Some(_)) => {
+                return Err(bad("token", "it is not a user's token, `hut1.<id>.<secret>`".to_owned()));
+            }
+            (Some(_), None, None) => return Err(bad("key", "missing field `key`".to_owned())),
+            (None, Some(_), None) => return Err(bad("cert", "missing field `cert`".to_owned())),
+            (None, None, None) => {
+                return Err(bad("cert", "missing fields `cert` and `key`, or `token`".to_owned()));
+            }
+            (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => {
+                return Err(bad(
+                    "token",
+                    "stands beside `cert` or `key`; one of the two proves who you are".to_owned(),
+                ));
+            }
+        };
         Ok(Self {
             ca: certificates("ca", &file.ca)?,
-            chain: certificates("cert", &file.cert)?,
+            credential,
             name: file.name,
             coordinators: file.coordinators,
-            key,
             path: path.to_owned(),
             text,
         })
     }
 
-    /// Who we are there, as far as our certificate can be read.
+    /// Who we are there, as far as our certificate can be read. Whom a token names only the coordinator knows.
     pub fn identity(&self) -> Option<Identity> {
-        self.chain.first().and_then(Identity::of)
+        match &self.credential {
+            Credential::Certificate { chain, .. } => chain.first().and_then(Identity::of),
+            Credential::Token(token) => {
+                let id = token.split('.').nth(1).unwrap_or_default();
+                Some(Identity { uri: Some(format!("token {id}")), not_after_us: 0 })
+            }
+        }
     }
 
     /// What a careful person would want to know.
@@ -213,8 +252,11 @@ impl Context {
         use std::os::unix::fs::PermissionsExt as _;
         let mode = fs::metadata(&self.path).ok()?.permissions().mode();
         let path = self.path.display();
-        (mode & 0o077 != 0)
-            .then(|| format!("others can read the private key in {path}; run: chmod 600 {path}"))
+        let secret = match &self.credential {
+            Credential::Certificate { .. } => "private key",
+            Credential::Token(_) => "token",
+        };
+        (mode & 0o077 != 0).then(|| format!("others can read the {secret} in {path}; run: chmod 600 {path}"))
     }
 }
 
@@ -227,6 +269,12 @@ fn pem_words(error: &pem::Error) -> &'static str {
         pem::Error::NoItemsFound => "there is no section of this kind",
         _ => "it cannot be read",
     }
+}
+
+/// Only its form: whether it is good the coordinator knows.
+fn is_token(token: &str) -> bool {
+    let printable = token.chars().all(|c| c.is_ascii_graphic());
+    token.starts_with("hut1.") && token.split('.').count() == 3 && printable
 }
 
 fn is_path(said: &str) -> bool {

@@ -105,25 +105,30 @@ impl Store {
         self.directory.join("contexts").join(format!("{name}.toml"))
     }
 
-    /// Whole or not at all, and for the owner's eyes only.
     fn write(&self, path: &Path, text: &str) -> Result<(), ContextError> {
         let failed = |source| ContextError::File { attempted: "write", path: path.to_owned(), source };
         let directory = path.parent().unwrap_or(&self.directory);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-        let draft = path.with_extension(format!("{}.draft", std::process::id()));
-        let written = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&draft)
-            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-            .and_then(|()| fs::rename(&draft, path));
-        written.map_err(|error| {
-            // The draft may not exist; the error that matters is the first.
-            let _ = fs::remove_file(&draft);
-            failed(error)
-        })
+        write_private(path, text)
     }
+}
+
+/// Whole or not at all, and for the owner's eyes only.
+pub fn write_private(path: &Path, text: &str) -> Result<(), ContextError> {
+    let failed = |source| ContextError::File { attempted: "write", path: path.to_owned(), source };
+    let draft = path.with_extension(format!("{}.draft", std::process::id()));
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&draft, path));
+    written.map_err(|error| {
+        // The draft may not exist; the error that matters is the first.
+        let _ = fs::remove_file(&draft);
+        failed(error)
+    })
 }
 
 /// A name that is a file's name and needs no quotes in a shell.

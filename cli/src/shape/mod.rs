@@ -5,10 +5,12 @@
 
 mod fleet;
 mod records;
+mod users;
 
 pub use self::{
     fleet::{Group, Instance, Node, NodeDetail, Status, since_us},
     records::{Audit, Explanation, Finding, GroupDetail, NewToken, Revoked, Token, Transition, token_state},
+    users::{NewUser, User, UserRevoked, role_word},
 };
 
 use hafleet_proto::v1::VrrpState;

@@ -7,6 +7,7 @@ pub mod explain;
 pub mod get;
 pub mod node;
 pub mod status;
+pub mod user;
 pub mod watch;
 
 use hafleet_proto::v1::{Fleet, GetFleetRequest};
@@ -22,6 +23,7 @@ pub async fn run(verb: Verb, invocation: &Invocation) -> Result<Exit, Failure> {
         Verb::Watch(args) => watch::run(&args, invocation).await,
         Verb::Explain(args) => explain::run(args, invocation).await,
         Verb::Node(args) => node::run(args, invocation).await,
+        Verb::User(args) => user::run(args, invocation).await,
         Verb::Context(args) => context::run(args, invocation),
         Verb::Completion(args) => completion::run(&args, invocation),
     }

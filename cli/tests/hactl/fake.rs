@@ -7,10 +7,11 @@ use std::{
 };
 
 use hafleet_proto::v1::{
-    AuditRecord, CreateTokenRequest, CreateTokenResponse, ExplainGroupRequest, ExplainGroupResponse, Finding,
-    Fleet, GetFleetRequest, Group, ListAuditRequest, ListAuditResponse, ListFindingsRequest,
-    ListFindingsResponse, ListTokensRequest, ListTokensResponse, ListTransitionsRequest,
-    ListTransitionsResponse, RevokeNodeRequest, RevokeNodeResponse, Tick, Token, TransitionRecord,
+    AddUserRequest, AddUserResponse, AuditRecord, CreateTokenRequest, CreateTokenResponse,
+    ExplainGroupRequest, ExplainGroupResponse, Finding, Fleet, GetFleetRequest, Group, ListAuditRequest,
+    ListAuditResponse, ListFindingsRequest, ListFindingsResponse, ListTokensRequest, ListTokensResponse,
+    ListTransitionsRequest, ListTransitionsResponse, ListUsersRequest, ListUsersResponse, RevokeNodeRequest,
+    RevokeNodeResponse, RevokeUserRequest, RevokeUserResponse, Tick, Token, TransitionRecord, User,
     WatchEvent, WatchRequest,
     operator_service_server::{OperatorService, OperatorServiceServer},
     watch_event::Event,
@@ -40,6 +41,12 @@ pub struct Script {
     pub transitions: Vec<TransitionRecord>,
     pub tokens: Vec<Token>,
     pub audit: Vec<AuditRecord>,
+    pub users: Vec<User>,
+    /// What a new person gets, and the CA that they are to trust.
+    pub certificate_pem: String,
+    pub ca_pem: String,
+    /// `authorization` of the last question about people.
+    pub shown: Option<String>,
     pub explanation: ExplainGroupResponse,
     /// Every call is refused so.
     pub refusal: Option<(Code, &'static str)>,
@@ -138,8 +145,10 @@ fn acceptor(ca: &Ca, identity: &Identity) -> TlsAcceptor {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(ca.pem().as_bytes()).unwrap()).unwrap();
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).build().unwrap();
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
+        .allow_unauthenticated()
+        .build()
+        .unwrap();
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])
         .unwrap()
@@ -338,10 +347,69 @@ impl OperatorService for Service {
     ) -> Result<Response<ListAuditResponse>, Status> {
         let pick = |script: &mut Script, asked: ListAuditRequest| {
             let mut records = script.audit.clone();
-            records.retain(|record| record.at_us >= asked.since_us);
+            records.retain(|record| {
+                record.at_us >= asked.since_us
+                    && (asked.name.is_empty() || [&record.actor, &record.subject].contains(&&asked.name))
+                    && (asked.action.is_empty() || record.action.split('.').next() == Some(&asked.action))
+                    && (asked.outcome.is_empty() || record.outcome == asked.outcome)
+            });
             let (records, truncated) = cut(records, asked.limit, true);
             Ok(ListAuditResponse { records, truncated })
         };
         self.answer(request, pick).await
+    }
+
+    async fn add_user(&self, request: Request<AddUserRequest>) -> Result<Response<AddUserResponse>, Status> {
+        let shown = request.metadata().get("authorization").map(|value| value.to_str().unwrap().to_owned());
+        let add = |script: &mut Script, asked: AddUserRequest| {
+            script.shown = shown;
+            let known = script.users.iter().find(|user| user.name == asked.name);
+            if known.is_some_and(|user| user.role() != asked.role() && !asked.change_role) {
+                return Err(Status::failed_precondition(format!(
+                    "user/{} is there with another role",
+                    asked.name
+                )));
+            }
+            let lifetime_us = i64::try_from(asked.lifetime_s).unwrap() * 1_000_000;
+            let by_token = asked.csr_der.is_empty();
+            Ok(AddUserResponse {
+                id: if by_token { "5e2c5f4f4b0f1c11" } else { "4a0b" }.to_owned(),
+                token: if by_token { "hut1.5e2c5f4f4b0f1c11.secret".to_owned() } else { String::new() },
+                certificate_pem: if by_token { String::new() } else { script.certificate_pem.clone() },
+                ca_pem: script.ca_pem.clone(),
+                expires_at_us: script.fleet.at_us + lifetime_us,
+            })
+        };
+        self.answer(request, add).await
+    }
+
+    async fn list_users(
+        &self,
+        request: Request<ListUsersRequest>,
+    ) -> Result<Response<ListUsersResponse>, Status> {
+        let shown = request.metadata().get("authorization").map(|value| value.to_str().unwrap().to_owned());
+        let list = |script: &mut Script, _| {
+            script.shown = shown;
+            Ok(ListUsersResponse { users: script.users.clone() })
+        };
+        self.answer(request, list).await
+    }
+
+    async fn revoke_user(
+        &self,
+        request: Request<RevokeUserRequest>,
+    ) -> Result<Response<RevokeUserResponse>, Status> {
+        let revoke = |script: &mut Script, asked: RevokeUserRequest| match script
+            .users
+            .iter_mut()
+            .find(|user| user.name == asked.name)
+        {
+            Some(user) => {
+                user.revoked = true;
+                Ok(RevokeUserResponse {})
+            }
+            None => Err(Status::not_found(format!("there is no user `{}`", asked.name))),
+        };
+        self.answer(request, revoke).await
     }
 }

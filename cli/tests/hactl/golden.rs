@@ -15,6 +15,7 @@ const SHOWS: &[(&str, &[&str])] = &[
     ("get_transitions", &["get", "transitions"]),
     ("get_tokens", &["get", "tokens"]),
     ("get_audit", &["get", "audit"]),
+    ("user_list", &["user", "list"]),
     ("describe_node", &["describe", "node", "lb01"]),
     ("describe_group", &["describe", "group", "web"]),
     ("describe_finding", &["describe", "finding", "split_brain.confirmed@dc1/192.168.178.3#1"]),

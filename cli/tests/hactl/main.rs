@@ -15,4 +15,5 @@ mod pki;
 mod run;
 mod sample;
 mod terminal;
+mod users;
 mod watch;

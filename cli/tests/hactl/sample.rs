@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use hafleet_proto::v1::{
-    AuditRecord, Evidence, ExplainGroupResponse, Finding, Fleet, Group, HeardAdvert, InstanceState, Member,
-    Node, Rejection, Token, TransitionRecord, VrrpState,
+    AuditRecord, Credential, Evidence, ExplainGroupResponse, Finding, Fleet, Group, HeardAdvert,
+    InstanceState, Member, Node, Rejection, Role, Token, TransitionRecord, User, VrrpState,
 };
 
 use crate::fake::Script;
@@ -60,6 +60,7 @@ pub fn well() -> Script {
         transitions: transitions(),
         tokens: tokens(),
         audit: audit(),
+        users: users(),
         findings: vec![lost_and_found()],
         ticks: true,
         ..Script::default()
@@ -359,6 +360,30 @@ fn tokens() -> Vec<Token> {
         token("t-0001", "lb01", 600, 2_900, "node/lb01"),
         token("t-0002", "", 600, 0, ""),
         token("t-0000", "lb09", -60, 0, ""),
+    ]
+}
+
+fn users() -> Vec<User> {
+    let credential = |id: &str, kind: &str, expires_in: i64| Credential {
+        id: id.to_owned(),
+        kind: kind.to_owned(),
+        created_by: "user/admin".to_owned(),
+        created_at_us: ago(3_000),
+        expires_at_us: ago(-expires_in),
+    };
+    let user = |name: &str, role: Role, revoked, credentials| User {
+        name: name.to_owned(),
+        role: role.into(),
+        created_at_us: ago(86_400),
+        revoked,
+        credentials,
+    };
+    let of_ann = vec![credential("4a0b9c", "certificate", 90 * 86_400), credential("5e2c5f4f", "token", -60)];
+    vec![
+        user("admin", Role::Admin, false, Vec::new()),
+        user("ann", Role::Operator, false, of_ann),
+        user("carl", Role::FenceApprover, false, vec![credential("77ac01", "certificate", 3_600)]),
+        user("eve", Role::Viewer, true, Vec::new()),
     ]
 }
 

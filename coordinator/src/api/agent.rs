@@ -8,12 +8,13 @@ use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use crate::{
     api::{
-        caller::{self, Caller},
+        caller::{self, Party},
         status::{CallError, RequestError},
     },
     audit::Refusal,
     identity::{
-        self, Identity,
+        self,
+        certificate::ClientCertificate,
         enrol::{EnrolError, Registrar},
         renewals::Renewals,
         token::JoinToken,
@@ -71,7 +72,11 @@ impl Agents {
         let reason = match error {
             CallError::Enrol(error) => error.refusal(),
             CallError::Request(_) => Some("bad_request"),
-            CallError::Store(_) | CallError::Finding(_) | CallError::Gone(_) | CallError::Random(_) => None,
+            CallError::Store(_)
+            | CallError::Finding(_)
+            | CallError::Gone(_)
+            | CallError::Random(_)
+            | CallError::Ca(_) => None,
         };
         if let Some(reason) = reason {
             let subject: String = request.node.chars().take(64).collect();
@@ -83,18 +88,28 @@ impl Agents {
     }
 
     /// The node that the caller's certificate names.
-    fn node(&self, extensions: &Extensions, call: &'static str) -> Result<(NodeName, Caller), RequestError> {
-        let judged = caller::certified(&self.shared, extensions).and_then(|caller| {
-            match &caller.certificate.identity {
-                Identity::Node(node) => Ok((node.clone(), caller)),
-                Identity::User(_) => Err(RequestError::WrongParty { who: caller.actor, whom: "agents" }),
+    fn node(&self, extensions: &Extensions, call: &'static str) -> Result<Agent, RequestError> {
+        let caller = caller::found(extensions)?;
+        match &caller.party {
+            Party::Node(name, certificate) => Ok(Agent {
+                name: name.clone(),
+                certificate: Arc::clone(certificate),
+                peer: caller.peer.clone(),
+            }),
+            Party::User(_) => {
+                let error = RequestError::WrongParty { who: caller.actor.clone(), whom: "agents" };
+                caller::note(&self.shared, &caller.actor, &caller.peer, call, &error);
+                Err(error)
             }
-        });
-        if let Err(error) = &judged {
-            caller::note(&self.shared, extensions, call, error);
         }
-        judged
     }
+}
+
+/// An agent that calls.
+struct Agent {
+    name: NodeName,
+    certificate: Arc<ClientCertificate>,
+    peer: String,
 }
 
 #[tonic::async_trait]
@@ -117,10 +132,10 @@ impl AgentService for Agents {
     }
 
     async fn renew(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::RenewResponse>, Status> {
-        let (node, caller) = self.node(request.extensions(), "renew")?;
+        let Agent { name: node, peer, .. } = self.node(request.extensions(), "renew")?;
         // Not audited: that the log stays bounded is what this is for.
         self.renewals.begin(&node, self.shared.clock.now()).map_err(RequestError::from)?;
-        let renewed = self.registrar().renew(&node, &request.into_inner().csr_der, &caller.peer).await;
+        let renewed = self.registrar().renew(&node, &request.into_inner().csr_der, &peer).await;
         if renewed.is_err() {
             self.renewals.failed(&node);
         }
@@ -137,14 +152,8 @@ impl AgentService for Agents {
         &self,
         request: Request<Streaming<v1::AgentMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        let (node, caller) = self.node(request.extensions(), "session")?;
+        let Agent { name, certificate, peer } = self.node(request.extensions(), "session")?;
         let shared = Arc::clone(&self.shared);
-        Ok(Response::new(sessions::serve(
-            shared,
-            node,
-            caller.certificate,
-            caller.peer,
-            request.into_inner(),
-        )))
+        Ok(Response::new(sessions::serve(shared, name, certificate, peer, request.into_inner())))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A handler is called with the whole message, which is in memory by then. Strangers, expired and revoked parties are
 //! therefore turned away by the head of their call; only `Enroll` is open to all, on connections that may say little
-//! (`tls::incoming`).
+//! (`tls::incoming`). A connection without a certificate on which somebody shows a good token may say more from then on.
 
 use std::{
     convert::Infallible,
@@ -15,17 +15,24 @@ use tonic::{
     body::Body,
     codegen::{
         BoxFuture, Service,
-        http::{Request, Response},
+        http::{HeaderValue, Request, Response},
     },
     server::NamedService,
 };
 
-use crate::{api::caller, shared::Shared, tls::Peer};
+use crate::{
+    api::{
+        caller::{self, Caller},
+        status::{CallError, RequestError},
+    },
+    shared::Shared,
+    tls::Peer,
+};
 
-/// The one call that needs no certificate.
+/// The one call that needs no credential.
 const ENROLL: &str = "/hafleet.v1.AgentService/Enroll";
 
-/// A service that certified parties may call, and everybody its `Enroll`.
+/// A service that known parties may call, and everybody its `Enroll`.
 #[derive(Clone)]
 pub struct Guarded<S> {
     shared: Arc<Shared>,
@@ -45,7 +52,7 @@ impl<S: NamedService> NamedService for Guarded<S> {
 
 impl<S> Service<Request<Body>> for Guarded<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
     type Response = Response<Body>;
@@ -56,17 +63,48 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if request.uri().path() != ENROLL {
-            let peer = request.extensions().get::<Peer>();
-            if let Err(error) = caller::certified_peer(&self.shared, peer) {
-                caller::note_peer(&self.shared, peer, action(request.uri().path()), &error);
-                let refused = Status::from(error).into_http();
-                return Box::pin(std::future::ready(Ok(refused)));
-            }
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        if request.uri().path() == ENROLL {
+            return Box::pin(self.inner.call(request));
         }
-        Box::pin(self.inner.call(request))
+        let shared = Arc::clone(&self.shared);
+        let peer = request.extensions().get::<Peer>().cloned();
+        let authorization = request.headers().get("authorization").cloned();
+        let call = action(request.uri().path());
+        // The one that is ready is used; its clone waits to be ready again.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        Box::pin(async move {
+            let authorization = authorization.as_ref().map(HeaderValue::as_bytes);
+            match admit(&shared, peer, authorization, call).await {
+                Ok(caller) => {
+                    request.extensions_mut().insert(Arc::new(caller));
+                    inner.call(request).await
+                }
+                Err(error) => Ok(Status::from(error).into_http()),
+            }
+        })
     }
+}
+
+async fn admit(
+    shared: &Shared,
+    peer: Option<Peer>,
+    authorization: Option<&[u8]>,
+    call: &'static str,
+) -> Result<Caller, CallError> {
+    // Every connection is accepted by `tls::incoming`, which says who is there.
+    let peer = peer.ok_or(RequestError::NoCredential)?;
+    let found = match caller::proof(&peer, authorization) {
+        Ok(proof) => caller::identify(shared, proof, peer.address.to_string()).await,
+        Err(error) => Err(error.into()),
+    };
+    match &found {
+        Ok(_) => peer.vouch(),
+        Err(CallError::Request(error)) => caller::note_peer(shared, &peer, call, error),
+        Err(_) => {}
+    }
+    found
 }
 
 /// What the audit log calls a call; the path itself is a stranger's text.
@@ -83,6 +121,11 @@ fn action(path: &str) -> &'static str {
         "/hafleet.v1.OperatorService/ListTokens" => "token.list",
         "/hafleet.v1.OperatorService/RevokeNode" => "node.revoke",
         "/hafleet.v1.OperatorService/ListAudit" => "audit.list",
+        "/hafleet.v1.OperatorService/AddUser" => "user.add",
+        "/hafleet.v1.OperatorService/ListUsers" => "user.list",
+        "/hafleet.v1.OperatorService/RevokeUser" => "user.revoke",
+        path if path.starts_with("/grpc.health.") => "health",
+        path if path.starts_with("/grpc.reflection.") => "reflection",
         _ => "call",
     }
 }

@@ -1,12 +1,12 @@
 //! The gRPC services.
 
 pub mod agent;
-mod caller;
+pub mod caller;
 mod fleet;
 mod guard;
 pub mod operator;
 pub mod status;
+mod users;
 mod watch;
 
-pub(crate) use caller::require_certificate;
 pub(crate) use guard::Guarded;

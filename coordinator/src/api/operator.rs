@@ -12,12 +12,15 @@ use crate::{
         caller::{self, Caller, Need},
         fleet,
         status::{CallError, RequestError},
-        watch,
+        users, watch,
     },
     finding::Record,
     identity::{self, token::JoinToken},
     shared::Shared,
-    store::{AuditOutcome, FindingFilter, MAX_ROWS, NewToken, StoreError, TokenRow, TransitionFilter},
+    store::{
+        AuditFilter, AuditOutcome, AuditRow, FindingFilter, MAX_ROWS, NewToken, StoreError, TokenRow,
+        TransitionFilter,
+    },
 };
 
 const LIMIT_DEFAULT: u32 = 100;
@@ -36,13 +39,13 @@ impl Operators {
         Self { shared }
     }
 
-    async fn user<T>(
+    fn user<T>(
         &self,
         request: &Request<T>,
         need: Need,
         call: &'static str,
-    ) -> Result<Caller, CallError> {
-        caller::user(&self.shared, request.extensions(), need, call).await
+    ) -> Result<Arc<Caller>, RequestError> {
+        caller::user(&self.shared, request.extensions(), need, call)
     }
 
     async fn findings(
@@ -172,6 +175,36 @@ impl Operators {
         Ok(())
     }
 
+    async fn audit(&self, request: v1::ListAuditRequest) -> Result<v1::ListAuditResponse, CallError> {
+        let outcome = match request.outcome.as_str() {
+            "" => None,
+            word => Some(word.parse().map_err(|_| RequestError::Field {
+                field: "outcome",
+                what: "only `done` and `refused` are outcomes".into(),
+            })?),
+        };
+        let filter = AuditFilter {
+            since_us: request.since_us,
+            name: (!request.name.is_empty()).then_some(request.name),
+            action: (!request.action.is_empty()).then_some(request.action),
+            outcome,
+            limit: limit(request.limit)?,
+        };
+        let page = self.shared.store.audit(&filter).await?;
+        let record = |row: AuditRow| v1::AuditRecord {
+            at_us: row.at_us,
+            actor: row.actor,
+            action: row.action,
+            subject: row.subject,
+            outcome: row.outcome.as_str().into(),
+            detail: row.detail,
+        };
+        Ok(v1::ListAuditResponse {
+            records: page.rows.into_iter().map(record).collect(),
+            truncated: page.truncated,
+        })
+    }
+
     async fn record(
         &self,
         caller: &Caller,
@@ -189,7 +222,7 @@ impl OperatorService for Operators {
     type WatchStream = ReceiverStream<Result<v1::WatchEvent, Status>>;
 
     async fn get_fleet(&self, request: Request<v1::GetFleetRequest>) -> Result<Response<v1::Fleet>, Status> {
-        self.user(&request, Need::Look, "fleet.get").await?;
+        self.user(&request, Need::Look, "fleet.get")?;
         Ok(Response::new(fleet::fleet(&self.shared).await?))
     }
 
@@ -197,7 +230,7 @@ impl OperatorService for Operators {
         &self,
         request: Request<v1::ListFindingsRequest>,
     ) -> Result<Response<v1::ListFindingsResponse>, Status> {
-        self.user(&request, Need::Look, "finding.list").await?;
+        self.user(&request, Need::Look, "finding.list")?;
         Ok(Response::new(self.findings(request.into_inner()).await?))
     }
 
@@ -205,7 +238,7 @@ impl OperatorService for Operators {
         &self,
         request: Request<v1::ListTransitionsRequest>,
     ) -> Result<Response<v1::ListTransitionsResponse>, Status> {
-        self.user(&request, Need::Look, "transition.list").await?;
+        self.user(&request, Need::Look, "transition.list")?;
         Ok(Response::new(self.transitions(request.into_inner()).await?))
     }
 
@@ -213,21 +246,20 @@ impl OperatorService for Operators {
         &self,
         request: Request<v1::ExplainGroupRequest>,
     ) -> Result<Response<v1::ExplainGroupResponse>, Status> {
-        self.user(&request, Need::Look, "group.explain").await?;
+        self.user(&request, Need::Look, "group.explain")?;
         Ok(Response::new(self.explain(request.into_inner()).await?))
     }
 
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        self.user(&request, Need::Look, "watch").await?;
-        let extensions = request.extensions().clone();
-        Ok(Response::new(watch::serve(Arc::clone(&self.shared), extensions)))
+        let caller = self.user(&request, Need::Look, "watch")?;
+        Ok(Response::new(watch::serve(Arc::clone(&self.shared), caller)))
     }
 
     async fn create_token(
         &self,
         request: Request<v1::CreateTokenRequest>,
     ) -> Result<Response<v1::CreateTokenResponse>, Status> {
-        let caller = self.user(&request, Need::Administer, "token.create").await?;
+        let caller = self.user(&request, Need::Administer, "token.create")?;
         Ok(Response::new(self.create_token(&caller, request.into_inner()).await?))
     }
 
@@ -235,7 +267,7 @@ impl OperatorService for Operators {
         &self,
         request: Request<v1::ListTokensRequest>,
     ) -> Result<Response<v1::ListTokensResponse>, Status> {
-        self.user(&request, Need::Administer, "token.list").await?;
+        self.user(&request, Need::Administer, "token.list")?;
         let page = self.shared.store.tokens().await.map_err(CallError::from)?;
         Ok(Response::new(v1::ListTokensResponse { tokens: page.rows.into_iter().map(token).collect() }))
     }
@@ -244,7 +276,7 @@ impl OperatorService for Operators {
         &self,
         request: Request<v1::RevokeNodeRequest>,
     ) -> Result<Response<v1::RevokeNodeResponse>, Status> {
-        let caller = self.user(&request, Need::Administer, "node.revoke").await?;
+        let caller = self.user(&request, Need::Administer, "node.revoke")?;
         self.revoke(&caller, request.into_inner()).await?;
         Ok(Response::new(v1::RevokeNodeResponse {}))
     }
@@ -253,23 +285,33 @@ impl OperatorService for Operators {
         &self,
         request: Request<v1::ListAuditRequest>,
     ) -> Result<Response<v1::ListAuditResponse>, Status> {
-        self.user(&request, Need::Look, "audit.list").await?;
-        let request = request.into_inner();
-        let limit = limit(request.limit)?;
-        let page = self.shared.store.audit(request.since_us, limit).await.map_err(CallError::from)?;
-        let record = |row: crate::store::AuditRow| v1::AuditRecord {
-            at_us: row.at_us,
-            actor: row.actor,
-            action: row.action,
-            subject: row.subject,
-            outcome: match row.outcome {
-                AuditOutcome::Done => "done".into(),
-                AuditOutcome::Refused => "refused".into(),
-            },
-            detail: row.detail,
-        };
-        let records = page.rows.into_iter().map(record).collect();
-        Ok(Response::new(v1::ListAuditResponse { records, truncated: page.truncated }))
+        self.user(&request, Need::Look, "audit.list")?;
+        Ok(Response::new(self.audit(request.into_inner()).await?))
+    }
+
+    async fn add_user(
+        &self,
+        request: Request<v1::AddUserRequest>,
+    ) -> Result<Response<v1::AddUserResponse>, Status> {
+        let caller = self.user(&request, Need::Administer, "user.add")?;
+        Ok(Response::new(users::add(&self.shared, &caller, request.into_inner()).await?))
+    }
+
+    async fn list_users(
+        &self,
+        request: Request<v1::ListUsersRequest>,
+    ) -> Result<Response<v1::ListUsersResponse>, Status> {
+        self.user(&request, Need::Administer, "user.list")?;
+        Ok(Response::new(users::list(&self.shared).await?))
+    }
+
+    async fn revoke_user(
+        &self,
+        request: Request<v1::RevokeUserRequest>,
+    ) -> Result<Response<v1::RevokeUserResponse>, Status> {
+        let caller = self.user(&request, Need::Administer, "user.revoke")?;
+        users::revoke(&self.shared, &caller, request.into_inner()).await?;
+        Ok(Response::new(v1::RevokeUserResponse {}))
     }
 }
 

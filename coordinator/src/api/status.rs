@@ -5,16 +5,33 @@ use tonic::{Code, Status};
 use crate::{
     effects::FleetGone,
     finding::UnreadableFinding,
-    identity::{enrol::EnrolError, renewals::TooSoon},
+    identity::{ca::CaError, enrol::EnrolError, renewals::TooSoon},
     store::StoreError,
 };
 
 /// A request that cannot be served, for a reason that is the caller's.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    /// No client certificate.
-    #[error("this call needs a client certificate; only Enroll is served without one")]
-    NoCertificate,
+    /// Neither a client certificate nor a token.
+    #[error("this call needs a client certificate or a user's token; only Enroll is served without")]
+    NoCredential,
+    /// What should be a token is none that is known.
+    #[error("the token is not one of this coordinator's; ask an administrator for a new one")]
+    BadToken,
+    /// The token has ended.
+    #[error("the token of {who} ended at {at}; ask an administrator for a new one")]
+    TokenExpired {
+        /// Whose.
+        who: String,
+        /// When.
+        at: String,
+    },
+    /// It is in the way of something.
+    #[error("{what}")]
+    Conflict {
+        /// What is in the way, and what to do.
+        what: String,
+    },
     /// The certificate ended while the connection lived.
     #[error("the certificate of {who} ended at {at}; connect again with a new one")]
     Expired {
@@ -86,13 +103,37 @@ impl RequestError {
     /// A stable code when the refusal belongs into the audit log.
     pub fn refusal(&self) -> Option<&'static str> {
         match self {
-            Self::NoCertificate => Some("no_certificate"),
-            Self::Expired { .. } => Some("expired"),
+            Self::NoCredential => Some("no_credential"),
+            Self::BadToken => Some("bad_token"),
+            Self::Expired { .. } | Self::TokenExpired { .. } => Some("expired"),
             Self::Revoked { .. } => Some("revoked"),
             Self::WrongParty { .. } => Some("wrong_party"),
             Self::UnknownUser { .. } => Some("unknown_user"),
             Self::Role { .. } => Some("role"),
-            Self::Field { .. } | Self::TooSoon(_) | Self::NotFound { .. } | Self::Ambiguous { .. } => None,
+            Self::Field { .. }
+            | Self::TooSoon(_)
+            | Self::NotFound { .. }
+            | Self::Ambiguous { .. }
+            | Self::Conflict { .. } => None,
+        }
+    }
+
+    /// Whom somebody proved to be who is refused nevertheless.
+    pub fn named(&self) -> Option<&str> {
+        match self {
+            Self::Expired { who, .. }
+            | Self::TokenExpired { who, .. }
+            | Self::Revoked { who }
+            | Self::WrongParty { who, .. }
+            | Self::UnknownUser { who }
+            | Self::Role { who, .. } => Some(who),
+            Self::NoCredential
+            | Self::BadToken
+            | Self::Field { .. }
+            | Self::TooSoon(_)
+            | Self::NotFound { .. }
+            | Self::Ambiguous { .. }
+            | Self::Conflict { .. } => None,
         }
     }
 }
@@ -100,7 +141,10 @@ impl RequestError {
 impl From<RequestError> for Status {
     fn from(error: RequestError) -> Self {
         let code = match &error {
-            RequestError::NoCertificate | RequestError::Expired { .. } => Code::Unauthenticated,
+            RequestError::NoCredential
+            | RequestError::BadToken
+            | RequestError::TokenExpired { .. }
+            | RequestError::Expired { .. } => Code::Unauthenticated,
             RequestError::Revoked { .. }
             | RequestError::WrongParty { .. }
             | RequestError::UnknownUser { .. }
@@ -108,6 +152,7 @@ impl From<RequestError> for Status {
             RequestError::Field { .. } | RequestError::Ambiguous { .. } => Code::InvalidArgument,
             RequestError::TooSoon(_) => Code::ResourceExhausted,
             RequestError::NotFound { .. } => Code::NotFound,
+            RequestError::Conflict { .. } => Code::FailedPrecondition,
         };
         Self::new(code, error.to_string())
     }
@@ -134,6 +179,9 @@ pub enum CallError {
     /// No randomness.
     #[error("the system gave no random bytes for a token")]
     Random(#[from] getrandom::Error),
+    /// A certificate could not be made.
+    #[error(transparent)]
+    Ca(#[from] CaError),
 }
 
 impl From<CallError> for Status {
@@ -159,6 +207,8 @@ impl From<CallError> for Status {
             CallError::Enrol(error) => internal(&error),
             CallError::Finding(error) => internal(&error),
             CallError::Random(error) => internal(&error),
+            CallError::Ca(error @ CaError::Request(_)) => Self::invalid_argument(said(&error)),
+            CallError::Ca(error) => internal(&error),
         }
     }
 }

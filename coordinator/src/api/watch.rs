@@ -12,11 +12,11 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Extensions, Status};
+use tonic::Status;
 
 use crate::{
     api::{
-        caller::{self, Need},
+        caller::{self, Caller, Need},
         fleet,
     },
     shared::{Change, Shared},
@@ -27,15 +27,15 @@ const UNREAD_MAX: usize = 64;
 /// Silence means that something is wrong, so there is none longer than this.
 const TICK: Duration = Duration::from_secs(1);
 /// How often the watcher's access is looked at again.
-const CHECK_ACCESS_EVERY: Duration = Duration::from_secs(5);
+const CHECK_ACCESS_EVERY: Duration = Duration::from_secs(2);
 
 /// Starts the task.
-pub fn serve(shared: Arc<Shared>, extensions: Extensions) -> ReceiverStream<Result<v1::WatchEvent, Status>> {
+pub fn serve(shared: Arc<Shared>, caller: Arc<Caller>) -> ReceiverStream<Result<v1::WatchEvent, Status>> {
     let (events, unread) = mpsc::channel(UNREAD_MAX);
     tokio::spawn(async move {
         let closing = Arc::clone(&shared);
         let ended = tokio::select! {
-            ended = watch(&shared, &extensions, &events) => ended,
+            ended = watch(&shared, &caller, &events) => ended,
             () = events.closed() => return,
             () = closing.closing() => return,
         };
@@ -49,7 +49,7 @@ pub fn serve(shared: Arc<Shared>, extensions: Extensions) -> ReceiverStream<Resu
 
 async fn watch(
     shared: &Shared,
-    extensions: &Extensions,
+    caller: &Caller,
     events: &mpsc::Sender<Result<v1::WatchEvent, Status>>,
 ) -> Result<(), Status> {
     // Before the first picture, so that nothing falls between them.
@@ -60,7 +60,7 @@ async fn watch(
     let mut checked = Instant::now();
     loop {
         if checked.elapsed() >= CHECK_ACCESS_EVERY {
-            caller::user(shared, extensions, Need::Look, "watch").await?;
+            caller::still(shared, caller, Need::Look, "watch").await?;
             checked = Instant::now();
         }
         let event = match timeout_at(Instant::now() + TICK, changes.recv()).await {

@@ -38,6 +38,8 @@ pub struct Ca {
 
 /// What an issued certificate is, besides its names.
 pub struct Issued {
+    /// Its serial number, hex.
+    pub serial: String,
     /// The certificate.
     pub der: CertificateDer<'static>,
     /// The same as PEM.
@@ -174,7 +176,8 @@ impl Ca {
     ) -> Result<Issued, CaError> {
         let mut serial = [0u8; 16];
         getrandom::fill(&mut serial).map_err(CaError::Random)?;
-        serial[0] &= 0x7f;
+        // Positive, and of full length however it is encoded.
+        serial[0] = (serial[0] & 0x7f) | 0x40;
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -182,7 +185,12 @@ impl Ca {
         let certificate = params
             .signed_by(key, &self.issuer)
             .map_err(|source| CaError::Issue { whom: whom.to_owned(), source })?;
-        Ok(Issued { der: certificate.der().clone(), pem: certificate.pem(), not_after_us })
+        Ok(Issued {
+            der: certificate.der().clone(),
+            pem: certificate.pem(),
+            serial: hex(&serial),
+            not_after_us,
+        })
     }
 }
 

@@ -6,6 +6,7 @@ pub mod enrol;
 pub mod renewals;
 pub mod revoked;
 pub mod token;
+pub mod user_token;
 
 use std::fmt;
 

@@ -14,9 +14,9 @@ use crate::identity::ca::hex;
 /// Version prefix of the text form.
 const PREFIX: &str = "hat1";
 /// Random bytes in the public part.
-const ID_LEN: usize = 8;
+pub(super) const ID_LEN: usize = 8;
 /// Random bytes in the secret part.
-const SECRET_LEN: usize = 32;
+pub(super) const SECRET_LEN: usize = 32;
 
 /// A join token in the clear. It is shown once and never stored.
 #[derive(Clone, PartialEq, Eq)]
@@ -95,7 +95,7 @@ impl FromStr for JoinToken {
     }
 }
 
-fn is_hex(text: &str, bytes: usize) -> bool {
+pub(super) fn is_hex(text: &str, bytes: usize) -> bool {
     text.len() == bytes * 2 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 

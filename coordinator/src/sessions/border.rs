@@ -10,6 +10,8 @@ use hafleet_proto::v1;
 const INSTANCES_MAX: usize = 4096;
 const HEARD_MAX: usize = 16_384;
 const ADDRESSES_MAX: usize = 1024;
+/// Far more than anybody gives to one node.
+const ORDERS_MAX: usize = 256;
 const REJECTIONS_MAX: usize = 64;
 const ARP_MAX: usize = 4096;
 const MACS_MAX: usize = 64;
@@ -47,6 +49,8 @@ impl Malformed {
 pub fn snapshot(snapshot: &v1::Snapshot, journal_id: &str) -> Checked<Snapshot> {
     bounded("instances", snapshot.instances.len(), INSTANCES_MAX)?;
     bounded("heard", snapshot.heard.len(), HEARD_MAX)?;
+    bounded("orders", snapshot.orders.len(), ORDERS_MAX)?;
+    each("orders", &snapshot.orders, order)?;
     Ok(Snapshot {
         seq: snapshot.seq,
         journal_id: journal_id.to_owned(),
@@ -81,6 +85,22 @@ pub fn state_change(stamp: &v1::Stamp, transition: &v1::Transition) -> Checked<S
         to: state("to", transition.to)?,
         reason: text("reason", &transition.reason)?,
     })
+}
+
+/// What an agent says of something that it was asked to do.
+pub fn answer(answer: &v1::Answer) -> Checked<()> {
+    named("id", &answer.id)?;
+    optional_name("reason", &answer.reason)?;
+    text("detail", &answer.detail).map(|_| ())
+}
+
+/// An order that a node says it has.
+fn order(order: &v1::Order) -> Checked<()> {
+    named("id", &order.id)?;
+    bounded("instances", order.instances.len(), INSTANCES_MAX)?;
+    each("instances", &order.instances, |instance| named("", instance))?;
+    text("by", &order.by)?;
+    text("why", &order.why).map(|_| ())
 }
 
 /// `journal_id`: 16 random bytes in hex.
@@ -311,5 +331,13 @@ mod tests {
         assert_eq!(field_of(|i| i.source_address = "::1::".into()), "instances[1].source_address");
         assert_eq!(field_of(|i| i.reason_detail = "x".repeat(5000)), "instances[1].reason_detail");
         assert_eq!(field_of(|i| i.advert_interval_cs = u32::MAX), "instances[1].advert_interval_cs");
+        let orders = vec![v1::Order { id: "x".into(), instances: vec![String::new()], ..Default::default() }];
+        let message = v1::Snapshot { orders, ..Default::default() };
+        assert_eq!(snapshot(&message, "j").unwrap_err().field, "orders[0].instances[0]");
+        let message = v1::Snapshot { orders: vec![v1::Order::default(); 257], ..Default::default() };
+        assert_eq!(snapshot(&message, "j").unwrap_err().field, "orders");
+        let answer_of = |id: &str, detail: String| v1::Answer { id: id.into(), detail, ..Default::default() };
+        assert_eq!(answer(&answer_of("", String::new())).unwrap_err().field, "id");
+        assert_eq!(answer(&answer_of("1", "x".repeat(5000))).unwrap_err().field, "detail");
     }
 }

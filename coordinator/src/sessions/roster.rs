@@ -22,11 +22,24 @@ pub const OUTBOUND_MAX: usize = PROBES_MAX + 64;
 pub type Outbound = mpsc::Sender<Result<v1::CoordinatorMessage, Status>>;
 
 /// Every node that is known.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Roster {
     nodes: Mutex<BTreeMap<NodeName, Entry>>,
     next_session: AtomicU64,
     probes_not_sent: AtomicU64,
+    /// How many streams were made welcome so far: it changes when there is a new way to a node.
+    streams: watch::Sender<u64>,
+}
+
+impl Default for Roster {
+    fn default() -> Self {
+        Self {
+            nodes: Mutex::default(),
+            next_session: AtomicU64::new(0),
+            probes_not_sent: AtomicU64::new(0),
+            streams: watch::Sender::new(0),
+        }
+    }
 }
 
 /// One node.
@@ -71,7 +84,22 @@ pub struct Live {
     /// The address it comes from.
     pub peer: String,
     outbound: Outbound,
+    /// It was sent Welcome, before which an agent hears nothing else.
+    welcome: bool,
     end: watch::Sender<Option<End>>,
+}
+
+/// What became of a message that is to go once on every stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It went on this stream now.
+    On(SessionId),
+    /// It went on the present stream before.
+    Before,
+    /// The stream has no room.
+    Full,
+    /// There is no stream that is welcome.
+    NoStream,
 }
 
 /// Names one stream.
@@ -129,7 +157,7 @@ impl Roster {
     ) -> Registration {
         let id = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
         let (end, ended) = watch::channel(None);
-        let live = Live { session: id, peer: peer.to_owned(), outbound, end };
+        let live = Live { session: id, peer: peer.to_owned(), outbound, welcome: false, end };
         let old = self.with(node, |entry| {
             announce();
             entry.live.replace(live)
@@ -173,6 +201,44 @@ impl Roster {
             self.probes_not_sent.fetch_add(1, Ordering::Relaxed);
         }
         sent
+    }
+
+    /// A stream was sent Welcome: from now on requests may follow.
+    pub fn welcomed(&self, node: &NodeName, id: SessionId) {
+        self.with(node, |entry| {
+            if let Some(live) = entry.live.as_mut().filter(|live| live.session == id) {
+                live.welcome = true;
+            }
+        });
+        self.streams.send_modify(|streams| *streams += 1);
+    }
+
+    /// Changes when there is a new way to a node.
+    pub fn streams(&self) -> watch::Receiver<u64> {
+        self.streams.subscribe()
+    }
+
+    /// Sends a message to a node without waiting, unless it went on the same stream already.
+    pub fn tell_once(
+        &self,
+        node: &NodeName,
+        before: Option<SessionId>,
+        message: &v1::coordinator_message::Message,
+    ) -> Told {
+        let nodes = self.lock();
+        let live = nodes.get(node).and_then(|entry| entry.live.as_ref()).filter(|live| live.welcome);
+        match live {
+            None => Told::NoStream,
+            Some(live) if before == Some(live.session) => Told::Before,
+            Some(live) => {
+                let message = v1::CoordinatorMessage { message: Some(message.clone()) };
+                match live.outbound.try_send(Ok(message)) {
+                    Ok(()) => Told::On(live.session),
+                    Err(mpsc::error::TrySendError::Full(_)) => Told::Full,
+                    Err(mpsc::error::TrySendError::Closed(_)) => Told::NoStream,
+                }
+            }
+        }
     }
 
     /// Messages that found no stream or a full one, since the start.

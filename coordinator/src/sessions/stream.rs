@@ -219,6 +219,7 @@ impl Stream {
             stream: self,
         };
         session.stream.send(ToAgent::Welcome(v1::Welcome { acked_seq: begun.acked_seq, at_us })).await;
+        session.shared().roster.welcomed(&session.stream.node, session.registration.id);
         tracing::info!(
             node = %session.stream.node, peer = session.stream.peer, version = hello.agent_version,
             acked = begun.acked_seq, last = hello.last_seq, "stream began"
@@ -389,7 +390,11 @@ impl Session {
             }
             FromAgent::Heartbeat(heartbeat) => self.heartbeat(heartbeat).await,
             FromAgent::ProbeReport(report) => self.probe_report(report).await,
-            FromAgent::Answer(_) => Err(protocol("field `message`: an answer to nothing".into())),
+            FromAgent::Answer(answer) => {
+                border::answer(&answer).map_err(|error| error.within("answer"))?;
+                self.shared().agents.answered(&self.stream.node, answer);
+                Ok(())
+            }
         }
     }
 

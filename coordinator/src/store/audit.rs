@@ -1,6 +1,8 @@
 //! What was asked of the coordinator and what it refused. Rows are only ever added; the schema's triggers refuse
 //! anything else, whoever asks.
 
+use sqlx::QueryBuilder;
+
 use super::{Page, Store, StoreError, bounded, row::text};
 
 /// One line of the audit log.
@@ -33,6 +35,21 @@ pub enum AuditOutcome {
 
 words!(AuditOutcome, "audit outcome" { Done => "done", Refused => "refused" });
 
+/// Which lines to list.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Only those at or after this instant; 0 for all.
+    pub since_us: i64,
+    /// Only those with this actor or this subject.
+    pub name: Option<String>,
+    /// Only those with this action, or with one that begins with it and a dot.
+    pub action: Option<String>,
+    /// Only those that came to this.
+    pub outcome: Option<AuditOutcome>,
+    /// At most so many; 1 to [`super::MAX_ROWS`].
+    pub limit: u32,
+}
+
 impl Store {
     /// Adds one line.
     ///
@@ -59,20 +76,34 @@ impl Store {
         })
     }
 
-    /// Lines at or after `since_us`, newest first.
+    /// Lines that match, newest first.
     ///
     /// # Errors
     /// The database refuses.
-    pub async fn audit(&self, since_us: i64, limit: u32) -> Result<Page<AuditRow>, StoreError> {
-        let limit = bounded(limit);
-        let rows = on_reader!(self, |db| sqlx::query_as(
-            "SELECT at_us, actor, action, subject, outcome, detail FROM audit WHERE at_us >= $1 \
-             ORDER BY id DESC LIMIT $2",
-        )
-        .bind(since_us)
-        .bind(i64::from(limit) + 1)
-        .fetch_all(db)
-        .await);
+    pub async fn audit(&self, filter: &AuditFilter) -> Result<Page<AuditRow>, StoreError> {
+        let limit = bounded(filter.limit);
+        let rows = on_reader!(self, |db| {
+            let mut select = QueryBuilder::new(
+                "SELECT at_us, actor, action, subject, outcome, detail FROM audit WHERE at_us >= ",
+            );
+            select.push_bind(filter.since_us);
+            if let Some(name) = &filter.name {
+                let name = text(name).into_owned();
+                select.push(" AND (actor = ").push_bind(name.clone());
+                select.push(" OR subject = ").push_bind(name).push(")");
+            }
+            if let Some(action) = &filter.action {
+                let family = text(&format!("{action}.")).into_owned();
+                select.push(" AND (action = ").push_bind(text(action).into_owned());
+                select.push(" OR SUBSTR(action, 1, ").push(family.chars().count()).push(") = ");
+                select.push_bind(family).push(")");
+            }
+            if let Some(outcome) = filter.outcome {
+                select.push(" AND outcome = ").push_bind(outcome.as_str());
+            }
+            select.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(limit) + 1);
+            select.build_query_as().fetch_all(db).await
+        });
         let rows = rows.map_err(|source| StoreError::Read { what: "the audit log".into(), source })?;
         Ok(Page::cut(rows, limit))
     }

@@ -23,6 +23,7 @@ mod error;
 mod event;
 mod migration;
 mod node;
+mod order;
 mod outbox;
 mod sole;
 mod token;
@@ -32,17 +33,18 @@ mod user;
 use std::path::Path;
 
 pub use alert::{FindingFilter, FindingNumberRow, FindingRow};
-pub use audit::{AuditOutcome, AuditRow};
+pub use audit::{AuditFilter, AuditOutcome, AuditRow};
 pub use error::StoreError;
 pub use event::{
     AppendOutcome, EventBatch, EventRow, GapRow, Happening, PruneOutcome, TransitionFilter, TransitionRow,
 };
 pub use node::{NodeRow, SnapshotRow};
+pub use order::{OPEN_ORDERS_MAX, OrderKind, OrderRow, OrderState};
 pub use outbox::{NewOutbox, OutboxRow, OutboxStatus, OutboxSummary};
 pub use sole::{Sole, SoleError};
 pub use token::{NewToken, Spend, TokenRow};
 pub use url::{DatabaseUrl, DatabaseUrlError};
-pub use user::{Role, UserRow};
+pub use user::{AddUser, CredentialKind, CredentialRow, RevokeUser, Role, TokenBearer, UserRow};
 
 use engine::Db;
 

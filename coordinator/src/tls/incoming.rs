@@ -8,7 +8,10 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -55,18 +58,62 @@ pub type Incoming = ReceiverStream<Result<Connection, io::Error>>;
 pub struct Peer {
     /// Address and port.
     pub address: SocketAddr,
-    /// Its certificate; without one only `Enroll` is served.
+    /// Its certificate; without one only `Enroll` is served, and what is called with a good token.
     pub certificate: Option<Arc<ClientCertificate>>,
+    /// Of a connection without a certificate. The connection owns it: a call that outlives it keeps no place taken.
+    standing: Weak<Standing>,
+}
+
+impl Peer {
+    /// Somebody on this connection has shown a good token: from now on it counts among those with a certificate and is not
+    /// cut any more. Where there is no place among them it stays what it is.
+    pub fn vouch(&self) {
+        if let Some(standing) = self.standing.upgrade() {
+            standing.vouch();
+        }
+    }
+}
+
+/// Whether a connection without a certificate is a stranger's.
+#[derive(Debug)]
+struct Standing {
+    vouched: AtomicBool,
+    certified: Arc<Semaphore>,
+    /// Held while the connection lives.
+    place: Mutex<OwnedSemaphorePermit>,
+}
+
+impl Standing {
+    fn vouch(&self) {
+        if self.is_vouched() {
+            return;
+        }
+        if let Ok(permit) = Arc::clone(&self.certified).try_acquire_owned() {
+            // The stranger's place is free again.
+            *self.place.lock().unwrap_or_else(PoisonError::into_inner) = permit;
+            self.vouched.store(true, Ordering::Release);
+        }
+    }
+
+    fn is_vouched(&self) -> bool {
+        self.vouched.load(Ordering::Acquire)
+    }
 }
 
 /// One accepted TLS connection.
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
-    /// What a connection without a certificate may yet do.
+    /// What a stranger's connection may yet do.
     allowance: Option<Allowance>,
     /// Held while the connection lives.
-    _permit: OwnedSemaphorePermit,
+    _place: Held,
+}
+
+/// A connection's place among those of its kind.
+enum Held {
+    Certified(#[expect(dead_code, reason = "it is held, not read")] OwnedSemaphorePermit),
+    Anonymous(#[expect(dead_code, reason = "it is held, not read")] Arc<Standing>),
 }
 
 /// What a connection without a certificate may yet do before it is cut.
@@ -74,14 +121,16 @@ struct Allowance {
     until: Pin<Box<Sleep>>,
     bytes: usize,
     refused: Arc<RefusedHandshakes>,
+    standing: Arc<Standing>,
 }
 
 impl Allowance {
-    fn new(refused: &Arc<RefusedHandshakes>) -> Self {
+    fn new(refused: &Arc<RefusedHandshakes>, standing: &Arc<Standing>) -> Self {
         Self {
             until: Box::pin(tokio::time::sleep(ANONYMOUS_LIFETIME)),
             bytes: ANONYMOUS_BYTES_MAX,
             refused: Arc::clone(refused),
+            standing: Arc::clone(standing),
         }
     }
 
@@ -198,15 +247,29 @@ async fn handshake(
             return None;
         }
     };
-    let (kind, most, allowance) = match certificate {
-        Some(_) => (&bounds.certified, CERTIFIED_MAX, None),
-        None => (&bounds.anonymous, ANONYMOUS_MAX, Some(Allowance::new(refused))),
+    let (kind, most) = match certificate {
+        Some(_) => (&bounds.certified, CERTIFIED_MAX),
+        None => (&bounds.anonymous, ANONYMOUS_MAX),
     };
     let Ok(permit) = Arc::clone(kind).try_acquire_owned() else {
         refused.record(address, Reason::TooMany, &format!("the bound for its kind is {most}"));
         return None;
     };
-    Some(Connection { stream, peer: Peer { address, certificate }, allowance, _permit: permit })
+    if certificate.is_some() {
+        let peer = Peer { address, certificate, standing: Weak::new() };
+        return Some(Connection { stream, peer, allowance: None, _place: Held::Certified(permit) });
+    }
+    let standing = Arc::new(Standing {
+        vouched: AtomicBool::new(false),
+        certified: Arc::clone(&bounds.certified),
+        place: Mutex::new(permit),
+    });
+    Some(Connection {
+        stream,
+        peer: Peer { address, certificate, standing: Arc::downgrade(&standing) },
+        allowance: Some(Allowance::new(refused, &standing)),
+        _place: Held::Anonymous(standing),
+    })
 }
 
 impl Connected for Connection {
@@ -224,6 +287,9 @@ impl AsyncRead for Connection {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let Self { stream, peer, allowance, .. } = &mut *self;
+        if allowance.as_ref().is_some_and(|allowance| allowance.standing.is_vouched()) {
+            *allowance = None;
+        }
         let Some(allowance) = allowance else { return Pin::new(stream).poll_read(cx, buf) };
         if allowance.until.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

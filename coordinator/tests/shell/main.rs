@@ -8,5 +8,7 @@ mod notification;
 mod operators;
 mod refusals;
 mod rig;
+mod roles;
 mod sinks;
 mod sole;
+mod users;

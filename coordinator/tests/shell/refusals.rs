@@ -227,7 +227,7 @@ async fn each_party_may_call_only_what_is_its_own() {
     let mut stranger =
         v1::operator_service_client::OperatorServiceClient::new(rig.channel(None).await.unwrap());
     assert_eq!(stranger.get_fleet(get).await.unwrap_err().code(), Code::Unauthenticated);
-    rig.refused("fleet.get", &["127.0.0.1", "no_certificate"]).await;
+    rig.refused("fleet.get", &["127.0.0.1", "no_credential"]).await;
 
     let admin = FakeAgent::new("lb01", rig.admin());
     let error = admin.open(&rig, admin.hello()).await.err().unwrap();
@@ -277,8 +277,8 @@ async fn a_stranger_is_refused_before_the_body_of_the_call_is_read() {
         let answer = timeout(SOON, call).await.expect("it waits for the body").unwrap();
         assert_eq!(answer.headers()["grpc-status"], "16", "{answer:?}");
     }
-    rig.refused("fleet.get", &["127.0.0.1", "no_certificate"]).await;
-    rig.refused("renew", &["127.0.0.1", "no_certificate"]).await;
+    rig.refused("fleet.get", &["127.0.0.1", "no_credential"]).await;
+    rig.refused("renew", &["127.0.0.1", "no_credential"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,6 +28,7 @@ use tokio_rustls::TlsConnector;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Status, Streaming,
+    service::{Interceptor, interceptor::InterceptedService},
     transport::{Channel, Endpoint},
 };
 
@@ -39,6 +40,18 @@ pub struct Rig {
     _dir: TempDir,
     pub config: Config,
     running: Option<Running>,
+}
+
+/// Adds a token to every call.
+#[derive(Clone)]
+pub struct Bearer(pub String);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
+        let value = format!("Bearer {}", self.0).parse().map_err(|_| Status::internal("no header"))?;
+        request.metadata_mut().insert("authorization", value);
+        Ok(request)
+    }
 }
 
 /// A certificate with its key.
@@ -122,6 +135,21 @@ impl Rig {
         }
     }
 
+    /// A token of a new user with a role.
+    pub async fn user_token(&self, name: &str, role: v1::Role) -> String {
+        let request = v1::AddUserRequest { name: name.into(), role: role.into(), ..Default::default() };
+        self.operator().await.add_user(request).await.unwrap().into_inner().token
+    }
+
+    /// An operator who shows a token and no certificate.
+    pub async fn operator_with(
+        &self,
+        token: &str,
+    ) -> OperatorServiceClient<InterceptedService<Channel, Bearer>> {
+        let channel = self.channel(None).await.unwrap();
+        OperatorServiceClient::with_interceptor(channel, Bearer(token.to_owned()))
+    }
+
     pub async fn channel(&self, credential: Option<&Credential>) -> Result<Channel, tonic::transport::Error> {
         channel(self.running().address(), self.ca().der().clone(), credential).await
     }
@@ -165,7 +193,7 @@ impl Rig {
     }
 
     pub async fn audit(&self) -> Vec<v1::AuditRecord> {
-        let request = v1::ListAuditRequest { since_us: 0, limit: 1000 };
+        let request = v1::ListAuditRequest { limit: 1000, ..Default::default() };
         self.operator().await.list_audit(request).await.unwrap().into_inner().records
     }
 
@@ -222,6 +250,16 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
         }
     };
     timeout(SOON, asked).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+}
+
+/// A key in PEM.
+pub fn der(key_pem: &str) -> Vec<u8> {
+    PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).unwrap().secret_der().to_vec()
+}
+
+/// A certificate in PEM.
+pub fn der_of_certificate(pem: &str) -> CertificateDer<'static> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
 }
 
 pub fn key_and_request() -> (Vec<u8>, Vec<u8>) {

@@ -1,0 +1,3 @@
+//! What the coordinator has done elsewhere.
+
+pub mod agent;
