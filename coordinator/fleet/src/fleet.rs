@@ -17,7 +17,7 @@ use crate::{
     model::{GroupKey, NodeName, Site},
     node::{Node, Taken},
     probe::Probes,
-    scene::{Member, Scene, Story},
+    scene::{Handover, Member, Scene, Story},
     time::Instant,
     timers::{Timers, Work},
     view,
@@ -59,6 +59,9 @@ impl Default for Windows {
     }
 }
 
+/// A handover holds nothing back for longer than this, whoever forgets to say that it is over.
+const HANDOVER_MOST: Duration = Duration::from_secs(60);
+
 /// The whole fleet.
 ///
 /// What a node's input costs is bounded by that node's own groups and heard table; no input looks at the whole fleet but
@@ -70,6 +73,8 @@ pub struct Fleet {
     latest: Instant,
     grace_until: Option<Instant>,
     pub(crate) nodes: BTreeMap<NodeName, Node>,
+    /// The names of those in maintenance, known or not.
+    maintenance: BTreeSet<NodeName>,
     places: BTreeMap<NodeName, BTreeMap<MemberKey, Place>>,
     pub(crate) index: Index,
     pub(crate) units: BTreeMap<GroupKey, Unit>,
@@ -98,6 +103,7 @@ impl Fleet {
             latest: Instant::default(),
             grace_until: None,
             nodes: BTreeMap::new(),
+            maintenance: BTreeSet::new(),
             places: BTreeMap::new(),
             index: Index::default(),
             units: BTreeMap::new(),
@@ -151,6 +157,8 @@ impl Fleet {
             }
             Input::Probed { probe, node, snapshot, arp } => self.probed(probe, &node, snapshot, arp, now),
             Input::ProbeNotSent { probe, node } => self.not_sent(probe, &node, now),
+            Input::Maintenance { node, on } => self.maintain(node, on, now),
+            Input::Handover { group, until } => self.hand_over(&group, until, now),
             Input::Deadline => {}
         }
         self.ask(now);
@@ -225,7 +233,36 @@ impl Fleet {
         self.judge_node(&name, now);
     }
 
+    fn maintain(&mut self, name: NodeName, on: bool, now: Instant) {
+        let changed = match on {
+            true if self.maintenance.len() >= bounds::NODES && !self.maintenance.contains(&name) => {
+                self.counters.nodes_refused += 1;
+                false
+            }
+            true => self.maintenance.insert(name.clone()),
+            false => self.maintenance.remove(&name),
+        };
+        if let Some(node) = self.nodes.get_mut(&name).filter(|_| changed) {
+            node.maintenance = on;
+            self.judge_node(&name, now);
+        }
+    }
+
+    fn hand_over(&mut self, group: &GroupKey, until: Instant, now: Instant) {
+        let unit = self.index.unit_of(group);
+        let Some((key, unit)) = unit.and_then(|key| self.units.get_mut(&key).map(|unit| (key, unit))) else {
+            self.counters.inputs_unexpected += 1;
+            return;
+        };
+        let until = until.min(now + HANDOVER_MOST);
+        let begun = unit.story.handover.map(|handover| handover.from);
+        let from = begun.filter(|_| until <= now).unwrap_or(now);
+        unit.story.handover = Some(Handover { from, until });
+        self.judge_unit(&key, now);
+    }
+
     fn removed(&mut self, name: &NodeName, now: Instant) {
+        self.maintenance.remove(name);
         if self.nodes.remove(name).is_none() {
             self.counters.inputs_unexpected += 1;
             return;
@@ -293,7 +330,9 @@ impl Fleet {
                 self.counters.nodes_refused += 1;
                 return false;
             }
-            self.nodes.insert(name.clone(), Node::new(site.clone(), now));
+            let mut node = Node::new(site.clone(), now);
+            node.maintenance = self.maintenance.contains(name);
+            self.nodes.insert(name.clone(), node);
         }
         true
     }

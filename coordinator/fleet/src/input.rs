@@ -5,7 +5,8 @@ use core::{net::IpAddr, time::Duration};
 
 use crate::{
     effect::{Finding, FindingKind, ProbeId},
-    model::{NodeName, Site, VrrpState},
+    model::{GroupKey, NodeName, Site, VrrpState},
+    time::Instant,
 };
 
 /// One thing that happened.
@@ -83,6 +84,22 @@ pub enum Input {
         probe: ProbeId,
         /// The node.
         node: NodeName,
+    },
+    /// A node is in maintenance from now on, or not any more: what is expected of it then is no finding. Told of unknown nodes
+    /// too; a node that joins later is in maintenance when it comes.
+    Maintenance {
+        /// The node.
+        node: NodeName,
+        /// It is.
+        on: bool,
+    },
+    /// People hand a group over until then at the latest; again with the present when it is over. It is the coordinator's own
+    /// doing if two hold the address for a moment, or nobody does.
+    Handover {
+        /// The group, by any of its addresses.
+        group: GroupKey,
+        /// When it is over.
+        until: Instant,
     },
     /// The instant that `deadline()` named has come. Early and late calls are harmless.
     Deadline,

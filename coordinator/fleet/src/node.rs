@@ -19,6 +19,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) site: Site,
+    /// People have put it into maintenance.
+    pub(crate) maintenance: bool,
     /// Its stream is up.
     pub(crate) connected: bool,
     /// When its stream last ended.
@@ -91,6 +93,7 @@ impl Node {
     pub(crate) fn new(site: Site, now: Instant) -> Self {
         Self {
             site,
+            maintenance: false,
             connected: false,
             disconnected_at: None,
             heard_at: None,

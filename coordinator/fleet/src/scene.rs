@@ -35,6 +35,22 @@ pub(crate) struct Story {
     pub(crate) conflict_since: Option<Instant>,
     pub(crate) last_transient: Option<Instant>,
     pub(crate) transients_left_out: u64,
+    /// The last time people handed it over.
+    pub(crate) handover: Option<Handover>,
+}
+
+/// While people hand a group over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handover {
+    pub(crate) from: Instant,
+    pub(crate) until: Instant,
+}
+
+impl Handover {
+    /// Something that began then belongs to it.
+    pub(crate) fn covers(&self, began: Instant) -> bool {
+        self.from <= began && began <= self.until
+    }
 }
 
 /// More than one may hold the address: the questions asked and the answers.
@@ -124,6 +140,11 @@ impl<'a> Scene<'a> {
         let mut claims: Vec<_> = self.members.iter().filter(|member| member.is_master()).copied().collect();
         claims.dedup_by(|a, b| a.key.node == b.key.node);
         claims
+    }
+
+    /// People have put every member into maintenance.
+    pub(crate) fn in_maintenance(&self) -> bool {
+        !self.members.is_empty() && self.members.iter().all(|member| member.node.maintenance)
     }
 
     pub(crate) fn all_fresh(&self) -> bool {

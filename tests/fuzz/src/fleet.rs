@@ -9,8 +9,8 @@ mod present;
 use std::{collections::BTreeMap, time::Duration};
 
 use hafleet_fleet::{
-    ArpAnswer, Effect, Fleet, Input, Instant, NodeName, PROBES_MAX, Probe, ProbeId, RestoredFinding,
-    Snapshot, StateChange, VrrpState, Windows,
+    ArpAnswer, Effect, Fleet, GroupKey, Input, Instant, NodeName, PROBES_MAX, Probe, ProbeId,
+    RestoredFinding, Snapshot, StateChange, VrrpState, Windows,
 };
 
 use self::{
@@ -140,6 +140,12 @@ impl World {
             },
             Kind::ProbeNotSent => Input::ProbeNotSent { probe: self.probe(draw), node: name },
             Kind::Deadline => Input::Deadline,
+            Kind::Maintenance => Input::Maintenance { node: name, on: draw.flag() },
+            Kind::Handover => {
+                let group =
+                    GroupKey { site: site(draw.byte() & 1), address: present::address(draw.byte() & 3) };
+                Input::Handover { group, until: self.now + Duration::from_secs(draw.byte().into()) }
+            }
         };
         self.give(input);
     }
@@ -323,9 +329,11 @@ enum Kind {
     Probed,
     ProbeNotSent,
     Deadline,
+    Maintenance,
+    Handover,
 }
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 14] = [
     Kind::Started,
     Kind::NodeKnown,
     Kind::FindingRestored,
@@ -338,6 +346,8 @@ const KINDS: [Kind; 12] = [
     Kind::Probed,
     Kind::ProbeNotSent,
     Kind::Deadline,
+    Kind::Maintenance,
+    Kind::Handover,
 ];
 
 /// The name of an input's kind. A kind that is not fuzzed yet does not compile here.
@@ -355,5 +365,7 @@ const fn name(input: &Input) -> &'static str {
         Input::Probed { .. } => "probed",
         Input::ProbeNotSent { .. } => "probe not sent",
         Input::Deadline => "deadline",
+        Input::Maintenance { .. } => "maintenance",
+        Input::Handover { .. } => "handover",
     }
 }

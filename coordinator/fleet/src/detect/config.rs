@@ -32,14 +32,16 @@ const WINDOW: Duration = Duration::from_secs(5);
 /// priorities, hear their VRID used for other addresses, or reject the adverts of another node. (Two passwords differ although
 /// every report says `pass`; only who hears them can tell.) A rejection counts when the last rejected packet came after these
 /// 5 s: one packet is nothing. A group with one member has nothing to differ from. A difference between members of several groups is
-/// told of one: that of the lowest address they all have.
+/// told of one: that of the lowest address they all have. A member in maintenance is not compared: its configuration is
+/// being worked on.
 pub(crate) fn judge(
     scene: &Scene<'_>,
     lines: &[Line<'_>],
     story: &mut Story,
     ledger: &mut Ledger,
 ) -> Option<Instant> {
-    let fresh: Vec<&Member<'_>> = scene.members.iter().filter(|member| member.fresh).collect();
+    let fresh: Vec<&Member<'_>> =
+        scene.members.iter().filter(|member| member.fresh && !member.node.maintenance).collect();
     let differs = differs(scene, &fresh) || foreign_use(scene, &fresh).next().is_some();
     story.differ_since = if differs { Some(story.differ_since.unwrap_or(scene.now)) } else { None };
     let rejections: Vec<&Line<'_>> = lines.iter().filter(|line| line.sender != Sender::Stranger).collect();

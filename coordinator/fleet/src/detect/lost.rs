@@ -23,7 +23,8 @@ pub(crate) const GRACE_LEAST: Duration = Duration::from_secs(2);
 /// that was never heard, such as one that has a token and has not joined, is not lost.
 ///
 /// An agent that said it was being stopped (its instances all went to INIT with the reason `stopped`) is lost as well,
-/// for nobody guards that host now, but only as information and with that cause.
+/// for nobody guards that host now, but only as information and with that cause. Of a node in maintenance nothing is
+/// raised: it is expected to fall silent.
 pub(crate) fn judge(
     name: &NodeName,
     node: &Node,
@@ -40,6 +41,7 @@ pub(crate) fn judge(
     let severity = if node.was_stopped() { Severity::Info } else { Severity::Warning };
     let judgement = match (fresh, lost_at, node.silent_from) {
         (true, _, _) => Judgement::Absent,
+        (false, _, _) if node.maintenance => Judgement::Unknown,
         (false, Some(lost_at), Some(since)) if lost_at <= now => {
             Judgement::Present { since, ready: Some(now), severity }
         }

@@ -14,15 +14,20 @@ use crate::{
 use super::fact;
 
 /// Fires when all members are fresh and none is MASTER for longer than max(`windows.no_master`, 2 Master_Down). With a
-/// stale member nobody can say: what fires goes on until somebody is MASTER.
+/// stale member nobody can say: what fires goes on until somebody is MASTER. Nothing is raised while every member is in
+/// maintenance, and none before a handover by people is over: it is watched, and undone if nobody holds.
 pub(crate) fn judge(scene: &Scene<'_>, story: &mut Story, ledger: &mut Ledger) -> Option<Instant> {
     let held = scene.members.iter().any(Member::is_master);
     let nobody = !held && scene.all_fresh();
     story.nobody_since = if nobody { Some(story.nobody_since.unwrap_or(scene.now)) } else { None };
+    let handover = story.handover.map(|handover| handover.until).unwrap_or_default();
     let judgement = match story.nobody_since {
-        Some(since) => {
-            Judgement::Present { since, ready: Some(since + window(scene)), severity: Severity::Critical }
-        }
+        Some(_) if scene.in_maintenance() => Judgement::Unknown,
+        Some(since) => Judgement::Present {
+            since,
+            ready: Some((since + window(scene)).max(handover)),
+            severity: Severity::Critical,
+        },
         None if held => Judgement::Absent,
         None => Judgement::Unknown,
     };

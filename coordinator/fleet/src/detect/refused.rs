@@ -16,7 +16,8 @@ use super::fact;
 const CAUSE_LEN: usize = 400;
 
 /// Fires at once while the last configuration that came to a fresh node is refused: somebody changed a file, reloaded, and may
-/// believe that it runs. Over when one is taken or the agent starts anew.
+/// believe that it runs. Over when one is taken or the agent starts anew. Of a node in maintenance nothing is raised: its
+/// configuration is being worked on.
 pub(crate) fn judge(
     name: &NodeName,
     node: &Node,
@@ -26,6 +27,7 @@ pub(crate) fn judge(
 ) -> Option<Instant> {
     let judgement = match &node.refused {
         _ if !fresh => Judgement::Unknown,
+        Some(_) if node.maintenance => Judgement::Unknown,
         Some((_, since)) => {
             Judgement::Present { since: *since, ready: Some(now), severity: Severity::Warning }
         }

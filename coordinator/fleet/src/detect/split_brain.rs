@@ -11,7 +11,7 @@
 //! - **suspected**: a fresh MASTER and a stale one; one witness only; two claims of which one did not answer. It fires
 //!   when a round of probes after the window has brought no clarity.
 //! - **transient**: an overlap of fresh claims that ended before it was confirmed, unless it was shorter than one
-//!   interval (two after a preemption), which every election may show.
+//!   interval (two after a preemption), which every election may show, or part of a handover by people.
 //!
 //! A confirmed split brain whose claimant falls silent is no longer proven, and not over either: after that claimant has
 //! been stale for `windows.fresh`, the confirmed finding ends with a note and a suspected one goes on, critical at once,
@@ -339,7 +339,8 @@ fn end_contest(scene: &Scene<'_>, story: &mut Story, ledger: &mut Ledger) {
     let Some(end) = end.filter(|_| contest.both_fresh_since.is_some() && !contest.fired) else { return };
     let lasted = end.since(contest.began);
     let adverts = if contest.newest_reason == "preempted" { 2 } else { 1 };
-    if lasted <= JITTER.max(contest.interval * adverts) {
+    let meant = story.handover.is_some_and(|handover| handover.covers(contest.began));
+    if meant || lasted <= JITTER.max(contest.interval * adverts) {
         return;
     }
     if story.last_transient.is_some_and(|last| scene.now < last + TRANSIENTS) {

@@ -10,6 +10,7 @@ mod network;
 mod no_master;
 mod orders;
 mod orphan;
+mod planned;
 mod properties;
 mod quiet;
 mod rejected;

@@ -16,8 +16,13 @@ fn speaker(input: &Input) -> Option<NodeName> {
         | Input::Snapshot { node, .. }
         | Input::Transition { node, .. }
         | Input::ProbeNotSent { node, .. }
+        | Input::Maintenance { node, .. }
         | Input::Probed { node, .. } => Some(node.clone()),
-        Input::Started | Input::FindingRestored(_) | Input::FindingNumbered { .. } | Input::Deadline => None,
+        Input::Started
+        | Input::FindingRestored(_)
+        | Input::FindingNumbered { .. }
+        | Input::Handover { .. }
+        | Input::Deadline => None,
     }
 }
 

@@ -133,6 +133,8 @@ fn assert_proven(world: &World, us: u64, finding: &Finding) {
             | Input::NodeRemoved { .. }
             | Input::Transition { .. }
             | Input::ProbeNotSent { .. }
+            | Input::Maintenance { .. }
+            | Input::Handover { .. }
             | Input::Deadline => {}
         }
     }
