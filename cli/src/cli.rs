@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::{
     address::Address,
     duration,
-    verb::{completion, context, describe, explain, get, node, status, user, watch},
+    verb::{completion, context, describe, explain, get, maintenance, node, status, switchover, user, watch},
 };
 
 /// See and steer a hafleet fleet: who holds which virtual IP, since when, and what is wrong.
@@ -27,6 +27,7 @@ Examples:
   hactl get groups                    who holds what, since when
   hactl explain web                   why is group web where it is?
   hactl watch                         see changes as they happen
+  hactl switchover web --to lb02      hand group web over to lb02
 
 Exit codes:
   0 fine   1 a warning or critical finding is firing (status)   2 usage   3 not found   4 denied
@@ -114,6 +115,10 @@ pub enum Verb {
     Watch(watch::Args),
     /// Why a group is where it is: the election told in words
     Explain(explain::Args),
+    /// Hand a group over to a node, or take that back
+    Switchover(switchover::Args),
+    /// Take a node out of service for work on it, and put it back
+    Maintenance(maintenance::Args),
     /// Let nodes join the fleet, or shut them out
     Node(node::Args),
     /// People and programs: who may do what

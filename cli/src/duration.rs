@@ -31,6 +31,12 @@ pub fn parse_credential_lifetime(text: &str) -> Result<u64, String> {
     Ok(duration.unsigned_abs().as_secs())
 }
 
+/// For `--for` of an order: 1 minute to 30 days, in whole seconds.
+pub fn parse_order(text: &str) -> Result<u64, String> {
+    let duration = parse(text, SignedDuration::from_mins(1), SignedDuration::from_hours(30 * 24))?;
+    Ok(duration.unsigned_abs().as_secs())
+}
+
 /// `--since`: how far back, or from when on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {

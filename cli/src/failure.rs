@@ -26,6 +26,14 @@ pub enum Failure {
         /// What to do.
         next: String,
     },
+    /// It is in the way of something.
+    #[error("{what}")]
+    Conflict {
+        /// Of what.
+        what: String,
+        /// What to do.
+        next: String,
+    },
     /// Some was done, some was not.
     #[error("{what}")]
     PartlyFailed {
@@ -82,6 +90,7 @@ impl Failure {
             | Self::Toml(_)
             | Self::Runtime(_) => Exit::Usage,
             Self::NotFound { .. } => Exit::NotFound,
+            Self::Conflict { .. } => Exit::Conflict,
             Self::PartlyFailed { .. } => Exit::PartlyFailed,
             Self::Context(error) => error.exit(),
             Self::Call(error) => error.exit(),
@@ -110,9 +119,10 @@ impl Failure {
 
     fn next(&self) -> Option<String> {
         match self {
-            Self::Usage { next, .. } | Self::NotFound { next, .. } | Self::PartlyFailed { next, .. } => {
-                Some(next.clone())
-            }
+            Self::Usage { next, .. }
+            | Self::NotFound { next, .. }
+            | Self::Conflict { next, .. }
+            | Self::PartlyFailed { next, .. } => Some(next.clone()),
             Self::Context(error) => Some(error.next()),
             Self::Call(error) => error.next(),
             Self::Output(_)

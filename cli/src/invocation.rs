@@ -1,6 +1,9 @@
 //! What every verb is given: the global flags, standard output, the way to the coordinators.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    time::Duration,
+};
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
@@ -39,6 +42,11 @@ impl Invocation {
     /// The way to the coordinators. Nothing is sent yet.
     pub fn coordinators(&self) -> Result<Coordinators, Failure> {
         Ok(Coordinators::new(&self.context()?, self.globals.timeout)?)
+    }
+
+    /// The same for a question that may take this long to be answered, whatever `--timeout` says of others.
+    pub fn coordinators_for(&self, least: Duration) -> Result<Coordinators, Failure> {
+        Ok(Coordinators::new(&self.context()?, self.globals.timeout.max(least))?)
     }
 
     /// `-o`.

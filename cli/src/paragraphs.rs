@@ -1,7 +1,7 @@
 //! What `status`, `describe`, `explain` and `watch` show of findings and groups.
 
 use comfy_table::Cell;
-use hafleet_proto::v1::{Finding, Group, Member, VrrpState};
+use hafleet_proto::v1::{Finding, Group, Member, Node, VrrpState};
 
 use crate::{
     grid::{Column, fields, grid},
@@ -41,6 +41,41 @@ pub fn findings(look: &Look, findings: &[Finding]) -> String {
         text.push_str(&fields(look, rows));
     }
     text
+}
+
+/// What nodes are told to do over their configuration.
+pub fn orders(look: &Look, nodes: &[&Node]) -> String {
+    let columns = [
+        Column::Free("NODE"),
+        Column::Fixed("ORDER"),
+        Column::Free("ABOUT"),
+        Column::Fixed("STATE"),
+        Column::Fixed("UNTIL"),
+        Column::Free("BY"),
+        Column::Free("WHY"),
+        Column::Wide("ID"),
+    ];
+    let rows = nodes.iter().flat_map(|node| {
+        node.orders.iter().map(|order| {
+            let tone = if order.state == "standing" { Tone::Plain } else { Tone::Doubtful };
+            let until = if order.until_us == 0 {
+                "it is ended".to_owned()
+            } else {
+                look.time_in_table(order.until_us)
+            };
+            vec![
+                look.text(&node.name),
+                look.text(&order.kind),
+                look.text(&order.subject),
+                look.cell(tone, &order.state),
+                look.text(&until),
+                look.text(&order.by),
+                look.text(&order.why),
+                look.text(&order.id),
+            ]
+        })
+    });
+    grid(look, &columns, rows.collect())
 }
 
 /// The groups with their holders.

@@ -47,7 +47,12 @@ const WELL: &str = "fleet is well";
 
 /// Nodes that should be heard and are not.
 pub fn unheard(fleet: &Fleet) -> Vec<&Node> {
-    fleet.nodes.iter().filter(|node| !node.fresh && !node.revoked).collect()
+    fleet.nodes.iter().filter(|node| !node.fresh && !node.revoked && !in_maintenance(node)).collect()
+}
+
+/// People have put it into maintenance, and have not ended that.
+pub fn in_maintenance(node: &Node) -> bool {
+    node.orders.iter().any(|order| order.kind == "maintenance" && order.state != "withdrawing")
 }
 
 /// `1 node`, `2 nodes`.
@@ -88,8 +93,10 @@ fn calm(fleet: &Fleet) -> String {
     let unheard = unheard(fleet);
     let unsettled: Vec<_> = fleet.groups.iter().filter(|group| group.state != "ok").collect();
     if unheard.is_empty() && unsettled.is_empty() {
+        let maintained = fleet.nodes.iter().filter(|node| in_maintenance(node)).count();
+        let aside = if maintained == 0 { String::new() } else { format!(" ({maintained} in maintenance)") };
         return format!(
-            "{WELL}: {}, {}, {findings}",
+            "{WELL}: {}{aside}, {}, {findings}",
             count(nodes, "node"),
             count(fleet.groups.len(), "group")
         );

@@ -4,6 +4,7 @@
 //! tls ─► api/agent ─► sessions ─► ingest ─► store ─► effects (owns hafleet_fleet::Fleet) ─► store ─► notify
 //!                                                                                      └─► probes, by sessions
 //! tls ─► api/operator ─► effects (views) and store
+//!                    └─► orders ─► store ─► actuator/agent ─► sessions ─► the agents' answers
 //! ```
 
 pub mod actuator;
@@ -21,6 +22,7 @@ pub mod identity;
 pub mod ingest;
 pub mod init;
 pub mod notify;
+pub mod orders;
 pub mod serve;
 pub mod sessions;
 pub mod shared;

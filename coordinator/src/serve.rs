@@ -33,6 +33,7 @@ use crate::{
         revoked::RevokedNodes,
     },
     notify::{self, NotifyError},
+    orders::{self, Orders},
     sessions::{
         self, border,
         roster::{LastWords, Roster},
@@ -133,7 +134,10 @@ pub async fn start(config: &Config) -> Result<Running, ServeError> {
     let changes = broadcast::Sender::new(CHANGES_MAX);
     let receivers = notify::receivers(&config.receivers);
     let revoked = RevokedNodes::default();
-    let replay = replay(&store, &roster, &revoked).await?;
+    let orders = Orders::load(&store).await?;
+    let mut replay = replay(&store, &roster, &revoked).await?;
+    let maintenance = orders.in_maintenance().into_keys();
+    replay.extend(maintenance.map(|node| Input::Maintenance { node, on: true }));
     let effects = effects::Parts {
         clock,
         store: store.clone(),
@@ -162,6 +166,7 @@ pub async fn start(config: &Config) -> Result<Running, ServeError> {
         refused: Arc::new(RefusedHandshakes::new(audit.clone())),
         audit,
         revoked,
+        orders,
         agents: AgentActuator::new(Arc::clone(&roster)),
         roster,
         fleet,
@@ -171,6 +176,7 @@ pub async fn start(config: &Config) -> Result<Running, ServeError> {
     });
     background.spawn(ping(Arc::clone(&shared)));
     background.spawn(prune(Arc::clone(&shared)));
+    background.spawn(orders::keeper::run(Arc::clone(&shared)));
     let incoming = tls::accept(listener, acceptor, Arc::clone(&shared.refused));
     let server = tokio::spawn(grpc(Arc::clone(&shared), incoming, &mut background));
     let sole = tokio::spawn(sole.lost());

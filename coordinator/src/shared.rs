@@ -12,6 +12,7 @@ use crate::{
     effects::FleetHandle,
     health::Health,
     identity::{ca::Ca, revoked::RevokedNodes},
+    orders::Orders,
     sessions::roster::Roster,
     store::Store,
     tls::RefusedHandshakes,
@@ -38,6 +39,8 @@ pub struct Shared {
     pub revoked: RevokedNodes,
     /// Streams and last words.
     pub roster: Arc<Roster>,
+    /// What nodes are told to do over their configuration.
+    pub orders: Orders,
     /// What is asked of agents.
     pub agents: AgentActuator,
     /// The task that owns the fleet core.

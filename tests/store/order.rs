@@ -53,6 +53,14 @@ pub async fn through_its_life(fixture: Fixture) {
         assert_eq!(rows, if open { vec![expected, other.clone()] } else { vec![other.clone()] });
     }
     assert!(!store.set_order(first, OrderState::Standing, "again", T0 + 6).await.unwrap(), "over is over");
+    assert!(store.set_order(second, OrderState::Withdrawing, "", T0).await.unwrap());
+    for back in [OrderState::Asked, OrderState::Standing] {
+        assert!(
+            !store.set_order(second, back, "late", T0 + 6).await.unwrap(),
+            "withdrawn is not {back} again"
+        );
+    }
+    let other = OrderRow { state: OrderState::Withdrawing, ..other };
     assert!(!store.set_order(999, OrderState::Over, "", T0).await.unwrap());
     assert_eq!(fixture.again().await.unwrap().open_orders().await.unwrap(), [other]);
 }

@@ -4,8 +4,11 @@ use hafleet_proto::v1;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Finding, present, state_word};
-use crate::{look::instant, verdict::Verdict};
+use super::{Finding, Order, present, state_word};
+use crate::{
+    look::instant,
+    verdict::{Verdict, in_maintenance},
+};
 
 /// `hactl status -o json`.
 #[derive(Debug, Serialize)]
@@ -108,6 +111,9 @@ pub struct Node {
     acked_seq: u64,
     pending_events: u64,
     certificate_not_after: Option<Timestamp>,
+    /// It is in maintenance, or on its way into it.
+    maintenance: bool,
+    orders: Vec<Order>,
 }
 
 impl From<&v1::Node> for Node {
@@ -127,6 +133,8 @@ impl From<&v1::Node> for Node {
             acked_seq: node.acked_seq,
             pending_events: node.pending_events,
             certificate_not_after: instant(node.certificate_not_after_us),
+            maintenance: in_maintenance(node),
+            orders: node.orders.iter().map(Order::from).collect(),
         }
     }
 }

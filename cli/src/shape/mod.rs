@@ -4,11 +4,13 @@
 //! when there is none; durations carry their unit in the name.
 
 mod fleet;
+mod orders;
 mod records;
 mod users;
 
 pub use self::{
     fleet::{Group, Instance, Node, NodeDetail, Status, since_us},
+    orders::{Maintained, Order, Switchover, SwitchoverUndone},
     records::{Audit, Explanation, Finding, GroupDetail, NewToken, Revoked, Token, Transition, token_state},
     users::{NewUser, User, UserRevoked, role_word},
 };

@@ -5,8 +5,10 @@ pub mod context;
 pub mod describe;
 pub mod explain;
 pub mod get;
+pub mod maintenance;
 pub mod node;
 pub mod status;
+pub mod switchover;
 pub mod user;
 pub mod watch;
 
@@ -22,6 +24,8 @@ pub async fn run(verb: Verb, invocation: &Invocation) -> Result<Exit, Failure> {
         Verb::Describe(args) => describe::run(args, invocation).await,
         Verb::Watch(args) => watch::run(&args, invocation).await,
         Verb::Explain(args) => explain::run(args, invocation).await,
+        Verb::Switchover(args) => switchover::run(args, invocation).await,
+        Verb::Maintenance(args) => maintenance::run(args, invocation).await,
         Verb::Node(args) => node::run(args, invocation).await,
         Verb::User(args) => user::run(args, invocation).await,
         Verb::Context(args) => context::run(args, invocation),

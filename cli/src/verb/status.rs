@@ -8,7 +8,7 @@ use crate::{
     grid::{Column, grid},
     invocation::Invocation,
     look::{Look, Tone, human_us, or_nothing},
-    paragraphs::{findings, groups, line, section},
+    paragraphs::{findings, groups, line, orders, section},
     shape,
     verb::fleet,
     verdict::{Verdict, unheard},
@@ -51,6 +51,8 @@ pub fn screen(look: &Look, verdict: &Verdict, fleet: &Fleet) -> String {
     text.push_str(&section("FINDINGS", &findings(look, &fleet.findings)));
     let all: Vec<_> = fleet.groups.iter().collect();
     text.push_str(&section("GROUPS", &groups(look, &all)));
+    let nodes: Vec<_> = fleet.nodes.iter().collect();
+    text.push_str(&section("ORDERS", &orders(look, &nodes)));
     text.push_str(&section("NODES NOT HEARD", &nodes_not_heard(look, fleet)));
     if fleet.nodes.is_empty() {
         text.push_str("\n`hactl node token` prints the command that lets a node join.\n");

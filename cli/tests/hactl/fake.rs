@@ -11,8 +11,9 @@ use hafleet_proto::v1::{
     ExplainGroupRequest, ExplainGroupResponse, Finding, Fleet, GetFleetRequest, Group, ListAuditRequest,
     ListAuditResponse, ListFindingsRequest, ListFindingsResponse, ListTokensRequest, ListTokensResponse,
     ListTransitionsRequest, ListTransitionsResponse, ListUsersRequest, ListUsersResponse, RevokeNodeRequest,
-    RevokeNodeResponse, RevokeUserRequest, RevokeUserResponse, Tick, Token, TransitionRecord, User,
-    WatchEvent, WatchRequest,
+    RevokeNodeResponse, RevokeUserRequest, RevokeUserResponse, SetMaintenanceRequest, SetMaintenanceResponse,
+    SwitchOverRequest, SwitchOverResponse, Tick, Token, TransitionRecord, UndoSwitchOverRequest,
+    UndoSwitchOverResponse, User, WatchEvent, WatchRequest,
     operator_service_server::{OperatorService, OperatorServiceServer},
     watch_event::Event,
 };
@@ -48,6 +49,8 @@ pub struct Script {
     /// `authorization` of the last question about people.
     pub shown: Option<String>,
     pub explanation: ExplainGroupResponse,
+    /// No node is reached.
+    pub away: bool,
     /// Every call is refused so.
     pub refusal: Option<(Code, &'static str)>,
     /// No call is ever answered.
@@ -411,5 +414,69 @@ impl OperatorService for Service {
             None => Err(Status::not_found(format!("there is no user `{}`", asked.name))),
         };
         self.answer(request, revoke).await
+    }
+
+    async fn switch_over(
+        &self,
+        request: Request<SwitchOverRequest>,
+    ) -> Result<Response<SwitchOverResponse>, Status> {
+        let switch = |script: &mut Script, asked: SwitchOverRequest| {
+            let called = |group: &&Group| [&group.group, &group.address].contains(&&asked.group);
+            let Some(group) = script.fleet.groups.iter().find(called) else {
+                return Err(Status::not_found(format!("there is no group `{}`", asked.group)));
+            };
+            let subject = format!("{}/{}", group.site, group.address);
+            if group.holder == asked.node {
+                let (from, to) = (asked.node.clone(), asked.node);
+                return Ok(SwitchOverResponse { group: subject, from, to, ..Default::default() });
+            }
+            if !group.members.iter().any(|member| member.node == asked.node) {
+                return Err(Status::failed_precondition(format!("{} is no member of {subject}", asked.node)));
+            }
+            let for_us = i64::try_from(asked.for_s).unwrap() * 1_000_000;
+            Ok(SwitchOverResponse {
+                order_id: format!("switchover/{subject}/7"),
+                group: subject,
+                from: group.holder.clone(),
+                to: asked.node,
+                priority: 151,
+                taken_us: 12_345,
+                released_us: 15_678,
+                until_us: if for_us == 0 { 0 } else { script.fleet.at_us + for_us },
+            })
+        };
+        self.answer(request, switch).await
+    }
+
+    async fn undo_switch_over(
+        &self,
+        request: Request<UndoSwitchOverRequest>,
+    ) -> Result<Response<UndoSwitchOverResponse>, Status> {
+        let undo = |script: &mut Script, asked: UndoSwitchOverRequest| {
+            let nodes = vec!["lb02".to_owned()];
+            let pending = if script.away { nodes.clone() } else { Vec::new() };
+            Ok(UndoSwitchOverResponse { group: format!("dc1/{}", asked.group), nodes, pending })
+        };
+        self.answer(request, undo).await
+    }
+
+    async fn set_maintenance(
+        &self,
+        request: Request<SetMaintenanceRequest>,
+    ) -> Result<Response<SetMaintenanceResponse>, Status> {
+        let set = |script: &mut Script, asked: SetMaintenanceRequest| {
+            if asked.on && asked.node == "lb01" && !asked.even_if_last {
+                let text = "lb01 is the last member that can hold dc1/192.168.178.4; nobody would after this";
+                return Err(Status::failed_precondition(text));
+            }
+            let for_us = i64::try_from(asked.for_s).unwrap() * 1_000_000;
+            Ok(SetMaintenanceResponse {
+                order_id: format!("maintenance/{}/8", asked.node),
+                until_us: if for_us == 0 { 0 } else { script.fleet.at_us + for_us },
+                pending: script.away,
+                released: if asked.on { vec!["dc1/192.168.178.3".to_owned()] } else { Vec::new() },
+            })
+        };
+        self.answer(request, set).await
     }
 }

@@ -11,6 +11,7 @@ mod fake;
 mod golden;
 mod help;
 mod mutations;
+mod orders;
 mod pki;
 mod run;
 mod sample;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hafleet_proto::v1::{
     AuditRecord, Credential, Evidence, ExplainGroupResponse, Finding, Fleet, Group, HeardAdvert,
-    InstanceState, Member, Node, Rejection, Role, Token, TransitionRecord, User, VrrpState,
+    InstanceState, Member, Node, NodeOrder, Rejection, Role, Token, TransitionRecord, User, VrrpState,
 };
 
 use crate::fake::Script;
@@ -86,6 +86,16 @@ pub fn split() -> Script {
             },
         ],
     );
+    fleet.nodes[0].orders = vec![NodeOrder {
+        id: "switchover/dc1/192.168.178.4/7".to_owned(),
+        kind: "switchover".to_owned(),
+        subject: "dc1/192.168.178.4".to_owned(),
+        state: "standing".to_owned(),
+        until_us: ago(-3_000),
+        by: "user/ann".to_owned(),
+        why: "kernel".to_owned(),
+        since_us: ago(600),
+    }];
     fleet.nodes[1] = node("lb02", "10.9.0.2", VrrpState::Master);
     fleet.nodes[2].fresh = false;
     fleet.nodes[2].connected = false;
@@ -157,6 +167,7 @@ fn node(name: &str, peer: &str, state: VrrpState) -> Node {
         revoked: false,
         certificate_not_after_us: NOW_US + 12 * 86_400 * SECOND_US,
         peer: format!("{peer}:51822"),
+        orders: Vec::new(),
     }
 }
 

@@ -1,12 +1,12 @@
 //! The fleet on the wire: the core's view joined with what the shell knows of streams and clocks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hafleet_fleet::{
     NodeName, VrrpState,
     view::{FleetView, GroupView, MemberView, NodeView},
 };
-use hafleet_proto::v1;
+use hafleet_proto::v1::{self, order::Order};
 
 use crate::{
     api::status::CallError,
@@ -14,7 +14,7 @@ use crate::{
     finding::Record,
     sessions::roster::Entry,
     shared::Shared,
-    store::TransitionRow,
+    store::{OrderRow, TransitionRow},
 };
 
 /// The whole fleet as it is now.
@@ -65,7 +65,48 @@ fn nodes(shared: &Shared, view: &FleetView) -> Vec<v1::Node> {
     let now = shared.clock.now();
     let wall_us = shared.clock.wall_us();
     let seen: BTreeMap<&NodeName, &NodeView> = view.nodes.iter().map(|node| (&node.node, node)).collect();
-    shared.roster.map(|name, entry| node(name, entry, seen.get(name).copied(), now, wall_us))
+    let mut orders: BTreeMap<String, Vec<OrderRow>> = BTreeMap::new();
+    for row in shared.orders.open() {
+        orders.entry(row.node.clone()).or_default().push(row);
+    }
+    shared.roster.map(|name, entry| {
+        let orders = node_orders(orders.remove(&name.0).unwrap_or_default(), entry, wall_us);
+        v1::Node { orders, ..node(name, entry, seen.get(name).copied(), now, wall_us) }
+    })
+}
+
+/// What was ordered here, then what only the node itself knows of.
+fn node_orders(ordered: Vec<OrderRow>, entry: &Entry, wall_us: i64) -> Vec<v1::NodeOrder> {
+    let ids: BTreeSet<String> = ordered.iter().map(OrderRow::id).collect();
+    let here = ordered.into_iter().map(|row| v1::NodeOrder {
+        id: row.id(),
+        kind: row.kind.as_str().into(),
+        subject: row.subject,
+        state: row.state.as_str().into(),
+        until_us: row.until_us.unwrap_or_default(),
+        by: row.given_by,
+        why: row.why,
+        since_us: row.created_at_us,
+    });
+    let offset_us = entry.offset.estimate(wall_us).map(|clock| clock.offset_us).unwrap_or_default();
+    let reported = entry.last.iter().flat_map(|last| &last.snapshot.orders);
+    let there = reported.filter(|order| !ids.contains(&order.id)).map(|order| v1::NodeOrder {
+        id: order.id.clone(),
+        kind: match order.order {
+            Some(Order::Demote(_)) => "demote".into(),
+            Some(Order::Maintenance(_)) => "maintenance".into(),
+            Some(Order::TakeOver(_)) => "switchover".into(),
+            None => String::new(),
+        },
+        subject: String::new(),
+        state: "reported".into(),
+        // By the node's clock, brought to ours.
+        until_us: if order.until_us == 0 { 0 } else { order.until_us.saturating_sub(offset_us) },
+        by: order.by.clone(),
+        why: order.why.clone(),
+        since_us: 0,
+    });
+    here.chain(there).collect()
 }
 
 fn node(
@@ -95,6 +136,7 @@ fn node(
         revoked: entry.revoked,
         certificate_not_after_us: entry.certificate_not_after_us,
         peer: entry.live.as_ref().map(|live| live.peer.clone()).unwrap_or_default(),
+        orders: Vec::new(),
     }
 }
 

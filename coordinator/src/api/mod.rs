@@ -3,7 +3,9 @@
 pub mod agent;
 pub mod caller;
 mod fleet;
+pub(crate) mod group;
 mod guard;
+mod operate;
 pub mod operator;
 pub mod status;
 mod users;

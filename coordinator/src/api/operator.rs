@@ -1,6 +1,6 @@
 //! `OperatorService`: what hactl and the dashboard ask.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use hafleet_fleet::{Input, view::GroupView};
 use hafleet_proto::v1::{self, operator_service_server::OperatorService};
@@ -10,16 +10,17 @@ use tonic::{Request, Response, Status};
 use crate::{
     api::{
         caller::{self, Caller, Need},
-        fleet,
+        fleet, group, operate,
         status::{CallError, RequestError},
         users, watch,
     },
+    clock::rfc3339,
     finding::Record,
     identity::{self, token::JoinToken},
     shared::Shared,
     store::{
-        AuditFilter, AuditOutcome, AuditRow, FindingFilter, MAX_ROWS, NewToken, StoreError, TokenRow,
-        TransitionFilter,
+        AuditFilter, AuditOutcome, AuditRow, FindingFilter, MAX_ROWS, NewToken, OrderKind, OrderRow,
+        StoreError, TokenRow, TransitionFilter,
     },
 };
 
@@ -87,7 +88,8 @@ impl Operators {
     /// Every (node, instance) of the groups with this name or address.
     async fn members(&self, name: &str) -> Result<Vec<(String, String)>, CallError> {
         let view = self.shared.fleet.view().await?;
-        let groups: Vec<&GroupView> = view.groups.iter().filter(|group| is_called(group, name, "")).collect();
+        let groups: Vec<&GroupView> =
+            view.groups.iter().filter(|group| group::is_called(group, name, "")).collect();
         if groups.is_empty() {
             return Err(RequestError::NotFound { what: "group", name: name.to_owned() }.into());
         }
@@ -97,19 +99,10 @@ impl Operators {
 
     async fn explain(&self, request: v1::ExplainGroupRequest) -> Result<v1::ExplainGroupResponse, CallError> {
         let view = self.shared.fleet.view().await?;
-        let found: Vec<&GroupView> =
-            view.groups.iter().filter(|group| is_called(group, &request.group, &request.site)).collect();
-        let group = match found[..] {
-            [] => return Err(RequestError::NotFound { what: "group", name: request.group }.into()),
-            // One instance with several addresses is several groups that move together: the first stands for them.
-            [first, ..] if found.iter().all(|group| move_together(first, group)) => first,
-            [..] => {
-                let candidates: Vec<String> = found.iter().map(|group| group.key.to_string()).collect();
-                let candidates = candidates.join(", ");
-                return Err(RequestError::Ambiguous { name: request.group, candidates }.into());
-            }
-        };
-        let sentences = self.shared.fleet.explain(group.key.clone()).await?.unwrap_or_default();
+        let group = group::find(&view, &request.group, &request.site)?;
+        let mut sentences = self.shared.fleet.explain(group.key.clone()).await?.unwrap_or_default();
+        let orders = self.shared.orders.open().into_iter();
+        sentences.extend(orders.filter(|order| concerns(order, group)).map(|order| told(&order)));
         let subject = group.key.to_string();
         let findings = view.findings.iter().filter(|finding| finding.subject == subject);
         Ok(v1::ExplainGroupResponse {
@@ -313,6 +306,31 @@ impl OperatorService for Operators {
         users::revoke(&self.shared, &caller, request.into_inner()).await?;
         Ok(Response::new(v1::RevokeUserResponse {}))
     }
+
+    async fn switch_over(
+        &self,
+        request: Request<v1::SwitchOverRequest>,
+    ) -> Result<Response<v1::SwitchOverResponse>, Status> {
+        let caller = self.user(&request, Need::Operate, "switchover")?;
+        Ok(Response::new(operate::switch_over(&self.shared, &caller, request.into_inner()).await?))
+    }
+
+    async fn undo_switch_over(
+        &self,
+        request: Request<v1::UndoSwitchOverRequest>,
+    ) -> Result<Response<v1::UndoSwitchOverResponse>, Status> {
+        let caller = self.user(&request, Need::Operate, "switchover.undo")?;
+        Ok(Response::new(operate::undo(&self.shared, &caller, request.into_inner()).await?))
+    }
+
+    async fn set_maintenance(
+        &self,
+        request: Request<v1::SetMaintenanceRequest>,
+    ) -> Result<Response<v1::SetMaintenanceResponse>, Status> {
+        let call = if request.get_ref().on { "maintenance.on" } else { "maintenance.off" };
+        let caller = self.user(&request, Need::Operate, call)?;
+        Ok(Response::new(operate::maintain(&self.shared, &caller, request.into_inner()).await?))
+    }
 }
 
 fn token(row: TokenRow) -> v1::Token {
@@ -327,19 +345,26 @@ fn token(row: TokenRow) -> v1::Token {
     }
 }
 
-/// By name or by any of its addresses, each also with the site in front: `web`, `192.168.178.3`, `dc1/web`.
-fn is_called(group: &GroupView, name: &str, site: &str) -> bool {
-    let called = |name: &str| {
-        let address = name.parse::<IpAddr>().ok();
-        group.name == name || group.addresses.iter().any(|&(own, _)| Some(own) == address)
-    };
-    let here = site.is_empty() || group.key.site.0 == site;
-    here && (called(name)
-        || name.split_once('/').is_some_and(|(site, name)| group.key.site.0 == site && called(name)))
+/// It says who is to hold this group, or who is not to.
+fn concerns(order: &OrderRow, group: &GroupView) -> bool {
+    match order.kind {
+        OrderKind::Switchover => order.subject == group.key.to_string(),
+        OrderKind::Maintenance => group.members.iter().any(|member| member.node.0 == order.node),
+    }
 }
 
-fn move_together(one: &GroupView, other: &GroupView) -> bool {
-    one.key.site == other.key.site && one.name == other.name && one.addresses == other.addresses
+fn told(order: &OrderRow) -> String {
+    let what = match (order.kind, order.priority) {
+        (OrderKind::Switchover, Some(priority)) => format!("takes it with priority {priority}"),
+        (OrderKind::Switchover, None) => "takes it".to_owned(),
+        (OrderKind::Maintenance, _) => "takes nothing: it is in maintenance".to_owned(),
+    };
+    let until = order.until_us.map(|until_us| format!(" until {}", rfc3339(until_us))).unwrap_or_default();
+    let why = if order.why.is_empty() { String::new() } else { format!(" ({})", order.why) };
+    format!(
+        "{} {what}, by order of {}{until}{why}; the order is {}.",
+        order.node, order.given_by, order.state
+    )
 }
 
 fn limit(limit: u32) -> Result<u32, RequestError> {

@@ -26,6 +26,12 @@ pub enum RequestError {
         /// When.
         at: String,
     },
+    /// It was tried, and did not come to it.
+    #[error("{what}")]
+    Failed {
+        /// Why, and what was done about it.
+        what: String,
+    },
     /// It is in the way of something.
     #[error("{what}")]
     Conflict {
@@ -114,6 +120,7 @@ impl RequestError {
             | Self::TooSoon(_)
             | Self::NotFound { .. }
             | Self::Ambiguous { .. }
+            | Self::Failed { .. }
             | Self::Conflict { .. } => None,
         }
     }
@@ -133,6 +140,7 @@ impl RequestError {
             | Self::TooSoon(_)
             | Self::NotFound { .. }
             | Self::Ambiguous { .. }
+            | Self::Failed { .. }
             | Self::Conflict { .. } => None,
         }
     }
@@ -153,6 +161,7 @@ impl From<RequestError> for Status {
             RequestError::TooSoon(_) => Code::ResourceExhausted,
             RequestError::NotFound { .. } => Code::NotFound,
             RequestError::Conflict { .. } => Code::FailedPrecondition,
+            RequestError::Failed { .. } => Code::Aborted,
         };
         Self::new(code, error.to_string())
     }

@@ -124,7 +124,8 @@ impl Store {
         Ok(u64::try_from(number).unwrap_or_default())
     }
 
-    /// Writes how far an order is. One that is over stays so: false then, and when there is none.
+    /// Writes how far an order is. It never goes back: one that is over stays so, and one that is withdrawn is not in force
+    /// again. False then, and when there is none.
     ///
     /// # Errors
     /// The database refuses.
@@ -138,15 +139,17 @@ impl Store {
         let key = signed("order number", number)?;
         let saved = on_writer!(self, |db| {
             sqlx::query(
-            "UPDATE orders SET state = $2, detail = $3, updated_us = $4 WHERE number = $1 AND state <> 'over'",
-        )
-        .bind(key)
-        .bind(state.as_str())
-        .bind(text(detail))
-        .bind(now_us)
-        .execute(db)
-        .await
-        .map(|done| done.rows_affected() > 0)
+                "UPDATE orders SET state = $2, detail = $3, updated_us = $4 \
+             WHERE number = $1 AND state <> 'over' AND (state <> 'withdrawing' OR $5)",
+            )
+            .bind(key)
+            .bind(state.as_str())
+            .bind(text(detail))
+            .bind(now_us)
+            .bind(matches!(state, OrderState::Withdrawing | OrderState::Over))
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected() > 0)
         });
         saved.map_err(|source| StoreError::Write { what: format!("order {number}"), source })
     }

@@ -2,7 +2,10 @@
 
 use hafleet_proto::v1::{self, VrrpState};
 
-use crate::rig::{Living, Rig, eventually};
+use crate::{
+    living::Living,
+    rig::{Rig, eventually},
+};
 
 const GROUP: &str = "dc1/192.168.178.3";
 

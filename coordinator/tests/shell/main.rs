@@ -4,8 +4,10 @@
 mod enrolment;
 mod findings;
 mod journal;
+mod living;
 mod notification;
 mod operators;
+mod orders;
 mod refusals;
 mod rig;
 mod roles;

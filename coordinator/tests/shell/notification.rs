@@ -5,7 +5,8 @@ use serde_json::Value;
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 
 use crate::{
-    rig::{Blocker, Living, Rig, SOON, eventually},
+    living::Living,
+    rig::{Blocker, Rig, SOON, eventually},
     sinks,
 };
 

@@ -32,6 +32,8 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
+use crate::living::Manner;
+
 /// Generous for a machine that does ten other things; nothing waits this long when all is well.
 pub const SOON: Duration = Duration::from_secs(20);
 
@@ -322,12 +324,16 @@ pub struct FakeAgent {
     pub twins: u8,
     /// Why its last configuration is refused; empty when it is not.
     pub refused: String,
+    /// What it was told to do over its configuration.
+    pub orders: Vec<v1::Order>,
+    /// What it does with requests.
+    pub manner: Manner,
 }
 
 /// One open stream.
 pub struct Stream {
     tx: mpsc::Sender<v1::AgentMessage>,
-    rx: Streaming<v1::CoordinatorMessage>,
+    pub rx: Streaming<v1::CoordinatorMessage>,
     pub welcome: v1::Welcome,
 }
 
@@ -345,6 +351,8 @@ impl FakeAgent {
             number,
             twins: 0,
             refused: String::new(),
+            orders: Vec::new(),
+            manner: Manner::Obeys,
         }
     }
 
@@ -422,7 +430,7 @@ impl FakeAgent {
             heard: self.heard.clone(),
             configuration_refused: (!self.refused.is_empty())
                 .then(|| v1::ConfigurationRefused { why: self.refused.clone(), age_us: 5_000_000 }),
-            orders: Vec::new(),
+            orders: self.orders.clone(),
             pushed: None,
             references: Vec::new(),
         }
@@ -506,94 +514,7 @@ impl Stream {
     }
 }
 
-/// A fake agent that lives: it beats, journals what it is told to become, and answers probes.
-pub struct Living {
-    orders: mpsc::Sender<Order>,
-    task: tokio::task::JoinHandle<FakeAgent>,
-}
-
-enum Order {
-    Become(v1::VrrpState),
-    Hear(Vec<v1::HeardAdvert>),
-    Leave,
-}
-
-const BEAT: Duration = Duration::from_millis(100);
-
-impl Living {
-    pub async fn start(rig: &Rig, agent: FakeAgent) -> Self {
-        let (orders, obeyed) = mpsc::channel(8);
-        let mut stream = agent.connect(rig).await;
-        agent.send_after(&stream, stream.welcome.acked_seq, 256).await;
-        stream.send(FromAgent::Snapshot(agent.snapshot())).await;
-        let task = tokio::spawn(async move { live(agent, &mut stream, obeyed).await });
-        Self { orders, task }
-    }
-
-    pub async fn becomes(&self, state: v1::VrrpState) {
-        assert!(self.orders.send(Order::Become(state)).await.is_ok());
-    }
-
-    /// What its heard-adverts table says from now on.
-    pub async fn hears(&self, heard: Vec<v1::HeardAdvert>) {
-        assert!(self.orders.send(Order::Hear(heard)).await.is_ok());
-    }
-
-    /// Ends its stream, or finds it ended.
-    pub async fn leave(self) -> FakeAgent {
-        let _ = self.orders.send(Order::Leave).await;
-        self.task.await.unwrap()
-    }
-}
-
-async fn live(mut agent: FakeAgent, stream: &mut Stream, mut orders: mpsc::Receiver<Order>) -> FakeAgent {
-    let mut beat = tokio::time::interval(BEAT);
-    loop {
-        tokio::select! {
-            _ = beat.tick() => agent.beat(stream).await,
-            order = orders.recv() => match order {
-                Some(Order::Become(state)) => {
-                    let sent = agent.events.len() as u64;
-                    agent.becomes(state);
-                    agent.send_after(stream, sent, 256).await;
-                    stream.send(FromAgent::Snapshot(agent.snapshot())).await;
-                }
-                Some(Order::Hear(heard)) => agent.heard = heard,
-                Some(Order::Leave) | None => return agent,
-            },
-            message = stream.rx.message() => match message {
-                Ok(Some(v1::CoordinatorMessage { message: Some(ToAgent::Probe(probe)) })) => {
-                    let report = agent.answer(&probe);
-                    stream.send(FromAgent::ProbeReport(report)).await;
-                }
-                Ok(Some(v1::CoordinatorMessage { message: Some(ToAgent::Refusal(refusal)) })) => {
-                    panic!("refused: {refusal:?}")
-                }
-                Ok(Some(_)) => {}
-                // The coordinator has gone.
-                Ok(None) | Err(_) => return agent,
-            },
-        }
-    }
-}
-
 impl FakeAgent {
-    /// Everybody answers ARP but this host itself.
-    fn answer(&self, probe: &v1::ProbeRequest) -> v1::ProbeReport {
-        let own = self.address();
-        let holds_vip = self.state == v1::VrrpState::Master;
-        let arp = probe.arp_targets.iter().map(|target| {
-            let silent = *target == own || (holds_vip && *target == probe.address);
-            v1::ArpObservation {
-                interface: "ens33".into(),
-                target: target.clone(),
-                macs: if silent { Vec::new() } else { vec!["02:00:00:00:00:01".into()] },
-                error: String::new(),
-            }
-        });
-        v1::ProbeReport { id: probe.id, snapshot: Some(self.snapshot()), arp: arp.collect() }
-    }
-
     /// The line that a neighbour's heard-adverts table has for this agent.
     pub fn as_heard(&self) -> v1::HeardAdvert {
         v1::HeardAdvert {

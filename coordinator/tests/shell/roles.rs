@@ -28,6 +28,7 @@ enum For {
 use Role::{Admin, FenceApprover, Operator, Viewer};
 
 const LOOK: For = For::People(&[Viewer, Operator, Admin, FenceApprover]);
+const OPERATE: For = For::People(&[Operator, Admin]);
 const ADMINISTER: For = For::People(&[Admin]);
 
 /// Every call there is. One that is not here fails the test: whose it is has to be decided.
@@ -47,6 +48,9 @@ const CALLS: &[(&str, For)] = &[
     ("hafleet.v1.OperatorService/AddUser", ADMINISTER),
     ("hafleet.v1.OperatorService/ListUsers", ADMINISTER),
     ("hafleet.v1.OperatorService/RevokeUser", ADMINISTER),
+    ("hafleet.v1.OperatorService/SwitchOver", OPERATE),
+    ("hafleet.v1.OperatorService/UndoSwitchOver", OPERATE),
+    ("hafleet.v1.OperatorService/SetMaintenance", OPERATE),
     ("grpc.health.v1.Health/Check", For::Known),
     ("grpc.health.v1.Health/Watch", For::Known),
     ("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", For::Known),

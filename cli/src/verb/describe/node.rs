@@ -8,7 +8,7 @@ use crate::{
     grid::{Column, fields, grid},
     invocation::Invocation,
     look::{Look, NOTHING, Tone, instant},
-    paragraphs::{findings, reason, section},
+    paragraphs::{findings, orders, reason, section},
     shape,
     shape::since_us,
     verb::{
@@ -50,6 +50,7 @@ fn text(look: &Look, node: &Node, about: &[Finding]) -> String {
         ],
     );
     let instances: Vec<_> = node.instances.iter().map(|instance| (node, instance)).collect();
+    text.push_str(&section("ORDERS", &orders(look, &[node])));
     text.push_str(&section("INSTANCES", &instance_table(look, &instances)));
     text.push_str(&section("WHY THEY ARE IN THEIR STATES", &reasons(look, node)));
     text.push_str(&section("ADDRESSES", &addresses(look, node)));

@@ -11,7 +11,7 @@ use crate::{
     look::{Look, NOTHING, Tone, or_nothing},
     shape::{self, state_word},
     verb::fleet,
-    verdict::count,
+    verdict::{count, in_maintenance},
 };
 
 /// The hosts that run ha-agent: heard or not, what they hold.
@@ -94,7 +94,11 @@ pub fn heard(look: &Look, node: &Node) -> (Tone, String) {
         (true, true) => (Tone::Good, look.age(node.age_us)),
         (true, false) => (Tone::Doubtful, format!("stale, {}", look.age(node.age_us))),
     };
-    if node.revoked { (Tone::Bad, format!("revoked, {text}")) } else { (tone, text) }
+    match (node.revoked, in_maintenance(node)) {
+        (true, _) => (Tone::Bad, format!("revoked, {text}")),
+        (false, true) => (Tone::Doubtful, format!("maintenance, {text}")),
+        (false, false) => (tone, text),
+    }
 }
 
 /// How far its clock is off, and how well that is known.
