@@ -211,6 +211,10 @@ impl Keeper {
                 match effect {
                     Effect::Finding { finding, notify } => self.write_down(finding, notify).await,
                     Effect::Probe(probe) => inputs.extend(self.probe(&probe)),
+                    // The core is given no fencing policy yet, and without one it never says this.
+                    Effect::Fence(effect) => {
+                        tracing::error!(?effect, "the core wants to fence, and nobody can: this is a bug")
+                    }
                 }
             }
         }

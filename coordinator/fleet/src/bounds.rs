@@ -24,6 +24,16 @@ pub(crate) const RIVALS: usize = 8;
 pub(crate) const EVIDENCE: usize = 32;
 /// Pairs of claimants that one finding explains.
 pub(crate) const PAIRS: usize = 6;
+/// References kept of one node; the rest is left out and counted in [`Counters::items_cut`].
+pub(crate) const REFERENCES: usize = 64;
+/// Fence operations that are open at once; further ones are refused.
+pub(crate) const FENCE_OPERATIONS: usize = 256;
+/// Operations remembered for rates, cool-downs and repeated requests: the oldest is forgotten first.
+pub(crate) const FENCE_ACTED: usize = 256;
+/// Fence paths verified at once; further ones wait.
+pub(crate) const FENCE_PATHS: usize = 8;
+/// Bytes kept of a program's output and of a person's words.
+pub(crate) const FENCE_TEXT: usize = 4_096;
 
 /// What the core has done and what it had to leave out since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

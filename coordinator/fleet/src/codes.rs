@@ -63,6 +63,9 @@ codes!(FindingKind, "finding kind",
     OrphanVip => "orphan_vip",
     AgentLost => "agent_lost",
     ConfigRefused => "config_refused",
+    Fence => "fence",
+    FenceRefused => "fence_refused",
+    FencePathBroken => "fence_path_broken",
 );
 
 codes!(Severity, "severity",

@@ -4,6 +4,7 @@ use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::net::IpAddr;
 
 use crate::{
+    fence::FenceEffect,
     model::{NodeName, Site},
     time::Instant,
 };
@@ -20,6 +21,8 @@ pub enum Effect {
     },
     /// Ask nodes to look again. Each answers by `Input::Probed`; silence is noticed by a deadline.
     Probe(Probe),
+    /// Something about fencing. There is none until a policy was given.
+    Fence(FenceEffect),
 }
 
 /// Names one finding for good: `<kind>@<subject>#<n>`, n counting from 1 for that kind and subject.
@@ -78,6 +81,12 @@ pub enum FindingKind {
     AgentLost,
     /// A running agent did not take its last configuration.
     ConfigRefused,
+    /// A node is being fenced, is fenced, or a person has to decide about it.
+    Fence,
+    /// A confirmed split brain that is not ended by fencing, though the mode allows it.
+    FenceRefused,
+    /// What would fence a node does not answer.
+    FencePathBroken,
 }
 
 /// How bad it is.

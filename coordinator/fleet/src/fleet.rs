@@ -10,7 +10,8 @@ use core::{cell::Cell, time::Duration};
 use crate::{
     bounds::{self, Counters},
     detect::{config, conflict, lost, no_master, orphan, refused, rejection, sooner, split_brain},
-    effect::{Effect, ProbeId},
+    effect::{Effect, FindingKind, ProbeId},
+    fence::Fencing,
     index::{self, Index, MemberKey, Place, Shape},
     input::{ArpAnswer, Input, Snapshot},
     ledger::{Ledger, Subject},
@@ -85,6 +86,7 @@ pub struct Fleet {
     pub(crate) asking: BTreeSet<GroupKey>,
     pub(crate) timers: Timers,
     pub(crate) counters: Counters,
+    pub(crate) fence: Fencing,
 }
 
 /// The addresses that move together, and what is remembered of them.
@@ -113,6 +115,7 @@ impl Fleet {
             asking: BTreeSet::new(),
             timers: Timers::default(),
             counters: Counters::default(),
+            fence: Fencing::default(),
         }
     }
 
@@ -123,6 +126,7 @@ impl Fleet {
         if input == Input::Started {
             // Before anything that is due: a coordinator that was deaf for a while must not call anybody silent.
             self.grace_until = Some(now + self.grace());
+            self.fence_deaf(now);
         }
         self.run_due(now);
         match input {
@@ -159,8 +163,10 @@ impl Fleet {
             Input::ProbeNotSent { probe, node } => self.not_sent(probe, &node, now),
             Input::Maintenance { node, on } => self.maintain(node, on, now),
             Input::Handover { group, until } => self.hand_over(&group, until, now),
+            Input::Fence(input) => self.fence_told(input, now),
             Input::Deadline => {}
         }
+        self.fence_turn(now);
         self.ask(now);
     }
 
@@ -406,6 +412,7 @@ impl Fleet {
                 Work::Unit(key) => self.judge_unit(&key, now),
                 Work::Probe(id) => self.probe_due(id, now),
                 Work::Grace => self.judge_all(now),
+                Work::Fence => self.fence_due(),
             }
         }
     }
@@ -487,6 +494,7 @@ impl Fleet {
         if self.grace_until.is_some_and(|until| now < until) {
             return;
         }
+        self.fence_end_findings(now);
         for subject in self.ledger.subjects() {
             let known = match &subject {
                 Subject::Group(key) => self.units.contains_key(key),
@@ -512,6 +520,7 @@ impl Fleet {
         wake = sooner(wake, config::judge(&scene, &lines, story, ledger));
         wake = sooner(wake, conflict::judge(&scene, &lines, story, ledger));
         counters.visits += scene.visits.get();
+        self.fence.judged(key, ledger.firing(subject, FindingKind::SplitBrainConfirmed).is_some());
         if next.ask {
             self.asking.insert(key.clone());
         }

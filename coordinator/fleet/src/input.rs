@@ -5,6 +5,7 @@ use core::{net::IpAddr, time::Duration};
 
 use crate::{
     effect::{Finding, FindingKind, ProbeId},
+    fence::FenceInput,
     model::{GroupKey, NodeName, Site, VrrpState},
     time::Instant,
 };
@@ -101,6 +102,8 @@ pub enum Input {
         /// When it is over.
         until: Instant,
     },
+    /// Something about fencing.
+    Fence(FenceInput),
     /// The instant that `deadline()` named has come. Early and late calls are harmless.
     Deadline,
 }
@@ -118,6 +121,21 @@ pub struct Snapshot {
     pub heard: Vec<Heard>,
     /// The last configuration that came to the running agent, while it is refused.
     pub refused: Option<Refused>,
+    /// The addresses outside its groups by which it knows whether it has a network; empty when it watches none.
+    pub references: Vec<Reference>,
+}
+
+/// An address outside the groups that tells whether a node has a network: its gateway by default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// Whom it asks.
+    pub address: IpAddr,
+    /// On which interface.
+    pub interface: String,
+    /// It answered.
+    pub reachable: bool,
+    /// Since it was last asked.
+    pub age: Duration,
 }
 
 /// A configuration that a running agent did not take: the one before it runs on.

@@ -364,7 +364,7 @@ impl Ledger {
                 *waiting = finding;
                 *told |= notify;
             }
-            Some(Effect::Finding { .. } | Effect::Probe(_)) | None => {
+            Some(Effect::Finding { .. } | Effect::Probe(_) | Effect::Fence(_)) | None => {
                 self.waiting.insert(finding.id.clone(), self.handed_out + self.out.len());
                 self.out.push_back(Effect::Finding { finding, notify });
             }
@@ -403,29 +403,24 @@ fn alike(a: &Finding, b: &Finding) -> bool {
 /// Reads back what [`Subject`] writes, and the number of the id.
 fn subject_of(finding: &Finding) -> Option<(Subject, u64)> {
     let number = finding.id.0.rsplit_once('#')?.1.parse().ok()?;
-    let (before, after) = match finding.kind {
-        FindingKind::AgentLost | FindingKind::ConfigRefused => finding.subject.split_once('/')?,
-        FindingKind::SplitBrainConfirmed
-        | FindingKind::SplitBrainSuspected
-        | FindingKind::SplitBrainTransient
-        | FindingKind::NoMaster
-        | FindingKind::ConfigMismatch
-        | FindingKind::VridConflict
-        | FindingKind::OrphanVip => finding.subject.rsplit_once('/')?,
-    };
-    let subject = match finding.kind {
-        FindingKind::AgentLost | FindingKind::ConfigRefused => Subject::Node(NodeName(after.to_owned())),
-        FindingKind::SplitBrainConfirmed
-        | FindingKind::SplitBrainSuspected
-        | FindingKind::SplitBrainTransient
-        | FindingKind::NoMaster
-        | FindingKind::ConfigMismatch
-        | FindingKind::VridConflict
-        | FindingKind::OrphanVip => {
-            Subject::Group(GroupKey { site: Site(before.to_owned()), address: after.parse().ok()? })
-        }
+    let subject = if finding.kind.is_about_a_node() {
+        Subject::Node(NodeName(finding.subject.split_once('/')?.1.to_owned()))
+    } else {
+        let (site, address) = finding.subject.rsplit_once('/')?;
+        Subject::Group(GroupKey { site: Site(site.to_owned()), address: address.parse().ok()? })
     };
     Some((subject, number))
+}
+
+impl FindingKind {
+    const fn is_about_a_node(self) -> bool {
+        match self {
+            Self::AgentLost | Self::ConfigRefused | Self::Fence | Self::FencePathBroken => true,
+            Self::SplitBrainConfirmed | Self::SplitBrainSuspected | Self::SplitBrainTransient => false,
+            Self::NoMaster | Self::ConfigMismatch | Self::VridConflict => false,
+            Self::OrphanVip | Self::FenceRefused => false,
+        }
+    }
 }
 
 impl fmt::Display for Subject {

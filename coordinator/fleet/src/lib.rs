@@ -35,6 +35,7 @@ mod describe;
 mod detect;
 mod effect;
 mod explain;
+pub mod fence;
 mod fleet;
 mod index;
 mod input;
@@ -55,7 +56,8 @@ pub use effect::{
 };
 pub use fleet::{Fleet, Windows};
 pub use input::{
-    ArpAnswer, Heard, Input, InstanceReport, Refused, Rejected, RestoredFinding, Snapshot, StateChange,
+    ArpAnswer, Heard, Input, InstanceReport, Reference, Refused, Rejected, RestoredFinding, Snapshot,
+    StateChange,
 };
 pub use model::{GroupKey, NodeName, Site, VrrpState};
 pub use time::Instant;

@@ -10,7 +10,7 @@ use core::{net::IpAddr, time::Duration};
 use crate::{
     bounds::{self, Counters},
     effect::ProbeId,
-    input::{Heard, InstanceReport, Snapshot, StateChange},
+    input::{Heard, InstanceReport, Reference, Snapshot, StateChange},
     model::{Site, VrrpState},
     time::Instant,
 };
@@ -48,6 +48,8 @@ pub(crate) struct Node {
     pub(crate) heard: Vec<Heard>,
     /// The configuration that it refused, and when it came, by the coordinator's clock.
     pub(crate) refused: Option<(String, Instant)>,
+    /// What it says about its own network.
+    pub(crate) references: Vec<Reference>,
     /// Indices into `heard` by advertised address and by VRID, sorted.
     heard_by_address: Vec<(IpAddr, usize)>,
     heard_by_vrid: Vec<(u8, usize)>,
@@ -109,6 +111,7 @@ impl Node {
             instances: BTreeMap::new(),
             heard: Vec::new(),
             refused: None,
+            references: Vec::new(),
             heard_by_address: Vec::new(),
             heard_by_vrid: Vec::new(),
             later: BTreeMap::new(),
@@ -263,6 +266,7 @@ impl Node {
         self.journal_id = snapshot.journal_id;
         self.seq = snapshot.seq;
         self.heard = snapshot.heard;
+        self.references = snapshot.references;
         // A delay on the way only makes it later.
         let known = self.refused.take();
         self.refused = snapshot.refused.map(|refused| {
@@ -331,6 +335,8 @@ fn bound(snapshot: &mut Snapshot, counters: &mut Counters) {
         keep
     });
     cut += snapshot.heard.len().saturating_sub(bounds::HEARD);
+    cut += snapshot.references.len().saturating_sub(bounds::REFERENCES);
+    snapshot.references.truncate(bounds::REFERENCES);
     snapshot.heard.truncate(bounds::HEARD);
     let lists = snapshot.instances.iter_mut().map(|report| {
         let over = report.addresses.len().saturating_sub(bounds::ADDRESSES);

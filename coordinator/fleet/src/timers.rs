@@ -16,6 +16,7 @@ pub(crate) enum Work {
     Unit(GroupKey),
     Probe(ProbeId),
     Grace,
+    Fence,
 }
 
 /// One timer for each.

@@ -3,7 +3,9 @@
 
 use std::{net::IpAddr, str::FromStr, time::Duration};
 
-use hafleet_fleet::{ArpAnswer, Heard, InstanceReport, Refused, Rejected, Snapshot, StateChange, VrrpState};
+use hafleet_fleet::{
+    ArpAnswer, Heard, InstanceReport, Reference, Refused, Rejected, Snapshot, StateChange, VrrpState,
+};
 use hafleet_proto::v1;
 
 /// More instances than VRIDs on a handful of interfaces is a broken agent.
@@ -15,6 +17,7 @@ const ORDERS_MAX: usize = 256;
 const REJECTIONS_MAX: usize = 64;
 const ARP_MAX: usize = 4096;
 const MACS_MAX: usize = 64;
+const REFERENCES_MAX: usize = 64;
 /// Longest text that is a sentence.
 const TEXT_MAX: usize = 4096;
 /// Longest name, in bytes. Names are keys of indexes, and PostgreSQL takes no more than about 2,700 bytes into one.
@@ -51,12 +54,14 @@ pub fn snapshot(snapshot: &v1::Snapshot, journal_id: &str) -> Checked<Snapshot> 
     bounded("heard", snapshot.heard.len(), HEARD_MAX)?;
     bounded("orders", snapshot.orders.len(), ORDERS_MAX)?;
     each("orders", &snapshot.orders, order)?;
+    bounded("references", snapshot.references.len(), REFERENCES_MAX)?;
     Ok(Snapshot {
         seq: snapshot.seq,
         journal_id: journal_id.to_owned(),
         instances: each("instances", &snapshot.instances, instance)?,
         heard: each("heard", &snapshot.heard, heard)?,
         refused: snapshot.configuration_refused.as_ref().map(refused).transpose()?,
+        references: each("references", &snapshot.references, reference)?,
     })
 }
 
@@ -172,6 +177,15 @@ fn refused(refused: &v1::ConfigurationRefused) -> Checked<Refused> {
     Ok(Refused {
         why: text("configuration_refused.why", &refused.why)?,
         age: Duration::from_micros(refused.age_us),
+    })
+}
+
+fn reference(reference: &v1::Reference) -> Checked<Reference> {
+    Ok(Reference {
+        address: address("address", &reference.address)?,
+        interface: optional_name("interface", &reference.interface)?,
+        reachable: reference.reachable,
+        age: Duration::from_micros(reference.age_us),
     })
 }
 
@@ -313,6 +327,23 @@ mod tests {
         assert_eq!((read.seq, read.journal_id.as_str(), read.instances.len()), (7, "j", 1));
         assert_eq!(read.instances[0].addresses, vec![("192.168.178.3".parse().unwrap(), 24)]);
         assert_eq!(read.instances[0].addresses_present, vec!["192.168.178.3".parse::<IpAddr>().unwrap()]);
+    }
+
+    #[test]
+    fn references_are_read_and_bounded() {
+        let gateway = |address: &str| v1::Reference {
+            address: address.into(),
+            interface: "ens33".into(),
+            reachable: true,
+            age_us: 7,
+        };
+        let message = |references| v1::Snapshot { references, ..Default::default() };
+        let read = snapshot(&message(vec![gateway("192.168.178.1")]), "j").unwrap().references;
+        assert_eq!((read.len(), read[0].reachable, read[0].age), (1, true, Duration::from_micros(7)));
+        let wrong = snapshot(&message(vec![gateway("here")]), "j").unwrap_err();
+        assert_eq!(wrong.field, "references[0].address");
+        let many = vec![gateway("192.168.178.1"); REFERENCES_MAX + 1];
+        assert_eq!(snapshot(&message(many), "j").unwrap_err().field, "references");
     }
 
     #[test]

@@ -265,6 +265,7 @@ impl World {
                     self.lives.wrote(finding, notify);
                 }
                 Effect::Probe(probe) => self.asked(probe),
+                Effect::Fence(effect) => panic!("fencing without a policy: {effect:?}"),
             }
         }
         // Six kinds of findings for each address in each of two sites, and the nodes; all of them end and begin.
@@ -364,6 +365,8 @@ const fn name(input: &Input) -> &'static str {
         Input::Transition { .. } => "transition",
         Input::Probed { .. } => "probed",
         Input::ProbeNotSent { .. } => "probe not sent",
+        // Simulated in the core's own tests, where there is a shell that carries out what it wants.
+        Input::Fence(_) => "fence",
         Input::Deadline => "deadline",
         Input::Maintenance { .. } => "maintenance",
         Input::Handover { .. } => "handover",

@@ -196,7 +196,7 @@ pub(crate) fn clear(scene: &Scene<'_>, story: &mut Story) {
 }
 
 /// The MAC of a virtual router (RFC 9568 section 7.3): it says which VRID answers, not which host.
-fn is_virtual(mac: &str) -> bool {
+pub(crate) fn is_virtual(mac: &str) -> bool {
     let prefix = mac.get(..15).unwrap_or_default();
     prefix.eq_ignore_ascii_case("00:00:5e:00:01:") || prefix.eq_ignore_ascii_case("00:00:5e:00:02:")
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use hafleet_fleet::{ArpAnswer, Heard, InstanceReport, Refused, Rejected, Snapshot, VrrpState};
+use hafleet_fleet::{ArpAnswer, Heard, InstanceReport, Reference, Refused, Rejected, Snapshot, VrrpState};
 
 pub const SECOND: u64 = 1_000_000;
 pub const MS: u64 = 1_000;
@@ -45,6 +45,8 @@ pub struct Host {
     pub heard: BTreeMap<(u8, IpAddr), Line>,
     /// The configuration that its agent refused.
     pub refused: Option<Refused>,
+    /// Whether its gateway answers; `None`: it watches none.
+    pub gateway: Option<bool>,
 }
 
 /// One line of a host's heard table.
@@ -118,6 +120,7 @@ impl Host {
             instances: vec![instance],
             heard: BTreeMap::new(),
             refused: None,
+            gateway: None,
         }
     }
 
@@ -160,6 +163,7 @@ impl Host {
             instances: instances.collect(),
             heard: heard.collect(),
             refused: self.refused.clone(),
+            references: self.gateway.into_iter().map(gateway).collect(),
         }
     }
 
@@ -171,6 +175,10 @@ impl Host {
     pub fn has(&self, address: IpAddr) -> bool {
         self.ip == address || self.instances.iter().any(|it| it.report.addresses_present.contains(&address))
     }
+}
+
+fn gateway(reachable: bool) -> Reference {
+    Reference { address: ip(254), interface: "eth0".to_owned(), reachable, age: Duration::ZERO }
 }
 
 impl Segment {

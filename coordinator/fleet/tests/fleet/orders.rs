@@ -22,6 +22,7 @@ fn speaker(input: &Input) -> Option<NodeName> {
         | Input::FindingRestored(_)
         | Input::FindingNumbered { .. }
         | Input::Handover { .. }
+        | Input::Fence(_)
         | Input::Deadline => None,
     }
 }

@@ -135,6 +135,7 @@ fn assert_proven(world: &World, us: u64, finding: &Finding) {
             | Input::ProbeNotSent { .. }
             | Input::Maintenance { .. }
             | Input::Handover { .. }
+            | Input::Fence(_)
             | Input::Deadline => {}
         }
     }

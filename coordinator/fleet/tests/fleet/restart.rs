@@ -168,6 +168,7 @@ fn the_same_inputs_give_the_same_effects() {
             match effect {
                 Effect::Finding { finding, notify } => said.push((*us, finding, notify)),
                 Effect::Probe(probe) => probes.push((*us, probe)),
+                Effect::Fence(effect) => panic!("fencing without a policy: {effect:?}"),
             }
         }
     }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use hafleet_fleet::{
     Effect, Finding, FindingKind, FindingStatus, Fleet, GroupKey, Input, Instant, NodeName, Probe,
     RestoredFinding, Site, StateChange, VrrpState, Windows,
+    fence::FenceEffect,
     view::{FleetView, GroupView},
 };
 
@@ -26,6 +27,8 @@ pub struct World {
     /// Every finding effect, in order, with its instant and whether people were told.
     pub said: Vec<(u64, Finding, bool)>,
     pub probes: Vec<(u64, Probe)>,
+    /// What fencing wants done, in order, until somebody takes it. Nothing without a policy.
+    pub fenced: Vec<FenceEffect>,
     /// What the coordinator's store has.
     pub store: Store,
     /// Every input, for a replay.
@@ -101,6 +104,7 @@ impl World {
             uplinks: BTreeMap::new(),
             said: Vec::new(),
             probes: Vec::new(),
+            fenced: Vec::new(),
             store: Store::default(),
             inputs: Vec::new(),
             delay_us: 0,
@@ -321,6 +325,7 @@ impl World {
                     }
                     self.probes.push((self.now_us, probe));
                 }
+                Effect::Fence(effect) => self.fenced.push(effect),
             }
         }
         for input in not_sent {

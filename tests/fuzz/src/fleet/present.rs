@@ -67,6 +67,7 @@ impl Present {
             instances: instances.collect(),
             heard: self.heard.clone(),
             refused: None,
+            references: Vec::new(),
         }
     }
 

@@ -1,0 +1,272 @@
+//! After a success: one holder, announced again, or a person (rule 23). The fenced node stays out until it is released (rule 15),
+//! and an operation that is over takes its order back.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    format,
+    string::ToString,
+    vec::Vec,
+};
+use core::time::Duration;
+
+use crate::{
+    fence::{
+        Aftercare, Audit, FenceEffect, FenceEvent, FenceState, OURSELVES, Operation, OperationId, Outcome,
+        RefusalCode as Code,
+    },
+    fleet::Fleet,
+    model::{GroupKey, NodeName, VrrpState},
+    time::Instant,
+};
+
+/// What an agent did not do is asked for again after this.
+const AGAIN: Duration = Duration::from_secs(10);
+
+impl Fleet {
+    /// True when the operation has gone another edge.
+    pub(super) fn fence_aftercare(&mut self, id: OperationId, now: Instant) -> bool {
+        self.keep_out(id, now);
+        let Some(open) = self.fence.operations.get(&id) else { return false };
+        if open.row.aftercare != Aftercare::Pending || !open.live.written {
+            return false;
+        }
+        let (row, announced) = (open.row.clone(), open.live.announced.clone());
+        let (Some(leader), Some(policy)) = (self.fence.leader, &self.fence.policy) else { return false };
+        let until = row.entered_at.max(leader.since) + policy.windows.aftercare;
+        let holders: BTreeMap<&GroupKey, Option<NodeName>> = row
+            .groups
+            .iter()
+            .filter(|key| self.units.contains_key(*key))
+            .map(|key| (key, self.sole_holder(key, &row, now)))
+            .collect();
+        let announced_all =
+            holders.values().all(|holder| holder.as_ref().is_some_and(|holder| announced.contains(holder)));
+        if announced_all {
+            return self.end_aftercare(id, Aftercare::Done, None, "exactly one holder, announced again", now);
+        }
+        if now >= until {
+            let missing: Vec<_> = holders
+                .iter()
+                .filter(|(_, holder)| holder.is_none())
+                .map(|(key, _)| key.to_string())
+                .collect();
+            let again = row.state == FenceState::Resolved
+                && row.groups.iter().any(|key| {
+                    self.is_contested(key)
+                        && self.fence.cases.get(key).is_some_and(|case| case.victim == row.target)
+                });
+            if again {
+                let why = format!("{} holds {} again", row.target, crate::words::list(row.groups.iter()));
+                return self
+                    .fence_edge(id, FenceEvent::Escalate, OURSELVES, ("holds_again", why), now)
+                    .is_ok();
+            }
+            let why = if missing.is_empty() {
+                "nobody has announced the addresses again".to_string()
+            } else {
+                format!("not exactly one holder of {}", missing.join(" "))
+            };
+            return self.end_aftercare(id, Aftercare::Escalated, Some(Code::NoSurvivor), &why, now);
+        }
+        self.announce(id, &holders, now);
+        false
+    }
+
+    fn announce(&mut self, id: OperationId, holders: &BTreeMap<&GroupKey, Option<NodeName>>, now: Instant) {
+        let Some(open) = self.fence.operations.get_mut(&id) else { return };
+        if open.live.announce_at.is_some_and(|at| now < at + AGAIN) {
+            return;
+        }
+        let mut asked: BTreeMap<NodeName, Vec<GroupKey>> = BTreeMap::new();
+        for (key, holder) in holders {
+            let holder = holder.as_ref().filter(|holder| !open.live.announced.contains(*holder));
+            if let Some(holder) = holder {
+                asked.entry(holder.clone()).or_default().push((*key).clone());
+            }
+        }
+        if asked.is_empty() {
+            return;
+        }
+        open.live.announce_at = Some(now);
+        for (node, groups) in asked {
+            self.fence_do(FenceEffect::Announce { operation: id, node, groups });
+        }
+    }
+
+    fn end_aftercare(
+        &mut self,
+        id: OperationId,
+        aftercare: Aftercare,
+        refused: Option<Code>,
+        why: &str,
+        now: Instant,
+    ) -> bool {
+        let Some(open) = self.fence.operations.get_mut(&id) else { return false };
+        open.row.aftercare = aftercare;
+        let mut line = Audit::about(&open.row, OURSELVES, now);
+        (line.action, line.refused, line.detail) = ("aftercare".to_string(), refused, why.to_string());
+        self.fence_audit(line);
+        self.fence_write(Some(id));
+        false
+    }
+
+    /// Who holds a group alone, by their own word and without anybody seeing another one.
+    fn sole_holder(&self, key: &GroupKey, row: &Operation, now: Instant) -> Option<NodeName> {
+        let scene = self.scene(key, now)?;
+        let quiet = self.units.get(key).is_some_and(|unit| unit.story.contest.is_none());
+        let claims = scene.claims();
+        match claims.as_slice() {
+            [only] if quiet && *only.name() != row.target && only.has(key.address) => {
+                Some(only.name().clone())
+            }
+            [_] | [] | [_, _, ..] => None,
+        }
+    }
+
+    /// A survivor has announced, or could not.
+    pub(super) fn fence_announced(
+        &mut self,
+        id: OperationId,
+        node: NodeName,
+        outcome: Outcome,
+        now: Instant,
+    ) {
+        let Some(open) = self.fence.operations.get_mut(&id) else { return };
+        if open.live.announce_at.is_none() {
+            return;
+        }
+        match outcome {
+            Outcome::Done => {
+                open.live.announced.insert(node);
+            }
+            Outcome::Failed | Outcome::TimedOut | Outcome::Unknown => {
+                let mut line = Audit::about(&open.row, OURSELVES, now);
+                line.action = format!("announcement {}", outcome.as_str());
+                line.refused = Some(Code::Unexpected);
+                line.detail = format!("{node} did not announce its addresses again");
+                self.fence_audit(line);
+            }
+        }
+    }
+
+    /// A quarantined node that comes back is held down before it takes anything, unless nobody else could serve.
+    fn keep_out(&mut self, id: OperationId, now: Instant) {
+        let Some(open) = self.fence.operations.get(&id) else { return };
+        let row = open.row.clone();
+        let (written, order_at) = (open.live.written, open.live.order_at);
+        let Some(node) = self.nodes.get(&row.target) else { return };
+        let free = |report: &crate::input::InstanceReport| match report.state {
+            VrrpState::Master | VrrpState::Backup => true,
+            VrrpState::Init | VrrpState::Fault => false,
+        };
+        let back = node.is_fresh(now, self.windows.fresh)
+            && node.instances.values().any(|instance| free(&instance.report));
+        let waits = order_at.is_some_and(|at| now < at + AGAIN);
+        if row.state != FenceState::Quarantined || !back || !written || waits {
+            return;
+        }
+        if let Err(refusal) = self.fence_may_keep_out(&row, now) {
+            self.fence_shut(id, &refusal, now);
+            return;
+        }
+        let Some(open) = self.fence.operations.get_mut(&id) else { return };
+        if !row.ordered || row.withdrawn {
+            (open.row.ordered, open.row.withdrawn) = (true, false);
+            self.fence_write(Some(id));
+            return;
+        }
+        open.live.order_at = Some(now);
+        self.hand_out(id, now, |epoch| FenceEffect::Demote {
+            epoch,
+            operation: id,
+            node: row.target.clone(),
+            instances: Vec::new(),
+            why: format!("fenced before, and not released: {}", row.explanation),
+        });
+    }
+
+    /// Takes back the order of an operation that is over; then it is forgotten.
+    pub(super) fn fence_let_go(&mut self, id: OperationId, now: Instant) {
+        let Some(open) = self.fence.operations.get_mut(&id) else { return };
+        if !open.live.written {
+            return;
+        }
+        let gone = !self.nodes.contains_key(&open.row.target);
+        if !open.row.ordered || open.row.withdrawn || gone {
+            self.fence.operations.remove(&id);
+            return;
+        }
+        let connected = self.nodes.get(&open.row.target).is_some_and(|node| node.connected);
+        if !connected || open.live.order_at.is_some_and(|at| now < at + AGAIN) {
+            return;
+        }
+        open.live.order_at = Some(now);
+        let (node, epoch) = (open.row.target.clone(), open.row.epoch);
+        self.fence_do(FenceEffect::Withdraw { epoch, operation: id, node });
+    }
+
+    /// The agent has taken an order back, or could not.
+    pub(super) fn fence_withdrawn(&mut self, id: OperationId, outcome: Outcome, now: Instant) {
+        let Some(open) = self.fence.operations.get_mut(&id) else { return };
+        if open.row.state.is_open() || !open.row.ordered {
+            return;
+        }
+        let mut line = Audit::about(&open.row, OURSELVES, now);
+        line.action = format!("withdrawal {}", outcome.as_str());
+        match outcome {
+            Outcome::Done => {
+                open.row.withdrawn = true;
+                line.detail = format!("{} may serve again", open.row.target);
+                self.fence_audit(line);
+                self.fence_write(Some(id));
+            }
+            Outcome::Failed | Outcome::TimedOut | Outcome::Unknown => {
+                line.refused = Some(Code::Unexpected);
+                line.detail = "it is tried again while the agent is connected".to_string();
+                self.fence_audit(line);
+            }
+        }
+    }
+
+    /// Rule 14: what was tried against a node is forgotten when it serves or follows again in all its groups.
+    pub(super) fn fence_rejoined(&mut self, now: Instant) {
+        let fresh = self.windows.fresh;
+        let back = |name: &NodeName| {
+            let Some(node) = self.nodes.get(name) else { return false };
+            let busy = self.fence.operations.values().any(|open| open.row.target == *name);
+            let well = node.instances.values().all(|instance| match instance.report.state {
+                VrrpState::Master | VrrpState::Backup => true,
+                VrrpState::Init | VrrpState::Fault => false,
+            });
+            let contested = self
+                .units_of
+                .get(name)
+                .into_iter()
+                .flatten()
+                .any(|key| self.units.get(key).is_some_and(|unit| unit.story.contest.is_some()));
+            !busy && node.is_fresh(now, fresh) && !node.instances.is_empty() && well && !contested
+        };
+        let names: BTreeSet<NodeName> =
+            self.fence.standing.attempts.keys().filter(|name| back(name)).cloned().collect();
+        if names.is_empty() {
+            return;
+        }
+        for name in names {
+            self.fence.standing.attempts.remove(&name);
+            let line = Audit {
+                at: now,
+                operation: None,
+                epoch: 0,
+                actor: OURSELVES.to_string(),
+                action: "rejoined".to_string(),
+                target: Some(name),
+                group: None,
+                refused: None,
+                detail: "it takes part in all its groups again: attempts count from zero".to_string(),
+                evidence: Vec::new(),
+            };
+            self.fence_audit(line);
+        }
+        self.fence_write(None);
+    }
+}

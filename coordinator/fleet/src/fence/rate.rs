@@ -1,0 +1,115 @@
+//! How often has been acted (rules 8, 9, 12, 14). A time that is ahead of the clock counts as now: a clock that was set back
+//! makes fencing more careful, never less.
+
+use alloc::collections::BTreeSet;
+use core::time::Duration;
+
+use crate::{
+    bounds,
+    fence::{
+        operation::{Acted, Operation, OperationId, Standing},
+        policy::FencePolicy,
+    },
+    model::{GroupKey, NodeName},
+    time::Instant,
+};
+
+/// Which rate was reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reached {
+    Fleet,
+    Group(GroupKey),
+}
+
+impl Standing {
+    /// The operation takes a step: it counts, once for the rates, each time for the attempts.
+    pub(crate) fn acts(
+        &mut self,
+        operation: &Operation,
+        policy: &FencePolicy,
+        is_attempt: bool,
+        now: Instant,
+    ) {
+        let attempts = self.attempts.entry(operation.target.clone()).or_default();
+        *attempts = attempts.saturating_add(u32::from(is_attempt));
+        let longest = policy.windows.rate.max(policy.windows.cool_down).max(policy.windows.recent);
+        self.acted.retain(|acted| now.since(acted.last_at) < longest || acted.operation == operation.id);
+        match self.acted.iter_mut().find(|acted| acted.operation == operation.id) {
+            Some(acted) => {
+                acted.groups.extend(operation.groups.iter().cloned());
+                acted.last_at = now;
+            }
+            None => {
+                if self.acted.len() >= bounds::FENCE_ACTED {
+                    self.acted.remove(0);
+                }
+                self.acted.push(Acted {
+                    operation: operation.id,
+                    target: operation.target.clone(),
+                    groups: operation.groups.clone(),
+                    at: now,
+                    last_at: now,
+                    worked: false,
+                });
+            }
+        }
+    }
+
+    /// The operation has come to an end, well or not.
+    pub(crate) fn ended(&mut self, operation: OperationId, worked: bool, now: Instant) {
+        if let Some(acted) = self.acted.iter_mut().find(|acted| acted.operation == operation) {
+            acted.last_at = now;
+            acted.worked |= worked;
+        }
+    }
+
+    /// Detection leaves this node alone for so much longer.
+    pub(crate) fn cools_for(
+        &self,
+        node: &NodeName,
+        but: Option<OperationId>,
+        cool_down: Duration,
+        now: Instant,
+    ) -> Option<Duration> {
+        let others = self.acted.iter().filter(|acted| acted.target == *node && Some(acted.operation) != but);
+        let passed = others.map(|acted| now.since(acted.last_at)).min()?;
+        cool_down.checked_sub(passed).filter(|left| !left.is_zero())
+    }
+
+    /// The last success against this node within the window.
+    pub(crate) fn recent_success(
+        &self,
+        node: &NodeName,
+        window: Duration,
+        now: Instant,
+    ) -> Option<OperationId> {
+        let worked = self.acted.iter().rev().find(|acted| acted.target == *node && acted.worked)?;
+        (now.since(worked.last_at) < window).then_some(worked.operation)
+    }
+
+    /// Another operation would be one too many.
+    pub(crate) fn rate_reached(
+        &self,
+        groups: &BTreeSet<GroupKey>,
+        but: Option<OperationId>,
+        policy: &FencePolicy,
+        now: Instant,
+    ) -> Option<Reached> {
+        let recent = || {
+            let counts = |acted: &&Acted| acted.operation > self.forgiven && Some(acted.operation) != but;
+            self.acted.iter().filter(counts).filter(|acted| now.since(acted.at) < policy.windows.rate)
+        };
+        if recent().count() >= policy.limits.fleet_rate {
+            return Some(Reached::Fleet);
+        }
+        let full = |group: &&GroupKey| {
+            recent().filter(|acted| acted.groups.contains(*group)).count() >= policy.limits.group_rate
+        };
+        groups.iter().find(full).cloned().map(Reached::Group)
+    }
+
+    /// `auto` means `approve` for this group.
+    pub(crate) fn is_latched(&self, group: &GroupKey) -> bool {
+        self.latched || self.latched_groups.contains(group)
+    }
+}

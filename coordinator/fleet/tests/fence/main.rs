@@ -1,0 +1,20 @@
+//! Fencing in worlds whose truth is known: each rule, the whole table, and a simulation of everything that can go wrong.
+#![allow(clippy::panic, reason = "helpers of tests fail as tests do")]
+
+#[path = "../fleet/chance.rs"]
+mod chance;
+mod evidence;
+mod lab;
+mod ladder;
+mod limits;
+#[allow(dead_code, reason = "shared with the tests of detection")]
+#[path = "../fleet/network.rs"]
+mod network;
+mod people;
+mod promise;
+mod restart;
+mod simulation;
+mod table;
+#[allow(dead_code, reason = "shared with the tests of detection")]
+#[path = "../fleet/world.rs"]
+mod world;
