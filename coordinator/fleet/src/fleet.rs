@@ -506,7 +506,7 @@ impl Fleet {
         }
     }
 
-    fn judge_unit(&mut self, key: &GroupKey, now: Instant) {
+    pub(crate) fn judge_unit(&mut self, key: &GroupKey, now: Instant) {
         let in_grace = self.grace_until.is_some_and(|until| now < until);
         let Self { units, nodes, index, windows, ledger, timers, counters, .. } = self;
         let Some(Unit { subject, shape, story }) = units.get_mut(key) else { return };

@@ -62,6 +62,11 @@ impl Fleet {
         };
         if row.is_order() || row.groups.iter().any(still) {
             self.open_gates(id);
+            if row.taken.is_some() || self.fence_first_level(&row.target, now) != Level::Demote {
+                // What witnesses see is to be at hand when the person says yes.
+                let seen = Refusal::new(Code::TooFewObservers, "");
+                self.fence_ask_again(&row.groups, &seen, now);
+            }
             return false;
         }
         let refusal =
@@ -292,7 +297,13 @@ impl Fleet {
         let groups = self.row(id).map(|row| row.groups).unwrap_or_default();
         self.fence_ask_again(&groups, &refusal, now);
         let shut = self.fence_shut(id, &refusal, now);
-        let patience = self.fence.policy.as_ref().map(|policy| policy.windows.act);
+        // Witnesses take longer than a re-probe.
+        let seen = refusal.code == Code::ConfirmWindow || refusal.code == Code::TooFewObservers;
+        let patience = self
+            .fence
+            .policy
+            .as_ref()
+            .map(|policy| if seen { policy.windows.escalate } else { policy.windows.act });
         patience.is_some_and(|patience| shut >= patience) && self.refused_edge(id, event, refusal, now)
     }
 

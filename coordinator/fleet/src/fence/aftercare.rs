@@ -4,7 +4,7 @@
 use alloc::{
     collections::{BTreeMap, BTreeSet},
     format,
-    string::ToString,
+    string::{String, ToString},
     vec::Vec,
 };
 use core::time::Duration;
@@ -17,6 +17,7 @@ use crate::{
     fleet::Fleet,
     model::{GroupKey, NodeName, VrrpState},
     time::Instant,
+    words::list,
 };
 
 /// What an agent did not do is asked for again after this.
@@ -26,41 +27,31 @@ impl Fleet {
     /// True when the operation has gone another edge.
     pub(super) fn fence_aftercare(&mut self, id: OperationId, now: Instant) -> bool {
         self.keep_out(id, now);
+        if let Some(row) = self.row(id) {
+            self.clear_of_suspicion(&row, now);
+        }
         let Some(open) = self.fence.operations.get(&id) else { return false };
-        if open.row.aftercare != Aftercare::Pending || !open.live.written {
+        let (Some(leader), Some(policy)) = (self.fence.leader, &self.fence.policy) else { return false };
+        let (row, announced, written) = (open.row.clone(), open.live.announced.clone(), open.live.written);
+        let until = row.entered_at.max(leader.since) + policy.windows.aftercare;
+        if now >= until && row.state == FenceState::Resolved && self.holds_again(&row) {
+            let why = format!("{} holds {} again", row.target, list(row.groups.iter()));
+            return self.fence_edge(id, FenceEvent::Escalate, OURSELVES, ("holds_again", why), now).is_ok();
+        }
+        if row.aftercare != Aftercare::Pending || !written {
             return false;
         }
-        let (row, announced) = (open.row.clone(), open.live.announced.clone());
-        let (Some(leader), Some(policy)) = (self.fence.leader, &self.fence.policy) else { return false };
-        let until = row.entered_at.max(leader.since) + policy.windows.aftercare;
-        let holders: BTreeMap<&GroupKey, Option<NodeName>> = row
-            .groups
-            .iter()
-            .filter(|key| self.units.contains_key(*key))
-            .map(|key| (key, self.sole_holder(key, &row, now)))
-            .collect();
-        let announced_all =
-            holders.values().all(|holder| holder.as_ref().is_some_and(|holder| announced.contains(holder)));
-        if announced_all {
+        let known = row.groups.iter().filter(|key| self.units.contains_key(*key));
+        let holders: BTreeMap<&GroupKey, Option<NodeName>> =
+            known.map(|key| (key, self.sole_holder(key, &row, now))).collect();
+        let mut all = holders.values();
+        if all.all(|holder| holder.as_ref().is_some_and(|holder| announced.contains(holder))) {
             return self.end_aftercare(id, Aftercare::Done, None, "exactly one holder, announced again", now);
         }
         if now >= until {
-            let missing: Vec<_> = holders
-                .iter()
-                .filter(|(_, holder)| holder.is_none())
-                .map(|(key, _)| key.to_string())
-                .collect();
-            let again = row.state == FenceState::Resolved
-                && row.groups.iter().any(|key| {
-                    self.is_contested(key)
-                        && self.fence.cases.get(key).is_some_and(|case| case.victim == row.target)
-                });
-            if again {
-                let why = format!("{} holds {} again", row.target, crate::words::list(row.groups.iter()));
-                return self
-                    .fence_edge(id, FenceEvent::Escalate, OURSELVES, ("holds_again", why), now)
-                    .is_ok();
-            }
+            let missing =
+                holders.iter().filter(|(_, holder)| holder.is_none()).map(|(key, _)| key.to_string());
+            let missing: Vec<String> = missing.collect();
             let why = if missing.is_empty() {
                 "nobody has announced the addresses again".to_string()
             } else {
@@ -70,6 +61,38 @@ impl Fleet {
         }
         self.announce(id, &holders, now);
         false
+    }
+
+    /// A confirmed split brain says that the victim holds what it was made to let go of.
+    fn holds_again(&self, row: &Operation) -> bool {
+        row.groups.iter().any(|key| {
+            self.is_contested(key) && self.fence.cases.get(key).is_some_and(|case| case.victim == row.target)
+        })
+    }
+
+    /// A node that is known to be off is suspected of nothing while it is silent and nobody sees it.
+    fn clear_of_suspicion(&mut self, row: &Operation, now: Instant) {
+        let Some(node) = self.nodes.get(&row.target) else { return };
+        if row.state != FenceState::Quarantined || node.is_fresh(now, self.windows.fresh) {
+            return;
+        }
+        let heard_at = node.heard_at;
+        let mut cleared = Vec::new();
+        for key in self.units_of.get(&row.target).into_iter().flatten() {
+            let Some(unit) = self.units.get_mut(key).filter(|unit| unit.story.rivals.is_empty()) else {
+                continue;
+            };
+            let own = unit.shape.members.iter().filter(|member| member.node == row.target);
+            let own: Vec<_> =
+                own.filter(|member| !unit.story.cleared.contains_key(*member)).cloned().collect();
+            if !own.is_empty() && unit.story.contest.is_some() {
+                unit.story.cleared.extend(own.into_iter().map(|member| (member, heard_at)));
+                cleared.push(key.clone());
+            }
+        }
+        for key in cleared {
+            self.judge_unit(&key, now);
+        }
     }
 
     fn announce(&mut self, id: OperationId, holders: &BTreeMap<&GroupKey, Option<NodeName>>, now: Instant) {
@@ -153,7 +176,7 @@ impl Fleet {
     fn keep_out(&mut self, id: OperationId, now: Instant) {
         let Some(open) = self.fence.operations.get(&id) else { return };
         let row = open.row.clone();
-        let (written, order_at) = (open.live.written, open.live.order_at);
+        let (written, order_at, orders) = (open.live.written, open.live.order_at, open.live.orders);
         let Some(node) = self.nodes.get(&row.target) else { return };
         let free = |report: &crate::input::InstanceReport| match report.state {
             VrrpState::Master | VrrpState::Backup => true,
@@ -161,8 +184,13 @@ impl Fleet {
         };
         let back = node.is_fresh(now, self.windows.fresh)
             && node.instances.values().any(|instance| free(&instance.report));
+        let (here, most) = (node.is_fresh(now, self.windows.fresh), self.fence_attempts());
         let waits = order_at.is_some_and(|at| now < at + AGAIN);
-        if row.state != FenceState::Quarantined || !back || !written || waits {
+        if !here && let Some(open) = self.fence.operations.get_mut(&id) {
+            // When it comes back it is told as often again.
+            open.live.orders = 0;
+        }
+        if row.state != FenceState::Quarantined || !back || !written || waits || orders >= most {
             return;
         }
         if let Err(refusal) = self.fence_may_keep_out(&row, now) {
@@ -176,6 +204,7 @@ impl Fleet {
             return;
         }
         open.live.order_at = Some(now);
+        open.live.orders += 1;
         self.hand_out(id, now, |epoch| FenceEffect::Demote {
             epoch,
             operation: id,
@@ -183,6 +212,10 @@ impl Fleet {
             instances: Vec::new(),
             why: format!("fenced before, and not released: {}", row.explanation),
         });
+    }
+
+    fn fence_attempts(&self) -> u32 {
+        self.fence.policy.as_ref().map_or(0, |policy| policy.limits.attempts)
     }
 
     /// Takes back the order of an operation that is over; then it is forgotten.

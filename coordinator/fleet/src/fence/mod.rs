@@ -137,6 +137,8 @@ struct Live {
     announce_at: Option<Instant>,
     /// When the order was last given or withdrawn after the operation was over.
     order_at: Option<Instant>,
+    /// How often it was given since the node is there.
+    orders: u32,
 }
 
 /// Why a group's split brain is not ended, for people and against repetition.

@@ -88,7 +88,7 @@ fn rule_4_programs_wait_for_thirty_seconds_of_witnesses() {
     lab.run_until(60_000, "the network step", |lab| lab.steps.len() == 2);
     assert_eq!(lab.steps(), ["demote lb02", "network off lb02"]);
     let after = (lab.steps[1].0 - began) / 1_000_000;
-    assert!((30..40).contains(&after), "{after} s after the overlap began");
+    assert!((30..50).contains(&after), "{after} s after the overlap began");
 }
 
 #[test]

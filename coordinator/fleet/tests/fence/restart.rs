@@ -110,8 +110,8 @@ fn a_program_that_ran_when_the_coordinator_died_is_not_run_again() {
     }
     lab.restart();
     lab.run(60_000);
-    assert_eq!(lab.steps(), ["demote lb02", "network off lb02"]);
-    assert_eq!(lab.state(), FenceState::Quarantined, "the status said so");
+    let offs = lab.steps().iter().filter(|step| step.contains("off")).count();
+    assert_eq!((offs, lab.state()), (1, FenceState::Quarantined), "the status said so");
 }
 
 #[test]
