@@ -69,6 +69,25 @@ impl fmt::Display for Priority {
     }
 }
 
+/// A base priority in the place of the configured one, 1 to 254: nobody is made an owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Override(Priority);
+
+impl Override {
+    /// `None` for 0 and 255.
+    pub const fn new(priority: u8) -> Option<Self> {
+        match Priority::new(priority) {
+            Some(priority) if priority.get() < u8::MAX => Some(Self(priority)),
+            Some(_) | None => None,
+        }
+    }
+
+    /// The base priority that counts.
+    pub const fn priority(self) -> Priority {
+        self.0
+    }
+}
+
 /// The protocol version spoken. A router speaks one and rejects the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {

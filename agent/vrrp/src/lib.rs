@@ -23,10 +23,10 @@ mod tracking;
 
 pub use config::{
     AdvertInterval, Announcing, Authentication, ChecksumForm, Config, ConfigError, MAX_ADVERTISED, MAX_PATHS,
-    Path, PathId, Peer, Priority, Version, Vip, VirtualRouterId, is_same_place,
+    Override, Path, PathId, Peer, Priority, Version, Vip, VirtualRouterId, is_same_place,
 };
 pub use router::{
-    AddressFault, Announcement, Input, LinkFault, Output, PathHealth, Reason, State, Transition,
+    AddressFault, Announcement, HoldCause, Input, LinkFault, Output, PathHealth, Reason, State, Transition,
     VirtualRouter,
 };
 pub use time::Instant;

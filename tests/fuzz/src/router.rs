@@ -11,7 +11,7 @@ mod station;
 
 use std::time::Duration;
 
-use hafleet_vrrp::{Input, Instant, PathId, State, TrackId, TrackResult};
+use hafleet_vrrp::{HoldCause, Input, Instant, PathId, State, TrackId, TrackResult};
 
 use self::{group::Advert, station::Station};
 use crate::{Reached, Target, draw::Draw};
@@ -38,6 +38,12 @@ pub const TARGET: Target = Target {
         "INIT-FAULT link_no_address",
         "INIT-MASTER address_owner",
         "BACKUP-FAULT held",
+        "BACKUP-FAULT isolated",
+        "BACKUP-MASTER took_over",
+        "FAULT-BACKUP reconnected",
+        "FAULT-MASTER reconnected",
+        "INIT-FAULT isolated",
+        "MASTER-FAULT isolated",
         "BACKUP-FAULT link_no_carrier",
         "BACKUP-INIT stopped",
         "BACKUP-MASTER master_down",
@@ -231,7 +237,9 @@ impl World {
                 let result = if watched.reverse { TrackResult::Down } else { TrackResult::Up };
                 self.give(at, Input::Track { track, result, detail: String::new() });
             }
-            self.give(at, Input::Unhold);
+            self.give(at, Input::Unhold(HoldCause::Order));
+            self.give(at, Input::Unhold(HoldCause::Isolation));
+            self.give(at, Input::Override(None));
             self.give(at, Input::Start { adopt: false });
         }
         let configs = || self.stations.iter().map(|station| &station.config);

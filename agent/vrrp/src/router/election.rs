@@ -2,7 +2,7 @@
 
 use core::{cmp::Ordering, net::IpAddr, time::Duration};
 
-use super::{Expiry, Init, Output, Preemption, Reason, Role, VirtualRouter, timers};
+use super::{Expiry, Init, Output, Preemption, Reason, Role, VirtualRouter, machine::Followed, timers};
 use crate::{
     Instant, PathId,
     packet::{self, Datagram, Received, Rejection, Remark, Verdict},
@@ -76,7 +76,7 @@ impl VirtualRouter {
             backup.master = None;
             return;
         }
-        backup.master = Some(heard.source);
+        backup.master = Some((heard.source, heard.priority));
         if core::mem::take(&mut backup.adopting) {
             // Somebody else holds them, and is judged as at any start.
             self.outputs.push_back(Output::ReleaseAddresses(self.config.vips.clone()));
@@ -121,7 +121,7 @@ impl VirtualRouter {
             Ordering::Greater => {
                 self.answer_higher();
                 let reason = Reason::HigherPriorityHeard { source, priority, ours };
-                self.become_backup(reason, Some((source, interval_cs)), now);
+                self.become_backup(reason, Some(Followed { source, priority, interval_cs }), now);
             }
             Ordering::Equal => {
                 let our_source = self.source_on(path);
@@ -138,7 +138,7 @@ impl VirtualRouter {
                         self.answer_higher();
                     }
                     let reason = Reason::HigherAddressHeard { source, priority, ours: our_source };
-                    self.become_backup(reason, Some((source, interval_cs)), now);
+                    self.become_backup(reason, Some(Followed { source, priority, interval_cs }), now);
                 } else {
                     self.reassert(now);
                 }

@@ -4,11 +4,11 @@ use alloc::{collections::BTreeSet, string::String, vec, vec::Vec};
 use core::{net::IpAddr, time::Duration};
 
 use super::{
-    AddressFault, Backup, Expiry, Fault, Init, Input, LinkFault, Master, Output, Reason, Role, State,
-    Transition, VirtualRouter, timers,
+    AddressFault, Backup, Expiry, Fault, HoldCause, Init, Input, LinkFault, Master, Output, Reason, Role,
+    State, Transition, VirtualRouter, timers,
 };
 use crate::{
-    Instant, PathId, Priority, Version, Vip,
+    Instant, Override, PathId, Priority, Version, Vip,
     packet::{self, Advertisement},
 };
 
@@ -16,6 +16,14 @@ use crate::{
 const MAX_ERROR_LEN: usize = 200;
 /// What a successor's advert may be late beyond its skew: two processes woken, the wire, and the kernel between.
 const HAND_OVER_LATE: Duration = Duration::from_millis(100);
+
+/// A master that a BACKUP begins to follow.
+#[derive(Clone, Copy)]
+pub(super) struct Followed {
+    pub source: IpAddr,
+    pub priority: u8,
+    pub interval_cs: u16,
+}
 
 impl VirtualRouter {
     /// Takes one input in. What follows from it is waiting in [`VirtualRouter::next_output`].
@@ -31,8 +39,10 @@ impl VirtualRouter {
             Input::AddressHeld(vip) => self.on_address_held(vip),
             Input::AddressFault { vip, fault } => self.on_address_fault(vip, fault, now),
             Input::SendFailed { path, error } => self.on_send_failed(path, error),
-            Input::Hold => self.on_hold(),
-            Input::Unhold => self.on_unhold(now),
+            Input::Hold(cause) => self.on_hold(cause),
+            Input::Unhold(cause) => self.on_unhold(cause, now),
+            Input::Override(over) => self.on_override(over, now),
+            Input::TakeOver => self.on_take_over(now),
             Input::Track { track, result, detail } => self.on_track(track, result, detail, now),
             Input::Reconfigure(config) => self.on_reconfigure(config, now),
         }
@@ -270,24 +280,56 @@ impl VirtualRouter {
         }
     }
 
-    fn on_hold(&mut self) {
-        self.held_back = true;
+    fn on_hold(&mut self, cause: HoldCause) {
+        let (is_held, reason) = match cause {
+            HoldCause::Order => (&mut self.held_back.by_order, Reason::Held),
+            HoldCause::Isolation => (&mut self.held_back.by_isolation, Reason::Isolated),
+        };
+        *is_held = true;
         match &self.role {
             Role::Init(Init::HandingOver { .. }) => self.end_hand_over(),
             Role::Init(Init::Idle | Init::Waiting { .. }) | Role::Fault(_) => {}
             Role::Backup(_) | Role::Master(_) => {
-                self.leave_for(Role::Fault(Fault { retry: None }), Reason::Held);
+                self.leave_for(Role::Fault(Fault { retry: None }), reason);
             }
         }
     }
 
-    fn on_unhold(&mut self, now: Instant) {
-        let was_held_back = core::mem::take(&mut self.held_back);
+    fn on_unhold(&mut self, cause: HoldCause, now: Instant) {
+        let (is_held, reason) = match cause {
+            HoldCause::Order => (&mut self.held_back.by_order, Reason::Unheld),
+            HoldCause::Isolation => (&mut self.held_back.by_isolation, Reason::Reconnected),
+        };
+        let was_held_back = core::mem::take(is_held);
         match &self.role {
             Role::Init(_) | Role::Backup(_) | Role::Master(_) => {}
             Role::Fault(_) => {
                 if was_held_back {
-                    self.leave_fault(Reason::Unheld, now);
+                    self.leave_fault(reason, now);
+                }
+            }
+        }
+    }
+
+    fn on_override(&mut self, over: Option<Override>, now: Instant) {
+        let before = self.effective_priority();
+        self.overridden = over;
+        match &self.role {
+            // Remembered; nobody is told a priority there.
+            Role::Init(_) | Role::Fault(_) => {}
+            Role::Backup(_) | Role::Master(_) => self.priority_changed(before, now),
+        }
+    }
+
+    fn on_take_over(&mut self, now: Instant) {
+        match &self.role {
+            Role::Init(_) | Role::Master(_) | Role::Fault(_) => {}
+            Role::Backup(backup) => {
+                let (master, ours) = (backup.master, self.effective_priority());
+                // Two masters until our first advert is answered would be all that came of it.
+                if master.is_none_or(|(_, theirs)| theirs < ours) {
+                    let from = master.map(|(source, _)| source);
+                    self.become_master(Reason::TookOver { from, ours }, now);
                 }
             }
         }
@@ -317,7 +359,8 @@ impl VirtualRouter {
                 Reason::Preempted { source: lower.source, priority: lower.priority, ours }
             }
             (_, Expiry::Silence) => {
-                Reason::MasterDown { after: now.since(backup.since), last: backup.master }
+                let last = backup.master.map(|(source, _)| source);
+                Reason::MasterDown { after: now.since(backup.since), last }
             }
             (_, Expiry::Resignation { source }) => Reason::MasterResigned { source },
             (_, Expiry::Preemption { source, priority, interval_cs: _ }) => {
@@ -375,14 +418,14 @@ impl VirtualRouter {
     }
 
     /// BACKUP, following this master if there is one. A MASTER that steps back for a better one says nothing more.
-    pub(super) fn become_backup(&mut self, reason: Reason, master: Option<(IpAddr, u16)>, now: Instant) {
+    pub(super) fn become_backup(&mut self, reason: Reason, master: Option<Followed>, now: Instant) {
         let from = self.state();
         match &self.role {
             Role::Master(_) => self.release_all(),
             Role::Init(_) | Role::Backup(_) | Role::Fault(_) => {}
         }
         let (master, master_interval_cs) = match master {
-            Some((source, interval_cs)) => (Some(source), interval_cs),
+            Some(Followed { source, priority, interval_cs }) => (Some((source, priority)), interval_cs),
             None => (None, self.config.interval.as_centiseconds()),
         };
         let down = timers::master_down(self.config.version, self.effective_priority(), master_interval_cs);
@@ -447,8 +490,11 @@ impl VirtualRouter {
 
     /// What forbids to serve, apart from a back-off.
     pub(super) fn obstacle(&self) -> Option<Reason> {
-        if self.held_back {
+        if self.held_back.by_order {
             return Some(Reason::Held);
+        }
+        if self.held_back.by_isolation {
+            return Some(Reason::Isolated);
         }
         match self.paths.first().map(|path| path.link) {
             Some(Err(fault)) if self.is_link_obstacle(fault) => return Some(Reason::Link(fault)),

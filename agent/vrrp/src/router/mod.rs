@@ -3,8 +3,9 @@
 //! ```text
 //!            Start                        Master_Down, skew after priority 0
 //!   INIT ───────────────► BACKUP ──────────────────────────────────────────► MASTER
-//!    ▲  ╲ Start, 255        ▲ ◄───────── a better advert ────────────────────  │
-//!    │   ╲──────────────────┼────────────────────────────────────────────────► │
+//!    ▲  ╲ Start, 255        ▲ ──────────────── TakeOver ────────────────────►  │
+//!    │   ╲                  │ ◄───────── a better advert ────────────────────  │
+//!    │    ╲─────────────────┼────────────────────────────────────────────────► │
 //!  Stop    link up, Unhold, │      link down, Hold, kernel refusal             ▼
 //!  (any)   back-off passed  └─────────────────── FAULT ◄── (also from BACKUP, INIT)
 //! ```
@@ -51,7 +52,7 @@ use core::{fmt, net::IpAddr, time::Duration};
 pub use reason::Reason;
 
 use crate::{
-    Config, Instant, PathId, Priority, TrackId, TrackResult, Vip,
+    Config, Instant, Override, PathId, Priority, TrackId, TrackResult, Vip,
     packet::{Datagram, Verdict},
     tracking::Known,
 };
@@ -115,6 +116,15 @@ pub enum AddressFault {
     Foreign,
 }
 
+/// Who holds a router back. Each cause ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HoldCause {
+    /// An order: a fence, or maintenance.
+    Order,
+    /// This host has no network: nothing that it knows outside answers.
+    Isolation,
+}
+
 /// One thing that happened to a router.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input<'a> {
@@ -171,11 +181,18 @@ pub enum Input<'a> {
         /// The error.
         error: String,
     },
-    /// An instruction to stand back: release, and stay in FAULT until [`Input::Unhold`] (fence, maintenance). In INIT
-    /// it is remembered.
-    Hold,
-    /// Ends [`Input::Hold`].
-    Unhold,
+    /// Stand back: release, and stay in FAULT until [`Input::Unhold`] for the same cause. In INIT it is remembered, so that
+    /// a router that is held back before its start never serves.
+    Hold(HoldCause),
+    /// Ends [`Input::Hold`] for this cause.
+    Unhold(HoldCause),
+    /// A base priority in the place of the configured one; `None`: the configured one again. It stays through every state and
+    /// every configuration. An owner (255) keeps its own.
+    Override(Option<Override>),
+    /// A BACKUP becomes MASTER at once: advert, addresses, announcements, so that whoever was MASTER hears us before it lets
+    /// go. Not if the master it follows would not yield to our priority; in other states there is nothing to take, or it
+    /// cannot be served.
+    TakeOver,
     /// What became of something watched ([`Config::tracks`]).
     Track {
         /// Which.
@@ -255,7 +272,8 @@ pub struct VirtualRouter {
     /// As in [`Config::tracks`].
     known: Vec<Known>,
     paths: Vec<PathHealth>,
-    held_back: bool,
+    held_back: HeldBack,
+    overridden: Option<Override>,
     refusals: timers::Refusals,
     /// Addresses put back, and addresses taken off: each fight has its own count.
     put_back: timers::Limiter,
@@ -294,8 +312,8 @@ struct Backup {
     expiry: Expiry,
     /// When `preempt_delay` ends, and for whom it runs.
     preemption: Option<Preemption>,
-    /// Whom we follow.
-    master: Option<IpAddr>,
+    /// Whom we follow, and the priority it last advertised.
+    master: Option<(IpAddr, u8)>,
     /// Master_Adver_Interval: the master's, or our own until one is heard.
     master_interval_cs: u16,
     /// Whether the grace of the late deadline has been used since the last advert.
@@ -333,6 +351,12 @@ struct Master {
     held: BTreeSet<IpAddr>,
 }
 
+#[derive(Clone, Copy, Debug, Default)]
+struct HeldBack {
+    by_order: bool,
+    by_isolation: bool,
+}
+
 #[derive(Debug)]
 struct Fault {
     /// When the back-off after a refusal ends, and how long it is. `None` when only the link or a hold is waited for.
@@ -364,7 +388,8 @@ impl VirtualRouter {
             role: Role::Init(Init::Idle),
             known,
             paths,
-            held_back: false,
+            held_back: HeldBack::default(),
+            overridden: None,
             refusals: timers::Refusals::default(),
             put_back: timers::Limiter::default(),
             taken_off: timers::Limiter::default(),
@@ -419,9 +444,17 @@ impl VirtualRouter {
         timers::master_down(self.config.version, self.effective_priority(), self.master_interval_cs())
     }
 
+    /// What [`Input::Override`] says, else what is configured. 255 never changes.
+    pub fn base_priority(&self) -> Priority {
+        match self.overridden {
+            Some(over) if self.config.priority != Priority::OWNER => over.priority(),
+            Some(_) | None => self.config.priority,
+        }
+    }
+
     /// The priority as advertised, after what is watched: the sum, cut to 1 to 254. 255 never changes.
     pub fn effective_priority(&self) -> u8 {
-        let base = self.config.priority;
+        let base = self.base_priority();
         if base == Priority::OWNER {
             return base.get();
         }
@@ -453,9 +486,9 @@ impl VirtualRouter {
     }
 
     /// The source of the last advert heard as BACKUP; `None` in other states, before the first, and after priority 0.
-    pub const fn master_source(&self) -> Option<IpAddr> {
+    pub fn master_source(&self) -> Option<IpAddr> {
         match &self.role {
-            Role::Backup(backup) => backup.master,
+            Role::Backup(backup) => backup.master.map(|(source, _)| source),
             Role::Init(_) | Role::Master(_) | Role::Fault(_) => None,
         }
     }
@@ -465,9 +498,22 @@ impl VirtualRouter {
         &self.paths
     }
 
-    /// Whether [`Input::Hold`] is in force.
+    /// Whether [`Input::Hold`] is in force for any cause.
     pub const fn is_held_back(&self) -> bool {
-        self.held_back
+        self.held_back.by_order || self.held_back.by_isolation
+    }
+
+    /// Whether [`Input::Hold`] is in force for this cause.
+    pub const fn is_held_for(&self, cause: HoldCause) -> bool {
+        match cause {
+            HoldCause::Order => self.held_back.by_order,
+            HoldCause::Isolation => self.held_back.by_isolation,
+        }
+    }
+
+    /// What [`Input::Override`] said last; an owner keeps it in mind and does not heed it.
+    pub const fn overridden(&self) -> Option<Override> {
+        self.overridden
     }
 
     /// Adverts sent since the start, each path and peer counted: given out, and not come back as [`Input::SendFailed`].

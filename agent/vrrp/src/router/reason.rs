@@ -80,6 +80,17 @@ pub enum Reason {
     Held,
     /// The hold ended.
     Unheld,
+    /// This host has no network.
+    Isolated,
+    /// It has one again.
+    Reconnected,
+    /// An order to take over at once.
+    TookOver {
+        /// The master that was followed; `None` when none was heard.
+        from: Option<IpAddr>,
+        /// Our priority.
+        ours: u8,
+    },
     /// The addresses were here when the agent started, and nobody else was heard.
     Adopted,
     /// Something watched with weight 0 fails.
@@ -114,6 +125,9 @@ impl Reason {
             Self::Retry { .. } => "retry",
             Self::Held => "held",
             Self::Unheld => "unheld",
+            Self::Isolated => "isolated",
+            Self::Reconnected => "reconnected",
+            Self::TookOver { .. } => "took_over",
             Self::Adopted => "adopted",
             Self::TrackFailed { .. } => "track_failed",
             Self::TracksRestored => "tracks_restored",
@@ -159,6 +173,16 @@ impl fmt::Display for Reason {
             Self::Retry { after } => write!(f, "trying again after {} s", Seconds(*after)),
             Self::Held => f.write_str("held back by instruction"),
             Self::Unheld => f.write_str("no longer held back"),
+            Self::Isolated => f.write_str(
+                "this host has no network: no path hears anything, no reference address answers, and no coordinator is there",
+            ),
+            Self::Reconnected => f.write_str("this host has a network again"),
+            Self::TookOver { from: Some(source), ours } => {
+                write!(f, "ordered to take over from {source}, with priority {ours}")
+            }
+            Self::TookOver { from: None, ours } => {
+                write!(f, "ordered to take over, with priority {ours}; no other master is heard")
+            }
             Self::Adopted => f.write_str(
                 "the addresses were on this host when the agent started, and nobody else was heard",
             ),

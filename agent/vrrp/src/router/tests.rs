@@ -2,6 +2,7 @@ mod election;
 mod faults;
 mod hand_over;
 mod operations;
+mod orders;
 mod reconfigure;
 mod table;
 mod timing;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hafleet_vrrp::{Instant, Reason, State, Transition, Version};
+use hafleet_vrrp::{HoldCause, Instant, Reason, State, Transition, Version};
 
 use crate::host::Host;
 
@@ -21,7 +21,7 @@ pub fn is_true(host: &Host, transition: &Transition, now: Instant) -> bool {
     let leaves_fault = transition.from == State::Fault;
     let has_changed = witness.reconfigured_at == Some(now);
     // Whoever serves, or stands by to serve, can.
-    let can_serve = host.link_obstacle().is_none() && host.failing().is_none() && !host.is_held;
+    let can_serve = host.link_obstacle().is_none() && host.failing().is_none() && host.held.is_none();
     let is_possible = match transition.to {
         State::Backup | State::Master => can_serve,
         State::Init | State::Fault => true,
@@ -61,8 +61,14 @@ pub fn is_true(host: &Host, transition: &Transition, now: Instant) -> bool {
                 ends == (State::Master, State::Fault) && removals.count() > 3
             }
             Reason::Retry { after } => leaves_fault && now.since(witness.fault_at) >= *after,
-            Reason::Held => transition.to == State::Fault && host.is_held,
-            Reason::Unheld => leaves_fault,
+            Reason::Held => transition.to == State::Fault && host.held == Some(HoldCause::Order),
+            Reason::Isolated => transition.to == State::Fault && host.held == Some(HoldCause::Isolation),
+            Reason::Unheld | Reason::Reconnected => leaves_fault,
+            // Ordered just now, from a master that must yield to it.
+            Reason::TookOver { ours: told, .. } => {
+                let must_yield = witness.master.is_none_or(|theirs| theirs < ours);
+                takes_over && witness.ordered_at == Some(now) && *told == ours && must_yield
+            }
             Reason::Adopted => {
                 let at_once = config.preempt && config.preempt_delay.is_zero();
                 let own_cs = config.interval.as_centiseconds();

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use hafleet_vrrp::{AddressFault, Config, Input, PathId, State, TrackId, TrackResult, Vip, VirtualRouter};
+use hafleet_vrrp::{
+    AddressFault, Config, Input, Override, PathId, State, TrackId, TrackResult, Vip, VirtualRouter,
+};
 
 use crate::{
     group::{self, WATCHED},
@@ -166,6 +168,57 @@ impl World {
         }
     }
 
+    /// Somebody orders another priority, and withdraws it. With two paths nothing may make a tie.
+    pub fn override_priority(&mut self, host: usize, lasts: Duration) -> Step {
+        if self.paths > 1 {
+            return Ok(());
+        }
+        self.hosts[host].overridden = Override::new(self.chance.pick(&[1, 50, 100, 150, 200, 254]));
+        let life = self.hosts[host].life;
+        self.schedule(lasts, Event::Override { host, life });
+        self.tell_override(host, life)?;
+        self.hosts[host].overridden = self.hosts[host].overridden.filter(|_| self.chance.percent(30));
+        Ok(())
+    }
+
+    /// Somebody orders a host to take over; mostly with a priority for it.
+    pub fn order_take_over(&mut self, host: usize) -> Step {
+        let life = self.hosts[host].life;
+        if self.paths == 1 && self.chance.percent(80) {
+            self.hosts[host].overridden = Override::new(254);
+            self.tell_override(host, life)?;
+        }
+        self.take_over(host, life)
+    }
+
+    /// The process is told what is on the disk.
+    pub fn tell_override(&mut self, host: usize, life: u32) -> Step {
+        let it = &mut self.hosts[host];
+        if it.life != life || it.router.is_none() {
+            return Ok(());
+        }
+        if it.is_frozen {
+            it.keep(Event::Override { host, life });
+            return Ok(());
+        }
+        let (before, over) = (it.priority(), it.overridden);
+        it.told_override = over;
+        self.rank_may_have_changed(host, before);
+        self.give(host, Input::Override(over))
+    }
+
+    pub fn take_over(&mut self, host: usize, life: u32) -> Step {
+        let it = &mut self.hosts[host];
+        if it.life != life || it.router.is_none() {
+            return Ok(());
+        }
+        if it.is_frozen {
+            it.keep(Event::TakeOver { host, life });
+            return Ok(());
+        }
+        self.give(host, Input::TakeOver)
+    }
+
     /// A check takes its time.
     fn tell_later(&mut self, host: usize, name: &'static str) {
         let life = self.hosts[host].life;
@@ -194,7 +247,13 @@ impl World {
         host.told_link = host.link;
         host.router = Some(router);
         host.life += 1;
-        host.is_held = false;
+        // What stands on the disk comes before the election.
+        if self.has_orders {
+            host.told_override = host.overridden;
+        } else {
+            (host.held, host.overridden, host.told_override) = (None, None, None);
+        }
+        let (held, over) = (host.held, host.told_override);
         host.well_since = now;
         host.rank_changed_at = now;
         host.kernel_free_at = now;
@@ -202,6 +261,12 @@ impl World {
         host.witness = Witness::new(now, host.config.interval.as_centiseconds());
         let adopt = host.config.vips.iter().any(|vip| host.holds(vip.address, now));
         host.witness.adopts = adopt;
+        if let Some(cause) = held {
+            self.give(index, Input::Hold(cause))?;
+        }
+        if over.is_some() {
+            self.give(index, Input::Override(over))?;
+        }
         self.give(index, Input::Start { adopt })?;
         for name in WATCHED {
             self.tell_later(index, name);

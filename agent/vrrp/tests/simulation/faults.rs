@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hafleet_vrrp::{Input, Instant, LinkFault, PathId, State};
+use hafleet_vrrp::{HoldCause, Input, Instant, LinkFault, PathId, State};
 
 use crate::{
     host::{Event, LEASE},
@@ -18,7 +18,7 @@ impl World {
         let host = usize::try_from(self.chance.below(self.hosts.len() as u64)).unwrap();
         let lasts = self.longest_interval() * u32::try_from(self.chance.pick(&[1_u64, 4, 8])).unwrap()
             + self.chance.up_to(self.longest_interval());
-        match self.chance.below(16) {
+        match self.chance.below(if self.has_orders { 18 } else { 16 }) {
             0 => {
                 // Some come back before their leases end, and find their addresses.
                 let soon = self.chance.up_to(LEASE);
@@ -53,6 +53,8 @@ impl World {
                 let life = self.hosts[host].life;
                 self.reload(host, life)
             }
+            16 => self.override_priority(host, lasts),
+            17 => self.order_take_over(host),
             7 => {
                 let rounds = self.chance.pick(&[2, 10]);
                 self.junk(host, rounds)
@@ -164,21 +166,22 @@ impl World {
         if !self.hosts[index].is_awake() {
             return Ok(());
         }
-        self.hosts[index].is_held = true;
+        let is_isolation = self.has_orders && self.chance.percent(30);
+        let new = if is_isolation { HoldCause::Isolation } else { HoldCause::Order };
+        // One cause at a time; both at once are a unit test's matter.
+        let cause = *self.hosts[index].held.get_or_insert(new);
         self.schedule(lasts, Event::Unhold { host: index });
-        self.give(index, Input::Hold)
+        self.give(index, Input::Hold(cause))
     }
 
     pub fn unhold(&mut self, index: usize) -> Step {
-        if !self.hosts[index].is_held {
-            return Ok(());
-        }
+        let Some(cause) = self.hosts[index].held else { return Ok(()) };
         if self.hosts[index].is_frozen {
             self.hosts[index].keep(Event::Unhold { host: index });
             return Ok(());
         }
-        self.hosts[index].is_held = false;
-        self.give(index, Input::Unhold)
+        self.hosts[index].held = None;
+        self.give(index, Input::Unhold(cause))
     }
 
     /// Somebody takes an address off.

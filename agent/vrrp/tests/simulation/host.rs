@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use hafleet_vrrp::{Config, Instant, LinkFault, State, Track, TrackResult, Vip, VirtualRouter};
+use hafleet_vrrp::{
+    Config, HoldCause, Instant, LinkFault, Override, State, Track, TrackResult, Vip, VirtualRouter,
+};
 
 /// How long the kernel keeps an address that is not renewed, and how often it is.
 pub const LEASE: Duration = Duration::from_secs(3);
@@ -36,7 +38,12 @@ pub struct Host {
     /// What the process was told of it.
     pub told_link: Result<(), LinkFault>,
     pub refuses: bool,
-    pub is_held: bool,
+    /// Why it is held back. Orders are on its disk: they outlive the process.
+    pub held: Option<HoldCause>,
+    /// What stands over its priority, on its disk too.
+    pub overridden: Option<Override>,
+    /// What the process was told of it.
+    pub told_override: Option<Override>,
     /// Address -> when its lease ends.
     pub kernel: BTreeMap<IpAddr, Instant>,
     /// What this process asked for and not to be taken off since: its leases are renewed.
@@ -85,6 +92,10 @@ pub struct Witness {
     pub began_at: Instant,
     /// When it was last given another configuration.
     pub reconfigured_at: Option<Instant>,
+    /// When it was last told to take over.
+    pub ordered_at: Option<Instant>,
+    /// The priority of the last advert heard while it followed one; `None` after one of 0.
+    pub master: Option<u8>,
 }
 
 impl Witness {
@@ -103,6 +114,8 @@ impl Witness {
             succeeded_at: None,
             began_at: now,
             reconfigured_at: None,
+            ordered_at: None,
+            master: None,
         }
     }
     /// The process begins to listen.
@@ -173,6 +186,16 @@ pub enum Event {
     Unhold {
         host: usize,
     },
+    /// The process is told what stands over its priority.
+    Override {
+        host: usize,
+        life: u32,
+    },
+    /// The process is told to take over.
+    TakeOver {
+        host: usize,
+        life: u32,
+    },
     /// A check of a host has a result.
     Result {
         host: usize,
@@ -219,7 +242,9 @@ impl Host {
             link: Ok(()),
             told_link: Ok(()),
             refuses: false,
-            is_held: false,
+            held: None,
+            overridden: None,
+            told_override: None,
             kernel: BTreeMap::new(),
             wanted: BTreeSet::new(),
             kernel_free_at: now,
@@ -276,6 +301,9 @@ impl Host {
         if config.priority.get() == 255 {
             return 255;
         }
+        // What a process was told, which may be older than what is on the disk.
+        let overridden = self.router.as_ref().map_or(self.overridden, |_| self.told_override);
+        let base = overridden.map_or(config.priority, Override::priority);
         let adds = config.tracks.iter().map(|track| {
             let adds = match self.told.get(&track.name) {
                 Some(TrackResult::Up) => track.weight.max(0),
@@ -284,7 +312,7 @@ impl Host {
             };
             i32::from(if track.reverse { -adds } else { adds })
         });
-        u8::try_from((i32::from(config.priority.get()) + adds.sum::<i32>()).clamp(1, 254)).unwrap()
+        u8::try_from((i32::from(base.get()) + adds.sum::<i32>()).clamp(1, 254)).unwrap()
     }
 
     /// A watched thing of weight 0 that fails, by what the process was told.

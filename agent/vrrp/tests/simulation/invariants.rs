@@ -117,7 +117,7 @@ impl World {
             let (ours, is) = (host.priority(), router.effective_priority());
             return Err(format!("host {index}: the effective priority is {is}, must be {ours}"));
         }
-        let obstacle = host.link_obstacle().is_some() || host.failing().is_some() || host.is_held;
+        let obstacle = host.link_obstacle().is_some() || host.failing().is_some() || host.held.is_some();
         match host.state() {
             State::Backup | State::Master if host.is_awake() && obstacle => {
                 return Err(format!("host {index} is {} and cannot serve", host.state()));
@@ -282,8 +282,10 @@ impl World {
         let now = self.now;
         self.tally.transitions += 1;
         let host = &mut self.hosts[index];
-        if transition.reason.code() == "adopted" {
-            self.tally.adopted += 1;
+        match transition.reason.code() {
+            "adopted" => self.tally.adopted += 1,
+            "took_over" => self.tally.ordered += 1,
+            _ => {}
         }
         if !is_true(host, transition, now) {
             return Err(format!("host {index}: {transition:?} has no cause: {:?}", host.witness));
@@ -300,6 +302,7 @@ impl World {
                 let own_cs = host.running().interval.as_centiseconds();
                 let heard_cs = host.witness.hearing.map(|(_, _, cs)| cs);
                 host.witness.begin(now, heard_cs.unwrap_or(own_cs));
+                host.witness.master = host.witness.hearing.map(|(_, priority, _)| priority);
             }
             State::Fault => host.witness.fault_at = now,
             State::Init => {}
@@ -325,6 +328,8 @@ impl World {
             | Event::LinkUp { .. }
             | Event::Comply { .. }
             | Event::Unhold { .. }
+            | Event::Override { .. }
+            | Event::TakeOver { .. }
             | Event::Mend { .. }
             | Event::Readdress { .. } => true,
             Event::Packet { .. }
@@ -345,6 +350,7 @@ pub fn note(host: &mut Host, input: &Input<'_>, now: Instant) {
         Input::AddressFault { vip, fault: hafleet_vrrp::AddressFault::Removed } => {
             host.witness.removals.push((now, vip.address));
         }
+        Input::TakeOver => host.witness.ordered_at = Some(now),
         Input::LinkDown { path: PathId(_), .. }
         | Input::AddressFault { .. }
         | Input::Start { .. }
@@ -354,8 +360,9 @@ pub fn note(host: &mut Host, input: &Input<'_>, now: Instant) {
         | Input::LinkUp { .. }
         | Input::AddressHeld(_)
         | Input::SendFailed { .. }
-        | Input::Hold
-        | Input::Unhold
+        | Input::Hold(_)
+        | Input::Unhold(_)
+        | Input::Override(_)
         | Input::Track { .. }
         | Input::Reconfigure(_) => {}
     }

@@ -60,7 +60,11 @@ fn every_seed_keeps_the_invariants() {
     assert!(total.takeovers > seeds && total.faults > seeds && total.overlaps > 0, "{total:?}");
     assert!(total.lost > 0 && total.duplicated > 0 && total.refused > 0 && total.expired > 0, "{total:?}");
     assert!(
-        total.adopted > 0 && total.handed_over > 0 && total.tracked > seeds && total.reconfigured > seeds,
+        total.adopted > 0
+            && total.ordered > 0
+            && total.handed_over > 0
+            && total.tracked > seeds
+            && total.reconfigured > seeds,
         "{total:?}"
     );
 }

@@ -121,6 +121,9 @@ fn note_advert(host: &mut Host, source: IpAddr, priority: u8, interval_cs: u16, 
     if priority > 0 {
         witness.adopts = false;
     }
+    if state == State::Backup {
+        witness.master = Some(priority).filter(|priority| *priority > 0);
+    }
     match state {
         State::Backup if priority == 0 => {
             witness.resigned_at = Some(now);

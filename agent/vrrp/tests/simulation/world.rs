@@ -44,6 +44,8 @@ pub struct Tally {
     pub handed_over: u64,
     pub tracked: u64,
     pub reconfigured: u64,
+    /// Taken over by order.
+    pub ordered: u64,
     /// The longest time for which two had an address while the better one could be heard.
     pub longest_overlap: Duration,
 }
@@ -60,6 +62,8 @@ pub struct World {
     sequence: u64,
     pub watch: Watch,
     pub tally: Tally,
+    /// Whether orders are given. Some worlds know none, those of `FOUND` among them: they stay the runs that they were.
+    pub has_orders: bool,
     story: Option<String>,
 }
 
@@ -90,6 +94,7 @@ impl World {
             sequence: 0,
             watch,
             tally: Tally::default(),
+            has_orders: (seed % 7).is_multiple_of(2),
             story: is_told.then(String::new),
         };
         for host in 0..world.hosts.len() {
@@ -208,6 +213,8 @@ impl World {
                 Ok(())
             }
             Event::Unhold { host } => self.unhold(host),
+            Event::Override { host, life } => self.tell_override(host, life),
+            Event::TakeOver { host, life } => self.take_over(host, life),
             Event::Result { host, life, name } => self.result(host, life, name),
             Event::Mend { host, name } => self.mend(host, name),
             Event::Reload { host, life } => self.reload(host, life),
@@ -396,6 +403,7 @@ impl Tally {
         self.handed_over += other.handed_over;
         self.tracked += other.tracked;
         self.reconfigured += other.reconfigured;
+        self.ordered += other.ordered;
         self.longest_overlap = self.longest_overlap.max(other.longest_overlap);
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use hafleet_vrrp::{
-    AddressFault, Config, Input, LinkFault, PathId, TrackId, TrackResult, Vip,
+    AddressFault, Config, HoldCause, Input, LinkFault, Override, PathId, TrackId, TrackResult, Vip,
     packet::{Advertisement, Datagram, GROUP_V4, GROUP_V6, TTL},
 };
 
@@ -26,9 +26,13 @@ enum Kind {
     Unhold,
     Track,
     Reconfigure,
+    Isolate,
+    Reconnect,
+    Override,
+    TakeOver,
 }
 
-const KINDS: [Kind; 14] = [
+const KINDS: [Kind; 18] = [
     Kind::Start,
     Kind::Stop,
     Kind::Deadline,
@@ -44,6 +48,10 @@ const KINDS: [Kind; 14] = [
     Kind::Reconfigure,
     // Half of what there is to change.
     Kind::Reconfigure,
+    Kind::Isolate,
+    Kind::Reconnect,
+    Kind::Override,
+    Kind::TakeOver,
 ];
 
 /// The name of an input's kind. A kind that is not fuzzed yet does not compile here: give it one, and [`any`] a way to
@@ -59,8 +67,10 @@ pub(super) const fn name(input: &Input<'_>) -> &'static str {
         Input::AddressHeld(_) => "address held",
         Input::AddressFault { .. } => "address fault",
         Input::SendFailed { .. } => "send failed",
-        Input::Hold => "hold",
-        Input::Unhold => "unhold",
+        Input::Hold(_) => "hold",
+        Input::Unhold(_) => "unhold",
+        Input::Override(_) => "override",
+        Input::TakeOver => "take over",
         Input::Track { .. } => "track",
         Input::Reconfigure(_) => "reconfigure",
     }
@@ -83,8 +93,12 @@ pub(super) fn any<'a>(
         Kind::AddressHeld => Input::AddressHeld(vip(draw, config)),
         Kind::AddressFault => Input::AddressFault { vip: vip(draw, config), fault: address_fault(draw) },
         Kind::SendFailed => Input::SendFailed { path: path(draw), error: words(draw) },
-        Kind::Hold => Input::Hold,
-        Kind::Unhold => Input::Unhold,
+        Kind::Hold => Input::Hold(HoldCause::Order),
+        Kind::Unhold => Input::Unhold(HoldCause::Order),
+        Kind::Isolate => Input::Hold(HoldCause::Isolation),
+        Kind::Reconnect => Input::Unhold(HoldCause::Isolation),
+        Kind::Override => Input::Override(Override::new(draw.pick(&[200, 254, 100, 1, 255]))),
+        Kind::TakeOver => Input::TakeOver,
         Kind::Track => {
             let result = match draw.below(4) {
                 0 => TrackResult::Up,

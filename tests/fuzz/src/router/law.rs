@@ -1,6 +1,6 @@
 //! What a router may do and must not, written down apart from the router.
 
-use hafleet_vrrp::{Config, LinkFault, State, Track, TrackResult, Transition, VirtualRouter};
+use hafleet_vrrp::{Config, LinkFault, Override, State, Track, TrackResult, Transition, VirtualRouter};
 
 use crate::Reached;
 
@@ -41,6 +41,12 @@ const TRANSITIONS: &[(&str, State, State, &str)] = {
         ("hold", Master, Fault, "held"),
         ("unhold", Fault, Backup, "unheld"),
         ("unhold", Fault, Master, "unheld"),
+        ("start", Init, Fault, "isolated"),
+        ("hold", Backup, Fault, "isolated"),
+        ("hold", Master, Fault, "isolated"),
+        ("unhold", Fault, Backup, "reconnected"),
+        ("unhold", Fault, Master, "reconnected"),
+        ("take over", Backup, Master, "took_over"),
         ("track", Backup, Fault, "track_failed"),
         ("track", Master, Fault, "track_failed"),
         ("track", Fault, Backup, "tracks_restored"),
@@ -109,12 +115,13 @@ fn adds(track: &Track, result: TrackResult) -> i64 {
     if track.reverse { -adds } else { adds }
 }
 
-/// The base and what every result adds, between 1 and 254; the owner's is 255 whatever happens.
-pub(super) fn effective_priority(router: &VirtualRouter) -> u8 {
+/// The base, which may be overridden, and what every result adds, between 1 and 254; the owner's is 255 whatever happens.
+pub(super) fn effective_priority(router: &VirtualRouter, overridden: Option<Override>) -> u8 {
     let Config { priority, .. } = router.config();
     if priority.get() == 255 {
         return 255;
     }
+    let priority = overridden.map_or(*priority, Override::priority);
     let adds = watched(router).filter_map(|(track, result)| Some(adds(track, result?)));
     let sum = i64::from(priority.get()) + adds.sum::<i64>();
     u8::try_from(sum.clamp(1, 254)).expect("it was clamped")

@@ -7,7 +7,7 @@ use std::{
 };
 
 use hafleet_vrrp::{
-    Config, Input, Instant, Output, PathHealth, PathId, State, Vip, VirtualRouter,
+    Config, Input, Instant, Output, Override, PathHealth, PathId, State, Vip, VirtualRouter,
     packet::{Header, Verdict},
 };
 
@@ -29,6 +29,8 @@ pub(super) struct Station {
     /// Where its transitions have led.
     state: State,
     sent: u64,
+    /// What was last said to count in the place of the configured priority.
+    overridden: Option<Override>,
 }
 
 /// The router as it was before an input, and the input.
@@ -51,6 +53,7 @@ impl Station {
             adopts: false,
             state: State::Init,
             sent: 0,
+            overridden: None,
         }
     }
 
@@ -111,9 +114,14 @@ impl Station {
             | Input::LinkDown { .. }
             | Input::AddressHeld(_)
             | Input::AddressFault { .. }
-            | Input::Hold
-            | Input::Unhold
+            | Input::Hold(_)
+            | Input::Unhold(_)
+            | Input::TakeOver
             | Input::Track { .. } => false,
+            Input::Override(over) => {
+                self.overridden = *over;
+                false
+            }
         }
     }
 
@@ -252,7 +260,7 @@ impl Station {
             reached.insert("adopts".to_owned());
         }
         self.adopts &= router.state() == State::Backup && !self.holds.is_empty();
-        assert_eq!(router.effective_priority(), law::effective_priority(router), "{what}");
+        assert_eq!(router.effective_priority(), law::effective_priority(router, self.overridden), "{what}");
         assert!(router.master_down() > Duration::ZERO, "{what}");
         assert_eq!(router.paths().len(), self.config.paths.len());
         assert!(router.paths().iter().all(|path| path.last_send_error.len() <= 200), "{what}");
@@ -272,7 +280,8 @@ impl Station {
         }
         let Some(deadline) = deadline else { return };
         let was_late = before.deadline.is_some_and(|at| at <= now) && before.input != "deadline";
-        let is_shortened = ["track", "reconfigure"].contains(&before.input) && before.state == State::Backup;
+        let is_shortened =
+            ["track", "reconfigure", "override"].contains(&before.input) && before.state == State::Backup;
         assert!(was_late || is_shortened || deadline > now, "the deadline {deadline:?} is past: {what}");
     }
 

@@ -60,7 +60,12 @@ fn without_a_successor_they_go_after_the_longest_skew() {
 #[test]
 fn a_second_stop_a_hold_and_a_lost_link_end_it() {
     let lost = || Input::LinkDown { path: PathId::SERVICE, fault: LinkFault::NoCarrier };
-    for input in [Input::Stop { hand_over: true }, Input::Stop { hand_over: false }, Input::Hold, lost()] {
+    for input in [
+        Input::Stop { hand_over: true },
+        Input::Stop { hand_over: false },
+        Input::Hold(HoldCause::Order),
+        lost(),
+    ] {
         let mut rig = leaving(config());
         assert_eq!(rig.give(input), ["release 2"]);
         gone(rig);
@@ -84,7 +89,7 @@ fn what_else_happens_meanwhile_moves_nothing() {
         Input::SendFailed { path: PathId::SERVICE, error: "down".to_string() },
         Input::LinkDown { path: PathId(1), fault: LinkFault::NoCarrier },
         Input::Track { track: TrackId(0), result: TrackResult::Down, detail: String::new() },
-        Input::Unhold,
+        Input::Unhold(HoldCause::Order),
     ] {
         assert_eq!(rig.give(input), [""; 0]);
     }

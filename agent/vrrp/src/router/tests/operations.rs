@@ -23,14 +23,17 @@ enum Step {
     Held(u8),
     Fault { host: u8, which: u8 },
     SendFailed,
-    Hold,
-    Unhold,
+    Hold(HoldCause),
+    Unhold(HoldCause),
+    Override(u8),
+    TakeOver,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let host = prop::sample::select(vec![4_u8, 5, 6]);
     let priority = prop::sample::select(vec![0_u8, 1, 99, 100, 101, 254, 255]);
     let path = prop::sample::select(vec![0_u8, 0, 0, 1, 2]);
+    let cause = prop::sample::select(vec![HoldCause::Order, HoldCause::Order, HoldCause::Isolation]);
     prop_oneof![
         4 => (0..5_000_000_u64).prop_map(Step::Wait),
         8 => prop::sample::select(vec![0_u64, 0, 0, 1, 500_000, 20_000_000]).prop_map(Step::ToDeadline),
@@ -48,8 +51,10 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (prop::sample::select(vec![100_u8, 101, 102]), 0..3_u8)
             .prop_map(|(host, which)| Step::Fault { host, which }),
         1 => Just(Step::SendFailed),
-        1 => Just(Step::Hold),
-        1 => Just(Step::Unhold),
+        1 => cause.clone().prop_map(Step::Hold),
+        2 => cause.prop_map(Step::Unhold),
+        1 => prop::sample::select(vec![0_u8, 1, 100, 254]).prop_map(Step::Override),
+        2 => Just(Step::TakeOver),
     ]
 }
 
@@ -205,8 +210,10 @@ fn run(config: &Config, steps: &[Step]) -> Result<(), TestCaseError> {
                 Input::AddressFault { vip: vip(*host), fault }
             }
             Step::SendFailed => Input::SendFailed { path: PathId::SERVICE, error: "no".to_string() },
-            Step::Hold => Input::Hold,
-            Step::Unhold => Input::Unhold,
+            Step::Hold(cause) => Input::Hold(*cause),
+            Step::Unhold(cause) => Input::Unhold(*cause),
+            Step::Override(priority) => Input::Override(Override::new(*priority)),
+            Step::TakeOver => Input::TakeOver,
         };
         if let Input::Reconfigure(new) = &input {
             config = new.clone();

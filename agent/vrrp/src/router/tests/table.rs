@@ -4,7 +4,7 @@
 use super::*;
 
 const STATES: [State; 4] = [State::Init, State::Backup, State::Master, State::Fault];
-const INPUTS: [&str; 13] = [
+const INPUTS: [&str; 15] = [
     "start",
     "stop",
     "deadline",
@@ -16,6 +16,8 @@ const INPUTS: [&str; 13] = [
     "send_failed",
     "hold",
     "unhold",
+    "override",
+    "take_over",
     "track",
     "reconfigure",
 ];
@@ -32,8 +34,10 @@ fn kind(input: &Input<'_>) -> &'static str {
         Input::AddressHeld(_) => "address_held",
         Input::AddressFault { .. } => "address_fault",
         Input::SendFailed { .. } => "send_failed",
-        Input::Hold => "hold",
-        Input::Unhold => "unhold",
+        Input::Hold(_) => "hold",
+        Input::Unhold(_) => "unhold",
+        Input::Override(_) => "override",
+        Input::TakeOver => "take_over",
         Input::Track { .. } => "track",
         Input::Reconfigure(_) => "reconfigure",
     }
@@ -177,7 +181,7 @@ fn rows() -> Vec<Row> {
         ("send_failed", Input::SendFailed { path: PathId::SERVICE, error: "down".to_string() }, [NOTHING; 4]),
         (
             "hold",
-            Input::Hold,
+            Input::Hold(HoldCause::Order),
             [
                 NOTHING,
                 &["BACKUP>FAULT held"],
@@ -185,7 +189,35 @@ fn rows() -> Vec<Row> {
                 NOTHING,
             ],
         ),
-        ("unhold", Input::Unhold, [NOTHING; 4]),
+        ("unhold", Input::Unhold(HoldCause::Order), [NOTHING; 4]),
+        (
+            "hold without a network",
+            Input::Hold(HoldCause::Isolation),
+            [
+                NOTHING,
+                &["BACKUP>FAULT isolated"],
+                &["advert 0", "advert 0 on 1", "release 2", "MASTER>FAULT isolated"],
+                NOTHING,
+            ],
+        ),
+        ("unhold with a network", Input::Unhold(HoldCause::Isolation), [NOTHING; 4]),
+        (
+            "override",
+            Input::Override(Override::new(200)),
+            [NOTHING, NOTHING, &["advert 200", "advert 200 on 1"], NOTHING],
+        ),
+        ("override with the same", Input::Override(Override::new(100)), [NOTHING; 4]),
+        ("override no more", Input::Override(None), [NOTHING; 4]),
+        (
+            "take over",
+            Input::TakeOver,
+            [
+                NOTHING,
+                &["advert 100", "advert 100 on 1", "hold 2", "announce 2x5", "BACKUP>MASTER took_over"],
+                NOTHING,
+                NOTHING,
+            ],
+        ),
         ("start to adopt", Input::Start { adopt: true }, [MASTER_AT_ONCE, NOTHING, NOTHING, NOTHING]),
         (
             "track fails",
