@@ -1,6 +1,6 @@
 //! The engine alone, without the agent around it: what `tests/engine` runs in network namespaces, and the shortest way
 //! to see it work. Reports go to standard output, one a line; `snapshot`, `probe ADDRESS`, `reload`, `track NAME up|down`,
-//! `stall` and `resume` are read from standard input. A stall is a kernel that does not answer: netlink is cut off as by a lock that another program
+//! `stand [hold] [priority NUMBER] [takeover]` (for VI_1, whole each time), `isolate [NAME…]`, `stall` and `resume` are read from standard input. A stall is a kernel that does not answer: netlink is cut off as by a lock that another program
 //! holds. SIGTERM and the end of standard input stop the engine.
 //!
 //! ```text
@@ -10,6 +10,7 @@
 //! ```
 
 use std::{
+    collections::BTreeSet,
     io::BufRead,
     net::IpAddr,
     path::{Path, PathBuf},
@@ -20,7 +21,7 @@ use std::{
 use anyhow::Context;
 use ha_agent::{
     config::{AgentConfig, Inputs, load},
-    driver::{self, ArpObservation, Command, EngineSnapshot, Plan, Report},
+    driver::{self, ArpObservation, Command, EngineSnapshot, Plan, Report, Stand, Standing},
     net::{
         Family,
         advert::AdvertSocket,
@@ -29,7 +30,7 @@ use ha_agent::{
     },
 };
 use hafleet_vrrp::{
-    TrackResult,
+    Override, TrackResult,
     packet::{GROUP_V4, TTL},
 };
 use tokio::{
@@ -190,6 +191,29 @@ async fn obey(line: &str, file: &Path, commands: &mpsc::Sender<Command>) -> anyh
             let plan = Plan::of(&configuration(file.to_owned())?);
             commands.send(Command::Reconfigure(plan, reply)).await.ok().context("the engine is gone")?;
             println!("reloaded {}", answer.await?);
+        }
+        ("stand", words) => {
+            let mut stand = Stand::default();
+            let mut take_over = BTreeSet::new();
+            let mut words = words.split_whitespace();
+            while let Some(word) = words.next() {
+                match word {
+                    "hold" => stand.held = true,
+                    "takeover" => drop(take_over.insert("VI_1".to_owned())),
+                    _ => stand.priority = Override::new(words.next().context("priority NUMBER")?.parse()?),
+                }
+            }
+            let standing = Standing { named: [("VI_1".to_owned(), stand)].into(), ..Standing::default() };
+            let (reply, answer) = oneshot::channel();
+            let command = Command::Stand { standing, take_over, reply };
+            commands.send(command).await.ok().context("the engine is gone")?;
+            println!("stands {:?}", answer.await.context("the engine is gone")?);
+        }
+        ("isolate", names) => {
+            let (reply, answer) = oneshot::channel();
+            let names = names.split_whitespace().map(str::to_owned).collect();
+            commands.send(Command::Isolate(names, reply)).await.ok().context("the engine is gone")?;
+            answer.await.context("the engine is gone")?;
         }
         ("track", result) => {
             let (check, result) = result.split_once(' ').context("track NAME up|down")?;

@@ -9,7 +9,9 @@ use crate::{
     clock,
     driver::EngineSnapshot,
     journal::{self, Journal},
-    run::{ConfigurationStatus, EngineClient, EngineSilent},
+    push::Clocks,
+    reference::ReferenceStatus,
+    run::{ActStatus, ConfigurationStatus, EngineClient, EngineSilent},
     track::{CheckStatus, Statuses},
     uplink,
 };
@@ -25,6 +27,12 @@ pub struct Present {
     pub process: Arc<Process>,
     /// What became of configurations.
     pub configuration: ConfigurationStatus,
+    /// What a coordinator ordered and pushed.
+    pub acting: ActStatus,
+    /// How long is left to confirm what was pushed; `None` when it is confirmed.
+    pub confirm_left_us: Option<u64>,
+    /// The reference addresses.
+    pub references: Vec<ReferenceStatus>,
     /// What the engine said.
     pub engine: Result<EngineSnapshot, EngineSilent>,
     /// Every check, in the order of the configuration.
@@ -76,6 +84,10 @@ pub struct Sources {
     pub process: Arc<Process>,
     /// What became of configurations.
     pub configuration: watch::Receiver<ConfigurationStatus>,
+    /// What a coordinator ordered and pushed.
+    pub acting: watch::Receiver<ActStatus>,
+    /// The reference addresses.
+    pub references: watch::Receiver<Vec<ReferenceStatus>>,
     /// The engine.
     pub engine: EngineClient,
     /// The checks.
@@ -92,7 +104,12 @@ impl Sources {
     /// The present; within a second also when the engine is stuck.
     pub async fn present(&self) -> Present {
         let engine = self.engine.snapshot().await;
+        let acting = self.acting.borrow().clone();
+        let confirm = acting.push.pointer.confirm.as_ref();
         Present {
+            confirm_left_us: confirm.map(|confirm| confirm.left_us(&Clocks::now())),
+            acting,
+            references: self.references.borrow().clone(),
             now: clock::now(),
             wall_us: clock::wall_us(),
             process: Arc::clone(&self.process),

@@ -93,12 +93,13 @@ impl Definitions {
     }
 
     /// The checks that an instance tracks; the others are not run.
-    pub fn tracked_by(self, instances: &[Instance], report: &mut Report) -> Vec<Check> {
-        let tracked: BTreeSet<&str> = instances
-            .iter()
-            .flat_map(|instance| &instance.tracks)
-            .map(|tracked| tracked.subject.name())
-            .collect();
+    pub fn tracked_by<'i>(
+        self,
+        instances: impl Iterator<Item = &'i Instance>,
+        report: &mut Report,
+    ) -> Vec<Check> {
+        let tracked: BTreeSet<&str> =
+            instances.flat_map(|instance| &instance.tracks).map(|tracked| tracked.subject.name()).collect();
         let mut checks = Vec::new();
         for definition in &self.0 {
             let Some(kind) = definition.what.clone() else { continue };

@@ -31,7 +31,7 @@ use std::{
     time::Duration,
 };
 
-pub use load::{Inputs, Language, LoadError, Loaded, check, load, load_text};
+pub use load::{Inputs, Language, LoadError, Loaded, PushedText, check, load, load_text, load_with};
 pub use names::{CoordinatorAddress, InvalidAddress, InvalidName, Name};
 pub use render::{Style, render};
 pub use source::Sources;
@@ -53,6 +53,8 @@ pub struct AgentConfig {
     pub coordinators: Vec<String>,
     /// Where Prometheus metrics are served; `None`: nowhere.
     pub metrics: Option<SocketAddr>,
+    /// By whom the node knows whether it has a network.
+    pub references: References,
     /// How the engine's threads run.
     pub scheduling: Scheduling,
     /// Everything that instances may track beside interfaces.
@@ -75,6 +77,28 @@ impl AgentConfig {
         .filter_map(|(key, differs)| differs.then_some(key))
         .collect()
     }
+}
+
+/// Neighbours outside the group, by which a node knows whether it has a network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum References {
+    /// The default gateways of the service interfaces.
+    #[default]
+    Gateways,
+    /// These, at least one.
+    These(Vec<IpAddr>),
+    /// None.
+    Off,
+}
+
+/// What an instance does when its host has no network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnIsolation {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// It releases its addresses, and stays in FAULT until there is a network again.
+    Release,
 }
 
 /// How the engine's threads run beside the others of the host.
@@ -135,6 +159,8 @@ pub struct Instance {
     pub accept: bool,
     /// `use_vmac`: the addresses live on a macvlan interface with the virtual router's MAC; `None`: on the interface itself.
     pub vmac: Option<Vmac>,
+    /// What it does when the host has no network.
+    pub on_isolation: OnIsolation,
     /// The kernel lifetime of its addresses.
     pub lease: Lease,
     /// Where it is written.

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    AgentConfig, Finding, Lease, Place, Severity, Sources, Style, keepalived, native, render::render,
-    source::FileId, source::Report, validate, vmac,
+    AgentConfig, Finding, Lease, Place, Severity, Sources, Style, checks::Definitions, keepalived, native,
+    render::render, source::FileId, source::Report, validate, vmac,
 };
 
 /// What to read.
@@ -20,6 +20,15 @@ pub struct Inputs {
     pub keepalived: Option<PathBuf>,
     /// `--lease`: replaces the lease of every instance.
     pub lease: Option<Lease>,
+}
+
+/// Instances that a coordinator pushed, as a text and where it lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushedText {
+    /// Findings and instances name it.
+    pub path: PathBuf,
+    /// `[[instance]]` tables of agent.toml.
+    pub text: String,
 }
 
 /// A configuration that may be used.
@@ -56,13 +65,28 @@ impl std::error::Error for LoadError {}
 /// # Errors
 /// With everything found, when one finding or more is an error.
 pub fn load(inputs: &Inputs) -> Result<Loaded, LoadError> {
+    load_with(inputs, None)
+}
+
+/// The same with instances that were pushed, which come last: where they and the files' cannot both be, theirs is the error.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(inputs: &Inputs, pushed: Option<&PushedText>) -> Result<Loaded, LoadError> {
     let mut report = Report::default();
     let mut config = AgentConfig::default();
+    let mut definitions = Definitions::default();
     if let Some(path) = &inputs.native
         && let Some(file) = open(path, &mut report)
     {
-        config = native::read(file, &mut report);
+        (config, definitions) = native::read(file, &mut report);
     }
+    let pushed = pushed.map(|pushed| {
+        let file = report.sources.add(pushed.path.clone(), pushed.text.clone().into_bytes());
+        native::read_pushed(file, &definitions, &mut report)
+    });
+    let pushed = pushed.unwrap_or_default();
+    config.checks = definitions.tracked_by(config.instances.iter().chain(&pushed), &mut report);
     if let Some(path) = &inputs.keepalived
         && let Some(file) = open(path, &mut report)
     {
@@ -74,6 +98,7 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, LoadError> {
         config.checks.extend(keepalived.checks);
         config.instances.extend(keepalived.instances);
     }
+    config.instances.extend(pushed);
     conclude(config, inputs.lease, report)
 }
 
@@ -94,7 +119,11 @@ pub fn load_text(language: Language, path: &Path, text: &[u8]) -> Result<Loaded,
     let mut report = Report::default();
     let file = report.sources.add(path.to_owned(), text.to_vec());
     let config = match language {
-        Language::AgentToml => native::read(file, &mut report),
+        Language::AgentToml => {
+            let (mut config, definitions) = native::read(file, &mut report);
+            config.checks = definitions.tracked_by(config.instances.iter(), &mut report);
+            config
+        }
         Language::KeepalivedConf => keepalived::read(file, &mut report),
     };
     conclude(config, None, report)

@@ -13,7 +13,9 @@ use crate::{
     config::{self, Inputs, Style},
     driver,
     join::{self, JoinToken, Name},
-    log, run, status,
+    log,
+    push::Push,
+    run, status,
 };
 
 /// Columns when standard output is no terminal.
@@ -65,6 +67,9 @@ pub(super) fn release(command: Release) -> anyhow::Result<ExitCode> {
     let loaded = config::load(&inputs).map_err(|error| anyhow::anyhow!("{error}"))?;
     let _lock = run::StateLock::take(&command.state.state_dir)
         .context("nothing was released: an agent that runs holds its addresses rightly")?;
+    // What was pushed and does not fit the local files did not run.
+    let pushed = Push::left_behind(&command.state.state_dir);
+    let loaded = config::load_with(&inputs, pushed.as_ref()).unwrap_or(loaded);
     let released = driver::release(&loaded.config.instances).context("nothing was released")?;
     let mut failed = false;
     let mut text = String::new();

@@ -28,6 +28,7 @@ use super::{
     probe::Probes,
     reconfigure::line_of,
     served::Served,
+    standing::{Standing, TakeOver},
     tap::Taps,
 };
 use crate::{
@@ -83,6 +84,11 @@ pub(super) struct Engine {
     pub(super) reports: mpsc::Sender<Report>,
     pub(super) reports_dropped: u64,
     pub(super) stopping: Option<Stopping>,
+    pub(super) standing: Standing,
+    /// The instances that are held back because this host has no network.
+    pub(super) isolated: BTreeSet<String>,
+    /// As many as commands are taken in at once.
+    pub(super) taking_over: Vec<TakeOver>,
     timers: BTreeSet<(Instant, usize, Timer)>,
     commands: mpsc::Receiver<Command>,
     probes: Probes,
@@ -160,6 +166,9 @@ impl Engine {
             reports,
             reports_dropped: 0,
             stopping: None,
+            standing: plan.standing,
+            isolated: BTreeSet::new(),
+            taking_over: Vec::new(),
             timers: BTreeSet::new(),
             commands,
             probes: Probes::default(),
@@ -191,12 +200,13 @@ impl Engine {
             self.take_events()?;
             self.take_commands();
             self.take_feedback();
-            if std::mem::take(&mut self.hear_first) {
+            if std::mem::take(&mut self.hear_first) || !self.taking_over.is_empty() {
                 self.more = true;
                 for source in self.wait()? {
                     self.receive(source, &mut batch);
                 }
             }
+            self.take_over();
             self.run_timers();
             self.take_feedback();
             self.send_announcements();
@@ -392,6 +402,15 @@ impl Engine {
                 }
                 Poll::Ready(Some(Command::Track { check, result, detail })) => {
                     self.take_check(check, result, detail);
+                }
+                Poll::Ready(Some(Command::Stand { standing, take_over, reply })) => {
+                    self.take_standing(standing);
+                    self.taking_over.push(TakeOver { instances: take_over, reply });
+                }
+                Poll::Ready(Some(Command::Isolate(isolated, reply))) => {
+                    self.take_isolated(isolated);
+                    // Whoever asked may have gone.
+                    let _ = reply.send(());
                 }
                 Poll::Ready(Some(Command::Reconfigure(plan, reply))) => {
                     // Whoever gave it up has said that nothing was changed.

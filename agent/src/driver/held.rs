@@ -175,7 +175,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::config::Pacing;
+    use crate::config::{OnIsolation, Pacing};
 
     fn held() -> HeldAddress {
         let vip =
@@ -201,6 +201,7 @@ mod tests {
             tracks: Vec::new(),
             accept: true,
             vmac: None,
+            on_isolation: OnIsolation::Keep,
             source: None,
             announcing: Announcing::default(),
             lease: Lease::default(),

@@ -22,11 +22,13 @@ mod reconfigure;
 mod release;
 mod schedule;
 mod served;
+mod standing;
 mod tap;
 mod tracking;
 mod truth;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     io,
     net::IpAddr,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -42,8 +44,10 @@ use tokio::sync::{mpsc, oneshot};
 use self::engine::Engine as Loop;
 pub use self::{
     plan::Plan,
+    probe::{BUSY, is_busy},
     reconfigure::Changes,
     release::{Released, release},
+    standing::{Stand, Standing},
 };
 use crate::{
     config::{Instance, track::Subject},
@@ -78,6 +82,18 @@ pub enum Command {
         /// In words.
         detail: String,
     },
+    /// This is what stands over the configuration from now on, whole, and these instances take over at once. The answer is
+    /// every instance's state thereafter.
+    Stand {
+        /// What stands.
+        standing: Standing,
+        /// Who takes over, by name.
+        take_over: BTreeSet<String>,
+        /// The states.
+        reply: oneshot::Sender<BTreeMap<String, State>>,
+    },
+    /// These are the instances that a host without a network holds back from now on, whole.
+    Isolate(BTreeSet<String>, oneshot::Sender<()>),
     /// Another plan. What did not change does not notice; the answer says what did.
     Reconfigure(Plan, oneshot::Sender<Changes>),
     /// Priority 0 on every path, addresses released, then the thread ends. The answer names every address that may still be
@@ -173,6 +189,8 @@ pub struct InstanceSnapshot {
     pub reason: &'static str,
     /// Its operands.
     pub reason_detail: String,
+    /// As configured, or what an order says in its place.
+    pub base_priority: u8,
     /// After tracking.
     pub effective_priority: u8,
     /// Master_Down as now in force.

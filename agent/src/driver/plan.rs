@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use hafleet_vrrp::{Config, Path, Track, TrackResult};
 
-use super::served::{path_configs, unspecified};
+use super::{
+    Standing,
+    served::{path_configs, unspecified},
+};
 use crate::{
     config::{
         AgentConfig, Instance, Scheduling,
@@ -22,6 +25,8 @@ pub struct Plan {
     pub checks: BTreeMap<String, Option<TrackResult>>,
     /// How the engine's thread runs; counts at the start only.
     pub scheduling: Scheduling,
+    /// What stands over it from the first moment on; counts at the start only, later it is told.
+    pub standing: Standing,
 }
 
 impl Plan {
@@ -35,6 +40,7 @@ impl Plan {
             instances: config.instances.clone(),
             checks: config.checks.iter().map(|check| (check.name.clone(), initially(&check.kind))).collect(),
             scheduling: config.scheduling,
+            standing: Standing::default(),
         }
     }
 

@@ -21,6 +21,16 @@ use crate::net::{
 /// Questions under way at once; a question is one address on one interface.
 const MOST_QUESTIONS: usize = 256;
 
+const TOO_MANY: &str = "too many probes are under way; ask again later";
+const UNDER_WAY: &str = "a probe for this address is under way on this interface";
+/// Why a question is not asked although it could be: others are.
+pub const BUSY: [&str; 2] = [TOO_MANY, UNDER_WAY];
+
+/// Whether it was not asked because others are. That says nothing about the address.
+pub fn is_busy(observation: &ArpObservation) -> bool {
+    BUSY.contains(&observation.error.as_str())
+}
+
 /// What is being asked at the moment.
 #[derive(Debug, Default)]
 pub(super) struct Probes {
@@ -107,10 +117,10 @@ impl Probes {
         }
         let mut asking = lock(&self.asking);
         if asking.len() >= MOST_QUESTIONS {
-            return Err("too many probes are under way; ask again later");
+            return Err(TOO_MANY);
         }
         if !asking.insert((line.name.clone(), target)) {
-            return Err("a probe for this address is under way on this interface");
+            return Err(UNDER_WAY);
         }
         Ok((line.name.clone(), Asker { interface_index: interface.index, mac, source }))
     }

@@ -106,6 +106,8 @@ impl Engine {
             }
         }
         for index in self.order.clone() {
+            // A name may have come to another router.
+            self.stand(index);
             self.try_start(index);
         }
         // That took a while: what has come meanwhile is heard before anybody's time is up.
@@ -125,6 +127,7 @@ impl Engine {
             return;
         }
         served.unstarted = false;
+        self.stand(index);
         self.tell_all_tracks(index);
         let adopt = self.may_adopt && self.finds_its_addresses(index);
         self.input(index, Input::Start { adopt });

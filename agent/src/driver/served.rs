@@ -208,6 +208,7 @@ impl Served {
             transitions: self.transitions,
             reason: self.reason,
             reason_detail: self.reason_detail.clone(),
+            base_priority: self.router.base_priority().get(),
             effective_priority: self.router.effective_priority(),
             master_down: self.router.master_down(),
             addresses_present: self

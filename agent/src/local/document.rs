@@ -1,5 +1,6 @@
 //! What `ha-agent status` shows. Field names are part of the contract with scripts.
 
+mod acting;
 mod check;
 mod heard;
 mod instance;
@@ -8,6 +9,7 @@ mod uplink;
 use hafleet_vrrp::Instant;
 use serde::{Deserialize, Serialize};
 
+pub use acting::{OrderPart, OrdersPart, PushedPart, ReferencePart};
 pub use check::CheckPart;
 pub use heard::{HeardPart, RejectedPart};
 pub use instance::{InstancePart, PathPart, PeerPart, TrackPart, VipPart};
@@ -25,6 +27,15 @@ pub struct Document {
     /// What became of configurations that came while it runs.
     #[serde(default)]
     pub configuration: ConfigurationPart,
+    /// What stands over it by order of a coordinator.
+    #[serde(default)]
+    pub orders: OrdersPart,
+    /// What a coordinator pushed.
+    #[serde(default)]
+    pub pushed: PushedPart,
+    /// Neighbours outside the group, by which the node knows whether it has a network.
+    #[serde(default)]
+    pub references: Vec<ReferencePart>,
     /// The engine.
     pub engine: EnginePart,
     /// Every virtual router, in the order of the configuration.
@@ -103,6 +114,9 @@ impl Document {
         Self {
             agent: AgentPart::new(present),
             configuration: present.configuration.clone().into(),
+            orders: OrdersPart::new(present),
+            pushed: PushedPart::new(present),
+            references: present.references.iter().map(|one| ReferencePart::new(one, present.now)).collect(),
             engine: EnginePart::new(&present.engine),
             instances: present
                 .engine

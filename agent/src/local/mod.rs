@@ -22,7 +22,8 @@ use tokio::{
 
 pub use document::{
     AgentPart, CheckPart, ConfigurationPart, Document, EnginePart, HeardPart, InstancePart, JournalPart,
-    LogPart, PathPart, PeerPart, RejectedPart, TrackPart, UplinkPart, VipPart,
+    LogPart, OrderPart, OrdersPart, PathPart, PeerPart, PushedPart, ReferencePart, RejectedPart, TrackPart,
+    UplinkPart, VipPart,
 };
 
 /// Clients served at once.

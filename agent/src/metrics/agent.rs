@@ -111,6 +111,75 @@ pub(super) const METRICS: &[Metric] = &[
         read: |present, samples| samples.add_us([], present.configuration.taken_at_us),
     },
     Metric {
+        name: "hafleet_agent_orders",
+        kind: Kind::Gauge,
+        labels: &["what"],
+        about: "Standing orders of a coordinator: `demote` (a fence), `maintenance`, `take_over`",
+        read: |present, samples| {
+            for what in ["demote", "maintenance", "take_over"] {
+                let standing = present.acting.orders.iter().filter(|order| order.what.as_str() == what);
+                samples.add([&what], standing.count() as u64);
+            }
+        },
+    },
+    Metric {
+        name: "hafleet_agent_orders_readable",
+        kind: Kind::Gauge,
+        labels: &[],
+        about: "0 when the file of the standing orders cannot be read, and every instance is held back for it",
+        read: |present, samples| samples.add_flag([], present.acting.orders_error.is_none()),
+    },
+    Metric {
+        name: "hafleet_agent_pushed_generation",
+        kind: Kind::Gauge,
+        labels: &[],
+        about: "The pushed configuration that is to run; 0 when none is",
+        read: |present, samples| {
+            let running = present.acting.push.pointer.running.as_ref();
+            samples.add([], running.map_or(0, |generation| generation.number));
+        },
+    },
+    Metric {
+        name: "hafleet_agent_pushed_staged_generation",
+        kind: Kind::Gauge,
+        labels: &[],
+        about: "The pushed configuration that waits to be committed; 0 when none does",
+        read: |present, samples| {
+            let staged = present.acting.push.pointer.staged.as_ref();
+            samples.add([], staged.map_or(0, |generation| generation.number));
+        },
+    },
+    Metric {
+        name: "hafleet_agent_pushed_confirm_left_seconds",
+        kind: Kind::Gauge,
+        labels: &[],
+        about: "How long is left to confirm the pushed configuration that runs, before it is given up; absent when it is \
+                confirmed",
+        read: |present, samples| {
+            if let Some(left_us) = present.confirm_left_us {
+                samples.add_real([], std::time::Duration::from_micros(left_us).as_secs_f64());
+            }
+        },
+    },
+    Metric {
+        name: "hafleet_agent_pushed_up",
+        kind: Kind::Gauge,
+        labels: &[],
+        about: "0 when what was pushed cannot be read or does not run",
+        read: |present, samples| samples.add_flag([], present.acting.push.error.is_none()),
+    },
+    Metric {
+        name: "hafleet_agent_reference_reachable",
+        kind: Kind::Gauge,
+        labels: &["address"],
+        about: "1 when a reference address, a neighbour outside the group such as the gateway, answers",
+        read: |present, samples| {
+            for one in &present.references {
+                samples.add_flag([&one.address], one.reachable);
+            }
+        },
+    },
+    Metric {
         name: "hafleet_agent_journal_up",
         kind: Kind::Gauge,
         labels: &[],

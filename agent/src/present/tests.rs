@@ -11,6 +11,8 @@ use super::*;
 use crate::{
     config::{Inputs, Instance, PathConfig, load, track::Subject},
     driver::{InstanceSnapshot, PathSnapshot, TrackSnapshot, Transitions},
+    orders::{Order, What},
+    push::{Confirm, Generation, Pointer, PushStatus, RolledBack},
     track::{CheckStatus, Counts, Outcome},
     uplink::Phase,
 };
@@ -84,6 +86,33 @@ fn transitions(to: &[State]) -> Transitions {
     transitions
 }
 
+/// A fence of everything in the past is withdrawn; maintenance of one instance and a configuration that is tried out.
+fn acting() -> ActStatus {
+    let order = Order {
+        id: "maintenance/lb01".to_owned(),
+        instances: vec!["VI_2".to_owned()],
+        until_us: Some(WALL_US + 3_600_000_000),
+        by: "anna".to_owned(),
+        why: "new fans".to_owned(),
+        what: What::Maintenance,
+    };
+    let generation = |number| Generation { number, hash: format!("{number:064x}") };
+    let confirm = Confirm {
+        within_us: 120_000_000,
+        committed_wall_us: WALL_US - 28_000_000,
+        committed_boot_us: NOW.as_micros() - 28_000_000,
+        boot_id: "b".to_owned(),
+    };
+    let pointer = Pointer {
+        running: Some(generation(7)),
+        staged: Some(generation(8)),
+        confirm: Some(confirm),
+        rolled_back: Some(RolledBack { generation: 6, why: "it was not confirmed in time".to_owned() }),
+        ..Pointer::default()
+    };
+    ActStatus { orders: vec![order], orders_error: None, push: PushStatus { pointer, error: None } }
+}
+
 /// MASTER, with an address missing and a peer that it rejects.
 fn master(config: Instance) -> InstanceSnapshot {
     InstanceSnapshot {
@@ -93,6 +122,7 @@ fn master(config: Instance) -> InstanceSnapshot {
         transitions: transitions(&[State::Backup, State::Master]),
         reason: "master_down",
         reason_detail: "no master heard for 3.414 s".to_owned(),
+        base_priority: 150,
         effective_priority: 150,
         master_down: Duration::from_micros(3_414_062),
         addresses_present: vec![ip("192.168.178.3")],
@@ -132,6 +162,7 @@ fn backup(config: Instance) -> InstanceSnapshot {
         transitions: transitions(&[State::Backup, State::Master, State::Backup]),
         reason: "higher_priority_heard",
         reason_detail: "192.168.178.131 advertises priority 90, ours is 40".to_owned(),
+        base_priority: 100,
         effective_priority: 40,
         master_down: Duration::from_micros(384_375),
         addresses_present: Vec::new(),
@@ -251,6 +282,15 @@ pub(crate) fn sample() -> Present {
             taken_at_us: WALL_US - 3_723_000_000,
             ..ConfigurationStatus::default()
         },
+        acting: acting(),
+        confirm_left_us: Some(92_000_000),
+        references: vec![ReferenceStatus {
+            address: ip("192.168.178.1"),
+            interface: "ens33".to_owned(),
+            reachable: true,
+            asked: ago(1_500),
+            error: String::new(),
+        }],
         engine: Ok(engine),
         checks: checks(),
         uplink: uplink::Status {

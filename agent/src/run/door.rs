@@ -2,17 +2,19 @@
 //!
 //! A configuration with an error changes nothing. One without is held against what runs: the engine applies the difference, and
 //! what did not change does not notice. What became of it is in the log, in `ha-agent status` and in the journal.
+//! It is always made of everything there is: the local files as they are on the disk, and what was pushed.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{EngineClient, firewall::Firewall};
+use super::{EngineClient, EngineSilent, firewall::Firewall};
 use crate::{
     clock,
-    config::{AgentConfig, Inputs, LoadError, Loaded, load},
+    config::{AgentConfig, Inputs, Instance, LoadError, Loaded, PushedText, load_with},
     driver::Plan,
     journal::{Happening, Journal},
+    reference::Watched,
     track::Tracker,
 };
 
@@ -34,30 +36,58 @@ pub struct ConfigurationStatus {
     pub error_at_us: Option<i64>,
 }
 
+/// Why a configuration is not applied. Nothing was changed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum NotApplied {
+    /// It has errors.
+    #[error("{0}")]
+    Load(LoadError),
+    /// It cannot be read at all.
+    #[error("reading the configuration failed: {0}")]
+    Read(String),
+    /// The local files have no instance any more.
+    #[error(
+        "it has no instance at all, which would give up every address of this host; stop the agent if that is meant"
+    )]
+    Empty,
+    /// The rules of `no_accept` cannot be had.
+    #[error("{0}")]
+    Firewall(String),
+    /// The engine is silent.
+    #[error("the engine did not apply it: {0}")]
+    Engine(EngineSilent),
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Door {
     inputs: Inputs,
     running: AgentConfig,
+    /// What was pushed and is part of what runs.
+    pushed: Option<PushedText>,
     engine: EngineClient,
     journal: Journal,
     tracker: Tracker,
     firewall: Firewall,
     status: watch::Sender<ConfigurationStatus>,
+    watched: watch::Sender<Watched>,
 }
 
 impl Door {
-    /// The door of an agent that was started with `running`, read from `inputs`. `tracker` runs its checks.
+    /// The door of an agent that was started with `running`, read from `inputs` and `pushed`. `tracker` runs its checks.
     pub(super) fn new(
         inputs: Inputs,
         running: AgentConfig,
+        pushed: Option<PushedText>,
         engine: EngineClient,
         journal: Journal,
         tracker: Tracker,
         firewall: Firewall,
     ) -> Self {
         let status = ConfigurationStatus { taken_at_us: clock::wall_us(), ..ConfigurationStatus::default() };
-        Self { inputs, running, engine, journal, tracker, firewall, status: watch::Sender::new(status) }
+        let status = watch::Sender::new(status);
+        let watched = watch::Sender::new(Watched::of(&running));
+        Self { inputs, running, pushed, engine, journal, tracker, firewall, status, watched }
     }
 
     /// What became of them.
@@ -65,61 +95,88 @@ impl Door {
         self.status.subscribe()
     }
 
-    /// SIGHUP: the files are read again, on a thread that may wait for the disk.
+    /// What of the running configuration concerns reference addresses.
+    pub fn watched(&self) -> watch::Receiver<Watched> {
+        self.watched.subscribe()
+    }
+
+    /// The files that are read.
+    pub fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// Every instance that runs.
+    pub fn instances(&self) -> &[Instance] {
+        &self.running.instances
+    }
+
+    /// SIGHUP: the files are read again, with what was pushed.
     pub async fn reload(&mut self) {
-        let inputs = self.inputs.clone();
-        match tokio::task::spawn_blocking(move || load(&inputs)).await {
-            Ok(Ok(loaded)) => self.take(loaded).await,
-            Ok(Err(error)) => self.refuse(&error),
-            Err(error) => self.refused(format!("reading the configuration failed: {error}")),
+        // What became of it is told by the door itself.
+        let _ = self.apply(self.pushed.clone()).await;
+    }
+
+    /// Applies the files as they are on the disk with this in the place of what was pushed, on a thread that may wait for the disk.
+    ///
+    /// # Errors
+    /// When it is not applied, which is logged and journalled here.
+    pub async fn apply(&mut self, pushed: Option<PushedText>) -> Result<(), NotApplied> {
+        let (inputs, with) = (self.inputs.clone(), pushed.clone());
+        let loaded = match tokio::task::spawn_blocking(move || load_with(&inputs, with.as_ref())).await {
+            Ok(Ok(loaded)) => self.take(loaded, pushed).await,
+            Ok(Err(error)) => Err(NotApplied::Load(error)),
+            Err(error) => Err(NotApplied::Read(error.to_string())),
+        };
+        if let Err(why) = &loaded {
+            self.refused(why.to_string());
         }
+        loaded
     }
 
     /// Applies a configuration without errors.
-    pub async fn take(&mut self, loaded: Loaded) {
+    async fn take(&mut self, loaded: Loaded, pushed: Option<PushedText>) -> Result<(), NotApplied> {
         for finding in &loaded.findings {
             tracing::warn!("{finding}");
         }
-        if loaded.config.instances.is_empty() && !self.running.instances.is_empty() {
-            // A file that is just being written is empty for a moment.
-            return self.refused(
-                "it has no instance at all, which would give up every address of this host; stop the agent if that is meant"
-                    .to_owned(),
-            );
+        // A file that is just being written is empty for a moment. What was pushed comes and goes on purpose.
+        let has_local = |config: &AgentConfig, pushed: &Option<PushedText>| {
+            let is_pushed = |instance: &Instance| {
+                pushed.as_ref().is_some_and(|pushed| instance.defined_at.file == pushed.path)
+            };
+            config.instances.iter().any(|instance| !is_pushed(instance))
+        };
+        if has_local(&self.running, &self.pushed) && !has_local(&loaded.config, &pushed) {
+            return Err(NotApplied::Empty);
         }
         for key in self.running.needs_restart(&loaded.config) {
             tracing::warn!(
                 "`{key}` is different in the configuration; it takes effect with a restart of the agent"
             );
         }
-        if let Err(error) = self.firewall.apply(&loaded.config).await {
-            return self.refused(crate::log::chain(&error));
-        }
-        let changes = match self.engine.reconfigure(Plan::of(&loaded.config), APPLIED_WITHIN).await {
-            Ok(changes) => changes,
-            Err(error) => return self.refused(format!("the engine did not apply it: {error}")),
-        };
+        let rules = self.firewall.apply(&loaded.config).await;
+        rules.map_err(|error| NotApplied::Firewall(crate::log::chain(&error)))?;
+        let plan = Plan::of(&loaded.config);
+        let changes = self.engine.reconfigure(plan, APPLIED_WITHIN).await.map_err(NotApplied::Engine)?;
         // After the engine: it takes results of checks that somebody tracks.
         self.tracker.replace(loaded.config.checks.clone());
         let summary = changes.to_string();
         tracing::info!("the configuration is applied: {summary}");
         self.running = loaded.config;
+        self.watched.send_replace(Watched::of(&self.running));
+        self.pushed = pushed;
         self.journal.append(Happening::configured("applied", summary));
         self.status.send_modify(|status| {
             status.taken_at_us = clock::wall_us();
             status.taken += 1;
             (status.error, status.error_at_us) = (None, None);
         });
+        Ok(())
     }
 
     /// Nothing comes by this door any more: running scripts are ended.
     pub async fn close(mut self) {
         self.tracker.stop().await;
         self.firewall.remove().await;
-    }
-
-    fn refuse(&self, error: &LoadError) {
-        self.refused(error.to_string());
     }
 
     fn refused(&self, why: String) {

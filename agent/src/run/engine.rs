@@ -1,15 +1,19 @@
 //! How the rest of the agent asks the engine. It never waits for us, and we never wait long for it.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
 
-use hafleet_vrrp::TrackResult;
+use hafleet_vrrp::{State, TrackResult};
 
-use crate::driver::{ArpObservation, Changes, Command, EngineSnapshot, Plan};
+use crate::driver::{ArpObservation, Changes, Command, EngineSnapshot, Plan, Standing};
 
 /// A healthy engine answers within a millisecond.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
@@ -64,6 +68,26 @@ impl EngineClient {
     /// When the engine does not answer.
     pub async fn reconfigure(&self, plan: Plan, within: Duration) -> Result<Changes, EngineSilent> {
         self.ask(|reply| Command::Reconfigure(plan, reply), within).await
+    }
+
+    /// Makes this what stands over the configuration, and lets these instances take over; every instance's state thereafter.
+    ///
+    /// # Errors
+    /// When the engine does not answer. It may still heed it.
+    pub async fn stand(
+        &self,
+        standing: Standing,
+        take_over: BTreeSet<String>,
+    ) -> Result<BTreeMap<String, State>, EngineSilent> {
+        self.ask(|reply| Command::Stand { standing, take_over, reply }, ANSWER_WITHIN).await
+    }
+
+    /// Makes these the instances that a host without a network holds back.
+    ///
+    /// # Errors
+    /// When the engine does not answer. It may still heed it.
+    pub async fn isolate(&self, isolated: BTreeSet<String>) -> Result<(), EngineSilent> {
+        self.ask(|reply| Command::Isolate(isolated, reply), ANSWER_WITHIN).await
     }
 
     /// Tells what became of a check; waits while the engine has too many commands already.

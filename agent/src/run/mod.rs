@@ -9,6 +9,7 @@
 //!
 //! The tasks on the control runtime hold only channels and timers across their awaits, so dropping one loses nothing.
 
+mod act;
 mod door;
 mod engine;
 mod firewall;
@@ -34,21 +35,25 @@ use tokio::{
     time::timeout,
 };
 
-pub use door::{ConfigurationStatus, Door};
+pub use act::{ActClient, ActStatus, Asked};
+pub use door::{ConfigurationStatus, Door, NotApplied};
 pub use engine::{EngineClient, EngineSilent};
 pub use lock::{LockError, StateLock};
 
-use self::firewall::Firewall;
+use self::{act::Acts, firewall::Firewall};
 use crate::{
     clock,
-    config::{AgentConfig, Inputs, LoadError, Loaded, Style, load, render},
+    config::{AgentConfig, Inputs, LoadError, Loaded, PushedText, Style, load, load_with, render},
     driver::{self, Report},
     join::Name,
     journal::{Happening, Journal, Limits},
     local::{self, Document},
     log::{self, LogThread},
     metrics,
+    orders::Book,
     present::{Process, Sources},
+    push::{Clocks, Push},
+    reference,
     track::{CheckReport, Reports, THIS_PROGRAM, Tracker},
     uplink::{self, Uplink},
 };
@@ -103,12 +108,17 @@ fn refuse(error: &LoadError) -> ExitCode {
 }
 
 fn serve(options: &Options, loaded: Loaded, log_thread: &LogThread) -> anyhow::Result<ExitCode> {
+    // Also of a configuration without what was pushed: that has no say in them.
+    let names = Names::of(&loaded.config)?;
+    let _lock = StateLock::take(&options.state_dir)?;
+    let book = Book::open(&options.state_dir);
+    let mut push = Push::open(&options.state_dir, &Clocks::now());
+    let local = loaded.config.clone();
+    let (loaded, mut pushed) = with_what_was_pushed(options, loaded, &mut push);
     for finding in &loaded.findings {
         tracing::warn!("{finding}");
     }
-    let config = loaded.config;
-    let names = Names::of(&config)?;
-    let _lock = StateLock::take(&options.state_dir)?;
+    let mut config = loaded.config;
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(4)
@@ -126,10 +136,21 @@ fn serve(options: &Options, loaded: Loaded, log_thread: &LogThread) -> anyhow::R
         .context("cannot start the journal's thread")?;
     journal.append(Happening::started());
     let mut firewall = Firewall::default();
-    runtime.block_on(firewall.apply(&config))?;
+    match (runtime.block_on(firewall.apply(&config)), pushed.take()) {
+        (Ok(()), applied) => pushed = applied,
+        (Err(error), None) => return Err(error.into()),
+        (Err(error), Some(_)) => {
+            push.note(Some(log::chain(&error)));
+            config = local;
+            runtime.block_on(firewall.apply(&config))?;
+        }
+    }
     let (tracker, results) = Tracker::start(config.checks.clone(), Path::new(THIS_PROGRAM))
         .context("cannot start what runs the checks")?;
-    let engine = driver::start(driver::Plan::of(&config)).context("the engine cannot start")?;
+    let mut plan = driver::Plan::of(&config);
+    // Before any instance is started: who is held back does not serve for a moment.
+    plan.standing = book.standing(clock::wall_us());
+    let engine = driver::start(plan).context("the engine cannot start")?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         instances = config.instances.len(),
@@ -144,6 +165,9 @@ fn serve(options: &Options, loaded: Loaded, log_thread: &LogThread) -> anyhow::R
         metrics_listener,
         checks: (tracker, results),
         firewall,
+        book,
+        push,
+        pushed,
     };
     let code = runtime.block_on(control(started, engine, journal.clone(), signals));
     journal.close();
@@ -163,6 +187,24 @@ struct Started<'a> {
     /// They run already: their first results are what elections wait for.
     checks: (Tracker, Reports),
     firewall: Firewall,
+    book: Book,
+    push: Push,
+    /// What was pushed and is part of `config`.
+    pushed: Option<PushedText>,
+}
+
+/// The configuration with what was pushed. What cannot be had with it runs without it: local files come first.
+fn with_what_was_pushed(options: &Options, local: Loaded, push: &mut Push) -> (Loaded, Option<PushedText>) {
+    // What is wrong with its file is known already.
+    let Ok(Some(text)) = push.text() else { return (local, None) };
+    match load_with(&options.inputs, Some(&text)) {
+        Ok(loaded) => (loaded, Some(text)),
+        Err(error) => {
+            tracing::error!("what was pushed does not run: {error}");
+            push.note(Some(error.to_string()));
+            (local, None)
+        }
+    }
 }
 
 /// The configuration's names, checked like those of an identity.
@@ -216,6 +258,9 @@ async fn control(
         metrics_listener,
         checks: (tracker, results),
         firewall,
+        book,
+        push,
+        pushed,
     } = started;
     let client = EngineClient::new(engine.commands);
     tokio::spawn(tell_results(results, client.clone()));
@@ -224,8 +269,16 @@ async fn control(
     let (stop_uplink, uplink_stop) = watch::channel(false);
     let coordinators = addresses(&config.coordinators);
     let checks = tracker.statuses();
-    let mut door =
-        Door::new(options.inputs.clone(), config, client.clone(), journal.clone(), tracker, firewall);
+    let applied = push.pointer().running.as_ref().map(|generation| generation.number);
+    let applied = applied.filter(|_| pushed.is_some());
+    let inputs = options.inputs.clone();
+    let door = Door::new(inputs, config, pushed, client.clone(), journal.clone(), tracker, firewall);
+    let configuration = door.status();
+    let watched = door.watched();
+    let (publish_references, references) = watch::channel(Vec::new());
+    tokio::spawn(reference::run(client.clone(), watched, uplink_status.clone(), publish_references));
+    let (acts_client, asked) = ActClient::new();
+    let mut acts = Acts::new(door, book, push, applied, client.clone(), asked);
     let uplink = Uplink {
         state_dir: options.state_dir.clone(),
         node: names.node.clone(),
@@ -233,14 +286,19 @@ async fn control(
         coordinators,
         engine: client.clone(),
         journal: journal.clone(),
-        configuration: door.status(),
+        configuration: configuration.clone(),
+        acts: acts_client,
+        acting: acts.status(),
+        references: references.clone(),
         status: publish,
         stop: uplink_stop,
     };
     let uplink = tokio::spawn(uplink.run());
     let sources = Sources {
         process: Arc::new(process(options, &names)),
-        configuration: door.status(),
+        configuration,
+        acting: acts.status(),
+        references,
         engine: client.clone(),
         checks,
         uplink: uplink_status,
@@ -267,8 +325,13 @@ async fn control(
             _ = signals.terminate.recv() => break "sigterm",
             _ = signals.interrupt.recv() => break "sigint",
             _ = signals.hangup.recv() => tokio::select! {
-                () = reload(&mut door) => {}
+                () = reload(&mut acts) => {}
                 // A disk that does not answer holds no goodbye up.
+                _ = signals.terminate.recv() => break "sigterm",
+                _ = signals.interrupt.recv() => break "sigint",
+            },
+            work = acts.next() => tokio::select! {
+                () = acts.perform(work) => {}
                 _ = signals.terminate.recv() => break "sigterm",
                 _ = signals.interrupt.recv() => break "sigint",
             },
@@ -277,7 +340,7 @@ async fn control(
     };
     let _ = sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status("releasing addresses")]);
     let code = stop(reason, &client, reports, &journal, &stop_uplink, uplink).await;
-    door.close().await;
+    acts.close().await;
     code
 }
 
@@ -291,11 +354,11 @@ async fn tell_results(mut results: Reports, engine: EngineClient) {
 }
 
 /// SIGHUP, with systemd told about it (`Type=notify-reload` in sd_notify(3)).
-async fn reload(door: &mut Door) {
+async fn reload(acts: &mut Acts) {
     let monotonic = NotifyState::monotonic_usec_now();
     let reloading = monotonic.into_iter().chain([NotifyState::Reloading]).collect::<Vec<_>>();
     let _ = sd_notify::notify(&reloading);
-    door.reload().await;
+    acts.reload().await;
     let _ = sd_notify::notify(&[NotifyState::Ready]);
 }
 

@@ -1,6 +1,8 @@
 //! The agent as a process: what it tells systemd, what signals do, what is left behind. With no virtual router, so that
 //! nothing is sent; an engine runs all the same, and needs CAP_NET_RAW for it as in earnest.
 
+mod managed;
+
 use std::{
     io::{BufRead, BufReader, Lines},
     os::unix::net::UnixDatagram,

@@ -1,5 +1,6 @@
 //! The status for people.
 
+mod acting;
 mod check;
 mod heard;
 mod instance;
@@ -13,7 +14,20 @@ use crate::local::{ConfigurationPart, Document, JournalPart, UplinkPart};
 /// The whole document as text, at most `width` columns wide if possible.
 pub fn table(document: &Document, width: u16) -> String {
     let mut text = String::new();
-    let Document { agent, configuration, engine, instances, checks, heard, uplink, journal, log } = document;
+    let Document {
+        agent,
+        configuration,
+        orders,
+        pushed,
+        references,
+        engine,
+        instances,
+        checks,
+        heard,
+        uplink,
+        journal,
+        log,
+    } = document;
     let node = agent.node.as_deref().unwrap_or("this node");
     let site = agent.site.as_ref().map(|site| format!(" (site {site})")).unwrap_or_default();
     // Writing to a string cannot fail.
@@ -32,7 +46,14 @@ pub fn table(document: &Document, width: u16) -> String {
         let _ =
             writeln!(text, "\nTHE CONFIGURATION OF {at} IS NOT APPLIED, the one before it runs on: {error}");
     }
+    if let Some(error) = &orders.error {
+        let _ = writeln!(text, "\nEVERY INSTANCE IS HELD BACK: {error}");
+    }
+    if let Some(error) = &pushed.error {
+        let _ = writeln!(text, "\nWHAT WAS PUSHED DOES NOT RUN: {error}");
+    }
     let tables = [
+        acting::orders(orders, width),
         Some(instance::table(instances, width)),
         instance::tracks(instances, width),
         check::table(checks, width),
@@ -43,6 +64,12 @@ pub fn table(document: &Document, width: u16) -> String {
         let _ = writeln!(text, "\n{table}");
     }
     let _ = writeln!(text, "\nConfig   {}", configuration_lines(configuration));
+    if let Some(pushed) = acting::pushed_lines(pushed) {
+        let _ = writeln!(text, "Pushed   {pushed}");
+    }
+    if !references.is_empty() {
+        let _ = writeln!(text, "Network  {}", acting::reference_lines(references));
+    }
     let _ = writeln!(text, "Uplink   {}", uplink_lines(uplink));
     let _ = writeln!(text, "Journal  {}", journal_lines(journal));
     for (count, what) in [

@@ -3,6 +3,7 @@
 //! ```text
 //! identity ─► TLS 1.3 ─► Session: Hello ─► Welcome{acked} ─► snapshot, journal from acked + 1, heartbeat every second
 //!    ▲                      │ Ack ─► journal frees            ProbeRequest ─► engine ─► ProbeReport
+//!    │                      │                                 Request ─► orders, push ─► Answer
 //!    └──── Renew at 2/3 ◄───┘ any failure ─► status and log ─► back-off 0.2 s to 5 s ─► the next coordinator
 //! ```
 //!
@@ -12,6 +13,7 @@ mod backoff;
 mod heard;
 mod probe;
 mod renew;
+mod requests;
 mod session;
 mod status;
 mod tls;
@@ -26,10 +28,12 @@ use crate::{
     join::{CoordinatorAddress, Identity, IdentityError, Name},
     journal::Journal,
     log,
-    run::{ConfigurationStatus, EngineClient},
+    reference::ReferenceStatus,
+    run::{ActClient, ActStatus, ConfigurationStatus, EngineClient},
 };
 use backoff::Backoff;
 use session::{Session, SessionEnd};
+use wire::Asides;
 
 pub use heard::{SOURCES_MAX, worth_telling};
 pub use status::{Phase, Status, rfc3339};
@@ -63,6 +67,12 @@ pub struct Uplink {
     pub journal: Journal,
     /// What became of configurations.
     pub configuration: watch::Receiver<ConfigurationStatus>,
+    /// Who does what a coordinator asks for.
+    pub acts: ActClient,
+    /// What was ordered and pushed.
+    pub acting: watch::Receiver<ActStatus>,
+    /// The reference addresses.
+    pub references: watch::Receiver<Vec<ReferenceStatus>>,
     /// Where it says how it is.
     pub status: watch::Sender<Status>,
     /// True when it is time to say goodbye.
@@ -117,6 +127,15 @@ impl Uplink {
                 () = tokio::time::sleep(wait) => {}
                 () = told_to_stop(&mut self.stop) => return,
             }
+        }
+    }
+
+    /// What a snapshot has beside what the engine knows.
+    fn asides(&self) -> Asides {
+        Asides {
+            configuration: self.configuration.borrow().clone(),
+            acting: self.acting.borrow().clone(),
+            references: self.references.borrow().clone(),
         }
     }
 

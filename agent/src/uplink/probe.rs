@@ -4,14 +4,10 @@ use std::{collections::VecDeque, net::IpAddr, time::Duration};
 
 use futures_util::future::BoxFuture;
 use hafleet_proto::v1;
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
-use super::wire;
-use crate::{
-    clock,
-    journal::Journal,
-    run::{ConfigurationStatus, EngineClient},
-};
+use super::wire::{self, Asides};
+use crate::{clock, journal::Journal, run::EngineClient};
 
 /// Probes that may wait.
 const WAITING_MAX: usize = 8;
@@ -40,19 +36,14 @@ impl Probes {
     }
 
     /// Starts the next one if none runs.
-    pub fn start(
-        &mut self,
-        engine: &EngineClient,
-        journal: &Journal,
-        configuration: &watch::Receiver<ConfigurationStatus>,
-    ) {
+    pub fn start(&mut self, engine: &EngineClient, journal: &Journal, asides: impl FnOnce() -> Asides) {
         if self.running.is_none()
             && let Some(request) = self.waiting.pop_front()
         {
             let not_before = self.not_before.unwrap_or_else(Instant::now);
             self.not_before = Some(not_before.max(Instant::now()) + PACE);
-            let (engine, journal, configuration) = (engine.clone(), journal.clone(), configuration.clone());
-            self.running = Some(Box::pin(run(request, engine, journal, configuration, not_before)));
+            let (engine, journal, asides) = (engine.clone(), journal.clone(), asides());
+            self.running = Some(Box::pin(run(request, engine, journal, asides, not_before)));
         }
     }
 
@@ -73,7 +64,7 @@ async fn run(
     request: v1::ProbeRequest,
     engine: EngineClient,
     journal: Journal,
-    configuration: watch::Receiver<ConfigurationStatus>,
+    asides: Asides,
     not_before: Instant,
 ) -> Option<v1::ProbeReport> {
     tokio::time::sleep_until(not_before).await;
@@ -102,7 +93,6 @@ async fn run(
     // Taken after the request came, as it must be: the state is asserted anew.
     let seq = journal.status().borrow().last_seq;
     let engine = engine.snapshot().await.ok()?;
-    let configuration = configuration.borrow().clone();
-    let snapshot = wire::snapshot(&engine, &configuration, seq, clock::now(), clock::wall_us());
+    let snapshot = wire::snapshot(&engine, &asides, seq, clock::now(), clock::wall_us());
     Some(v1::ProbeReport { id: request.id, snapshot: Some(snapshot), arp })
 }

@@ -18,7 +18,13 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming, transport::Channel};
 
-use super::{Phase, Uplink, probe::Probes, renew, rfc3339, told_to_stop, wire};
+use super::{
+    Phase, Uplink,
+    probe::Probes,
+    renew,
+    requests::{self, Requests},
+    rfc3339, told_to_stop, wire,
+};
 use crate::{
     clock,
     join::{CoordinatorAddress, Identity},
@@ -98,6 +104,7 @@ pub(super) struct Session<'a> {
     told: Option<Told>,
     reading: Option<BoxFuture<'static, Result<Vec<v1::Event>, AskError>>>,
     probes: Probes,
+    requests: Requests,
     renewing: Option<BoxFuture<'static, Result<(), renew::RenewError>>>,
     renew_not_before: Instant,
     read_not_before: Instant,
@@ -144,6 +151,7 @@ impl<'a> Session<'a> {
             told: None,
             reading: None,
             probes: Probes::default(),
+            requests: Requests::default(),
             renewing: None,
             renew_not_before: Instant::now(),
             read_not_before: Instant::now(),
@@ -161,6 +169,7 @@ impl<'a> Session<'a> {
             Err(end) => return end,
         };
         let mut stop = self.uplink.stop.clone();
+        let mut acting = self.uplink.acting.clone();
         let mut heartbeat = interval(HEARTBEAT_EVERY);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.unanswered_since = Some(Instant::now());
@@ -172,6 +181,11 @@ impl<'a> Session<'a> {
                 changed = self.journal.changed() => self.journal_changed(changed.is_ok()),
                 events = or_never(&mut self.reading) => self.read(events),
                 report = self.probes.next() => self.probed(report),
+                () = self.requests.next() => Ok(()),
+                Ok(()) = acting.changed() => {
+                    self.snapshot_due = true;
+                    Ok(())
+                }
                 renewed = or_never(&mut self.renewing) => self.renewed(renewed),
                 () = at(self.settle_at) => self.settle(),
                 () = at(self.goodbye.map(|goodbye| goodbye.until)) => Err(SessionEnd::Stopped),
@@ -215,7 +229,7 @@ impl<'a> Session<'a> {
 
     /// Begins what can begin without waiting for anybody.
     async fn start_what_is_due(&mut self) {
-        let Uplink { journal, engine, configuration, .. } = &*self.uplink;
+        let Uplink { journal, engine, acts, .. } = &*self.uplink;
         if let Some(told) = self.told
             && self.reading.is_none()
             && self.journal_id.is_some()
@@ -227,7 +241,11 @@ impl<'a> Session<'a> {
             let journal = journal.clone();
             self.reading = Some(Box::pin(async move { journal.read(told.sent_seq + 1, BATCH_LEN).await }));
         }
-        self.probes.start(engine, journal, configuration);
+        self.probes.start(engine, journal, || self.uplink.asides());
+        self.requests.start(acts);
+        let outgoing = &self.outgoing;
+        let answer = |answer| v1::AgentMessage { message: Some(Out::Answer(answer)) };
+        self.requests.send(|one| outgoing.try_send(answer(one)).is_ok());
         if self.snapshot_due
             && self.outgoing.capacity() > 0
             && let Some(snapshot) = self.snapshot().await
@@ -264,11 +282,22 @@ impl<'a> Session<'a> {
                 }
                 Ok(())
             }
-            In::Request(_) => Err(self.protocol("a request that this agent does not know".to_owned())),
+            In::Request(request) => self.requested(request),
             In::Refusal(refusal) => {
                 Err(SessionEnd::Refused { reason: shown(&refusal.reason), detail: shown(&refusal.detail) })
             }
         }
+    }
+
+    fn requested(&mut self, request: v1::Request) -> Turn {
+        if self.told.is_none() {
+            return Err(self.protocol("a Request before Welcome".to_owned()));
+        }
+        if !self.requests.ask(request) {
+            let what = format!("more than {} requests that wait for their answers", requests::WAITING_MAX);
+            return Err(self.protocol(what));
+        }
+        Ok(())
     }
 
     async fn welcomed(&mut self, acked_seq: u64) -> Turn {
@@ -454,8 +483,8 @@ impl<'a> Session<'a> {
         // Before the engine is asked: everything up to here is in its answer.
         let seq = self.journal.borrow().last_seq;
         let engine = self.uplink.engine.snapshot().await.ok()?;
-        let configuration = self.uplink.configuration.borrow().clone();
-        let snapshot = wire::snapshot(&engine, &configuration, seq, clock::now(), clock::wall_us());
+        let asides = self.uplink.asides();
+        let snapshot = wire::snapshot(&engine, &asides, seq, clock::now(), clock::wall_us());
         let left_out = engine.heard.len().saturating_sub(snapshot.heard.len()) as u64;
         self.uplink.status.send_if_modified(|status| {
             let before = std::mem::replace(&mut status.heard_left_out, left_out);

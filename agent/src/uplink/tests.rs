@@ -1,4 +1,5 @@
 pub(crate) mod fake;
+mod requests;
 mod resume;
 mod trouble;
 
@@ -27,6 +28,10 @@ struct Agent {
     state_dir: TempDir,
     journal: Journal,
     configuration: watch::Sender<ConfigurationStatus>,
+    acting: watch::Sender<ActStatus>,
+    references: watch::Sender<Vec<ReferenceStatus>>,
+    /// What the coordinator asks for comes out here; a test answers.
+    asked: mpsc::Receiver<crate::run::Asked>,
     status: watch::Receiver<Status>,
     stop: watch::Sender<bool>,
     uplink: JoinHandle<()>,
@@ -58,6 +63,9 @@ impl Agent {
         let (publish, status) = watch::channel(Status::default());
         let (stop, stopped) = watch::channel(false);
         let (configuration, configured) = watch::channel(ConfigurationStatus::default());
+        let (acting, ordered) = watch::channel(ActStatus::default());
+        let (acts, asked) = ActClient::new();
+        let (references, asked_references) = watch::channel(Vec::new());
         let uplink = Uplink {
             state_dir: state_dir.path().to_owned(),
             node: None,
@@ -66,11 +74,25 @@ impl Agent {
             engine: EngineClient::new(commands),
             journal: journal.clone(),
             configuration: configured,
+            acts,
+            acting: ordered,
+            references: asked_references,
             status: publish,
             stop: stopped,
         };
         let uplink = tokio::spawn(uplink.run());
-        Self { state_dir, journal, configuration, status, stop, uplink, written: 0 }
+        Self {
+            state_dir,
+            journal,
+            configuration,
+            acting,
+            references,
+            asked,
+            status,
+            stop,
+            uplink,
+            written: 0,
+        }
     }
 
     /// Journals that many more transitions; each carries its number.
@@ -115,6 +137,12 @@ async fn fake_engine(mut orders: mpsc::Receiver<Command>) {
                 let _ = reply.send(targets.into_iter().map(answer).collect());
             }
             Command::Track { .. } => {}
+            Command::Stand { reply, .. } => {
+                let _ = reply.send(std::collections::BTreeMap::new());
+            }
+            Command::Isolate(_, reply) => {
+                let _ = reply.send(());
+            }
             Command::Reconfigure(_, reply) => {
                 let _ = reply.send(crate::driver::Changes::default());
             }

@@ -10,17 +10,32 @@ use crate::{
     config::Instance,
     driver::{ArpObservation, EngineSnapshot, InstanceSnapshot, PathSnapshot},
     journal::{bounded, wire_state},
-    run::ConfigurationStatus,
+    orders,
+    push::Clocks,
+    reference::ReferenceStatus,
+    run::{ActStatus, ConfigurationStatus},
 };
+
+/// What a snapshot has beside what the engine knows.
+#[derive(Clone, Debug, Default)]
+pub struct Asides {
+    /// What became of configurations.
+    pub configuration: ConfigurationStatus,
+    /// What was ordered and pushed.
+    pub acting: ActStatus,
+    /// The reference addresses.
+    pub references: Vec<ReferenceStatus>,
+}
 
 /// The present, whole but for sources heard beyond a bound, taken at `now`. `seq` is the last journalled event that it is sure to include.
 pub fn snapshot(
     engine: &EngineSnapshot,
-    configuration: &ConfigurationStatus,
+    asides: &Asides,
     seq: u64,
     now: Instant,
     at_us: i64,
 ) -> v1::Snapshot {
+    let Asides { configuration, acting, references } = asides;
     v1::Snapshot {
         seq,
         at_us,
@@ -36,9 +51,18 @@ pub fn snapshot(
                 .and_then(|error_at_us| u64::try_from(at_us.saturating_sub(error_at_us)).ok())
                 .unwrap_or(0),
         }),
-        orders: Vec::new(),
-        pushed: None,
-        references: Vec::new(),
+        orders: acting.orders.iter().map(orders::to_wire).collect(),
+        pushed: Some(acting.push.to_wire(&Clocks::now())),
+        references: references.iter().map(|one| reference(one, now)).collect(),
+    }
+}
+
+fn reference(one: &ReferenceStatus, now: Instant) -> v1::Reference {
+    v1::Reference {
+        address: one.address.to_string(),
+        interface: one.interface.clone(),
+        reachable: one.reachable,
+        age_us: u64::try_from(now.since(one.asked).as_micros()).unwrap_or(u64::MAX),
     }
 }
 

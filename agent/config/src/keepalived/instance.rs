@@ -22,7 +22,7 @@ use super::{
     value,
 };
 use crate::{
-    Instance, Lease, VipConfig, Vmac, checks,
+    Instance, Lease, OnIsolation, VipConfig, Vmac, checks,
     checks::{Definitions, Kind},
     source::{Report, Span},
     track::Tracked,
@@ -295,6 +295,7 @@ impl<'s> Draft<'s> {
             tracks,
             accept,
             vmac,
+            on_isolation: OnIsolation::Keep,
             source: self.source.map(|(source, _)| source),
             announcing: self.garp.over(self.defaults.announcing),
             lease: Lease::default(),

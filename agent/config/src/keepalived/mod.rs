@@ -69,6 +69,6 @@ pub(super) fn read(file: FileId, report: &mut Report) -> AgentConfig {
         report.failed() || instances.len() == blocks.len(),
         "an instance is missing without an error"
     );
-    let checks = definitions.tracked_by(&instances, report);
+    let checks = definitions.tracked_by(instances.iter(), report);
     AgentConfig { checks, instances, scheduling: defaults.scheduling, ..AgentConfig::default() }
 }

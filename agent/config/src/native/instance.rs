@@ -11,7 +11,7 @@ use super::{
     value::{self, Field},
 };
 use crate::{
-    Instance, Lease, VipConfig, checks,
+    Instance, Lease, OnIsolation, VipConfig, checks,
     checks::Definitions,
     source::{Report, Span},
     validate,
@@ -86,6 +86,9 @@ pub(super) fn read(table: Field<'_>, definitions: &Definitions, report: &mut Rep
     let track_service = fields.flag("track_service", true, report);
     let tracks = fields
         .or("track", Vec::new(), report, |field, report| track::read(field, service, definitions, report));
+    let on_isolation = fields.or("on_isolation", OnIsolation::default(), report, |field, report| {
+        value::one_of(field, &[("keep", OnIsolation::Keep), ("release", OnIsolation::Release)], report)
+    });
     let accept = accept(&mut fields, priority, report);
     let vips = fields.take("vips").and_then(|field| vips(field, service, report));
     let is_ipv6 = vips.as_deref().and_then(|vips| validate::family(vips, report));
@@ -119,6 +122,7 @@ pub(super) fn read(table: Field<'_>, definitions: &Definitions, report: &mut Rep
         tracks,
         accept: accept?,
         vmac: adverts.vmac,
+        on_isolation: on_isolation?,
         lease: lease?,
         defined_at,
     })

@@ -58,6 +58,7 @@ impl Keys {
                 "site",
                 "coordinators",
                 "metrics",
+                "references",
                 "engine",
                 "script_user",
                 "script_group",
@@ -90,6 +91,7 @@ impl Keys {
                 "answers_higher",
                 "accept",
                 "vmac",
+                "on_isolation",
             ],
             Self::Vip => &[
                 "address",

@@ -18,27 +18,51 @@ mod tests;
 
 use std::net::SocketAddr;
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 pub(super) use self::value::duration;
 use self::{check::Scripts, keys::Keys, value::Field};
 use super::{
-    AgentConfig, Scheduling,
+    AgentConfig, Instance, References, Scheduling,
     checks::{Definitions, Kind},
     source::{FileId, Report, Span},
+    validate,
 };
 use crate::names::{CoordinatorAddress, Name};
 
-/// What the file says. What is wrong is left out and reported.
-pub(super) fn read(file: FileId, report: &mut Report) -> AgentConfig {
+/// What the file says, without its checks, and what instances of it may track. What is wrong is left out and reported.
+pub(super) fn read(file: FileId, report: &mut Report) -> (AgentConfig, Definitions) {
     let bytes = report.sources.bytes(file).to_vec();
-    let text = match std::str::from_utf8(&bytes) {
+    let Some(document) = parsed(file, &bytes, report) else { return Default::default() };
+    agent(file, document, report)
+}
+
+/// The instances of a text that a coordinator pushed. They may track what `definitions` has. Nothing but instances can be pushed:
+/// a coordinator runs no programs and writes no files here.
+pub(super) fn read_pushed(file: FileId, definitions: &Definitions, report: &mut Report) -> Vec<Instance> {
+    let bytes = report.sources.bytes(file).to_vec();
+    let Some(document) = parsed(file, &bytes, report) else { return Vec::new() };
+    let mut read = Vec::new();
+    for field in value::fields(file, document, Keys::Agent, report) {
+        if field.key == "instance" {
+            read.extend(instances(field, definitions, report));
+        } else {
+            let message = format!("`{}` cannot be pushed, only [[instance]] can", field.key);
+            let help = "write it in the node's own agent.toml; a pushed instance can track by name what is defined there";
+            report.error_with(field.key_span, message, help);
+        }
+    }
+    read
+}
+
+fn parsed<'t>(file: FileId, bytes: &'t [u8], report: &mut Report) -> Option<DeTable<'t>> {
+    let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {
             let at = error.valid_up_to();
             let help = "save the file as UTF-8";
             report.error_with(Span::new(file, at..at + 1), "this byte is not UTF-8", help);
-            return AgentConfig::default();
+            return None;
         }
     };
     let (document, errors) = DeTable::parse_recoverable(text);
@@ -50,13 +74,10 @@ pub(super) fn read(file: FileId, report: &mut Report) -> AgentConfig {
             "see https://toml.io for how TOML is written",
         );
     }
-    if !errors.is_empty() {
-        return AgentConfig::default();
-    }
-    agent(file, document.into_inner(), report)
+    errors.is_empty().then(|| document.into_inner())
 }
 
-fn agent(file: FileId, document: DeTable<'_>, report: &mut Report) -> AgentConfig {
+fn agent(file: FileId, document: DeTable<'_>, report: &mut Report) -> (AgentConfig, Definitions) {
     let mut config = AgentConfig::default();
     let mut definitions = Definitions::default();
     let mut fields = value::fields(file, document, Keys::Agent, report);
@@ -80,21 +101,50 @@ fn agent(file: FileId, document: DeTable<'_>, report: &mut Report) -> AgentConfi
                 config.coordinators = all.into_iter().filter_map(|one| coordinator(one, report)).collect();
             }
             "metrics" => config.metrics = address_and_port(field, report),
+            "references" => config.references = references(field, report),
             "engine" => config.scheduling = engine(field, report),
             "script" => check::read(field, Kind::Script, &scripts, &mut definitions, report),
             "process" => check::read(field, Kind::Process, &scripts, &mut definitions, report),
             "file" => check::read(field, Kind::File, &scripts, &mut definitions, report),
-            _ => {
-                let tables = value::list(field, "a list of tables, each headed by [[instance]]", report);
-                config.instances = tables
-                    .into_iter()
-                    .filter_map(|table| instance::read(table, &definitions, report))
-                    .collect();
-            }
+            _ => config.instances = instances(field, &definitions, report),
         }
     }
-    config.checks = definitions.tracked_by(&config.instances, report);
-    config
+    (config, definitions)
+}
+
+fn instances(field: Field<'_>, definitions: &Definitions, report: &mut Report) -> Vec<Instance> {
+    let tables = value::list(field, "a list of tables, each headed by [[instance]]", report);
+    tables.into_iter().filter_map(|table| instance::read(table, definitions, report)).collect()
+}
+
+/// More are no better evidence.
+const MOST_REFERENCES: usize = crate::reference::REFERENCES_MAX;
+
+/// By whom the node knows whether it has a network. What is wrong is left out and reported.
+fn references(field: Field<'_>, report: &mut Report) -> References {
+    const EXPECTED: &str = "a list of addresses such as [\"192.0.2.1\"], or \"off\"";
+    if matches!(field.value, DeValue::String(_)) {
+        return value::one_of(field, &[("off", ())], report)
+            .map_or_else(References::default, |()| References::Off);
+    }
+    let span = field.span;
+    let elements = value::list(field, EXPECTED, report);
+    if elements.len() > MOST_REFERENCES {
+        report.error(span, format!("`references` has at most {MOST_REFERENCES} addresses"));
+    }
+    let mut addresses = Vec::new();
+    for element in elements {
+        let at = element.span;
+        let Some(address) = value::ip(element, report) else { continue };
+        match validate::address_fault(address) {
+            Some(fault) => report.error(at, fault),
+            None => addresses.push(address),
+        }
+    }
+    if addresses.is_empty() && !report.failed() {
+        report.error_with(span, "`references` is empty", "write \"off\" for none, or leave it out");
+    }
+    References::These(addresses)
 }
 
 /// How the engine's threads run. What is wrong is left out and reported.

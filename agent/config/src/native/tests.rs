@@ -11,7 +11,7 @@ use hafleet_vrrp::{
 
 use super::keys::Keys;
 use crate::{
-    AgentConfig, Lease, Pacing, PathConfig, Scheduling, VipConfig, VipFlags, Vmac,
+    AgentConfig, Lease, OnIsolation, Pacing, PathConfig, References, Scheduling, VipConfig, VipFlags, Vmac,
     tests::{expect, lines, read_native},
 };
 
@@ -131,6 +131,21 @@ vips = [{ address = "192.168.178.5/24" }]
     );
     assert_eq!((two.vmac.clone(), two.pacing), (None, Pacing::default()));
     assert_eq!((two.lease, two.checksum), (Lease::default(), ChecksumForm::WithPseudoHeader));
+}
+
+#[test]
+fn references_and_what_is_done_without_them() {
+    let config = clean(&instance(""));
+    assert_eq!(
+        (config.references, config.instances[0].on_isolation),
+        (References::Gateways, OnIsolation::Keep)
+    );
+    let written = "references = [\"192.0.2.1\", \"fe80::1\"]\n";
+    let config = clean(&format!("{written}{}", instance("on_isolation = \"release\"")));
+    let address = |text: &str| text.parse().expect("an address");
+    assert_eq!(config.references, References::These(vec![address("192.0.2.1"), address("fe80::1")]));
+    assert_eq!(config.instances[0].on_isolation, OnIsolation::Release);
+    assert_eq!(clean("references = \"off\"\n").references, References::Off);
 }
 
 #[test]

@@ -40,9 +40,12 @@ pub struct InstancePart {
     pub transitions: u64,
     /// Configured priority.
     pub priority: u8,
+    /// The one that counts in its place by order; the configured one without an order.
+    #[serde(default)]
+    pub base_priority: u8,
     /// After tracking.
     pub effective_priority: u8,
-    /// How the one comes from the other, in words; absent when nothing that is tracked changes it.
+    /// How the one comes from the other, in words; absent when neither an order nor anything that is tracked changes it.
     pub priority_detail: Option<String>,
     /// Advertisement interval.
     pub advert_interval_ms: u64,
@@ -183,6 +186,7 @@ impl InstancePart {
             reason_detail: one.reason_detail.clone(),
             transitions: transitions.map(|state| one.transitions.to(state)).iter().sum(),
             priority: config.priority.get(),
+            base_priority: one.base_priority,
             effective_priority: one.effective_priority,
             priority_detail: priority_detail(one),
             advert_interval_ms: u64::from(config.interval.as_centiseconds()) * 10,
@@ -262,9 +266,13 @@ impl TrackPart {
 
 /// `100 - 60 (nginx is down) = 40`.
 fn priority_detail(one: &InstanceSnapshot) -> Option<String> {
-    let base = one.config.priority;
+    let (base, configured) = (one.base_priority, one.config.priority);
+    let is_ordered = base != configured.get();
     let mut text = base.to_string();
-    let mut sum = i32::from(base.get());
+    if is_ordered {
+        text.push_str(&format!(" (ordered, {configured} is configured)"));
+    }
+    let mut sum = i32::from(base);
     for track in one.tracks.iter().map(TrackPart::new).filter(|track| track.adds != 0) {
         let (sign, size) =
             if track.adds < 0 { ('-', track.adds.unsigned_abs()) } else { ('+', track.adds.unsigned_abs()) };
@@ -275,12 +283,12 @@ fn priority_detail(one: &InstanceSnapshot) -> Option<String> {
         text.push_str(&format!(" {sign} {size} ({} {how})", track.name));
         sum = sum.saturating_add(track.adds);
     }
-    if sum == i32::from(base.get()) && one.effective_priority == base.get() {
-        return None;
+    if sum == i32::from(base) && one.effective_priority == base {
+        return is_ordered.then_some(text);
     }
     let effective = one.effective_priority;
-    Some(if base == Priority::OWNER {
-        format!("{base}: the priority of the address owner never changes")
+    Some(if configured == Priority::OWNER {
+        format!("{configured}: the priority of the address owner never changes")
     } else if sum == i32::from(effective) {
         format!("{text} = {effective}")
     } else {

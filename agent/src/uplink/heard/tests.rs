@@ -9,14 +9,14 @@ use hafleet_vrrp::{
 use prost::Message;
 
 use super::*;
-use crate::{driver::EngineSnapshot, run::ConfigurationStatus, uplink::wire};
+use crate::{driver::EngineSnapshot, uplink::wire};
 
 /// The longest messages that a receiver of gRPC takes unless told otherwise.
 const GRPC_MESSAGE_LEN_MAX: usize = 4 * 1024 * 1024;
 
 fn snapshot(heard: Vec<(String, HeardAdvert)>) -> Snapshot {
     let engine = EngineSnapshot { heard, ..EngineSnapshot::default() };
-    wire::snapshot(&engine, &ConfigurationStatus::default(), 1, Instant::from_micros(10_000), 0)
+    wire::snapshot(&engine, &wire::Asides::default(), 1, Instant::from_micros(10_000), 0)
 }
 
 fn source(host: u32) -> IpAddr {

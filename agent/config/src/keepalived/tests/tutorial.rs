@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use hafleet_vrrp::{AdvertInterval, Announcing, ChecksumForm, Priority, Version, VirtualRouterId};
 
 use super::{password, vip};
-use crate::{Inputs, Instance, Lease, Pacing, Place, VipConfig, load};
+use crate::{Inputs, Instance, Lease, OnIsolation, Pacing, Place, VipConfig, load};
 
 /// One instance as the tutorial's tables describe it.
 struct Expected {
@@ -63,6 +63,7 @@ fn check(file: &str, expected: &[Expected]) {
             tracks: Vec::new(),
             accept: true,
             vmac: None,
+            on_isolation: OnIsolation::Keep,
             source: None,
             announcing: Announcing::default(),
             lease: Lease::For(Duration::from_secs(3)),

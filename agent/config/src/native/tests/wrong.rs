@@ -150,6 +150,10 @@ const WRONG: &[(&str, &[&str])] = &[
         "priority = 255\naccept = false",
         &["7:1: warning: `accept = false` has no effect with priority 255: the owner always accepts"],
     ),
+    (
+        "on_isolation = \"drop\"",
+        &["6:16: error: `on_isolation` is \"keep\" or \"release\", here is \"drop\""],
+    ),
     ("priority = 1\npriority = 2", &["7:1: error: duplicate key"]),
     ("priority = ", &["6:12: error: string values must be quoted, expected literal string"]),
 ];
@@ -234,6 +238,19 @@ const WHOLE: &[(&str, &[&str])] = &[
         &[
             "1:8: error: `node` is 1 to 63 letters, digits, `-`, `_` and `.`, the first a letter or a digit, here is \"lb 01\"",
         ],
+    ),
+    (
+        "references = [\"192.0.2.1\", \"gateway\", \"224.0.0.1\"]",
+        &[
+            "1:28: error: `references` is an address such as \"192.0.2.1\" or \"fe80::1\", here is \"gateway\"",
+            "1:39: error: 224.0.0.1 is not an address that a host can hold",
+        ],
+    ),
+    ("references = \"on\"", &["1:14: error: `references` is \"off\", here is \"on\""]),
+    ("references = []", &["1:14: error: `references` is empty"]),
+    (
+        "references = 3",
+        &["1:14: error: `references` is a list of addresses such as [\"192.0.2.1\"], or \"off\", here is 3"],
     ),
     ("site = 1", &["1:8: error: `site` is a string, here is 1"]),
     ("coordinators = \"a:1\"", &["1:16: error: `coordinators` is a list of \"HOST:PORT\", here is \"a:1\""]),
