@@ -25,8 +25,12 @@ macro_rules! step {
 }
 
 /// Every step ever released, oldest first. A released step is never edited: the next step corrects it.
-const STEPS: &[Step] =
-    &[step!(1, "0001_first"), step!(2, "0002_configuration_events"), step!(4, "0004_people_and_orders")];
+const STEPS: &[Step] = &[
+    step!(1, "0001_first"),
+    step!(2, "0002_configuration_events"),
+    step!(4, "0004_people_and_orders"),
+    step!(5, "0005_fencing"),
+];
 
 /// Applies the steps that are missing.
 pub(super) async fn migrate(db: &Db, url: &DatabaseUrl) -> Result<(), StoreError> {

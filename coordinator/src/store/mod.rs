@@ -21,6 +21,7 @@ mod audit;
 mod dialect;
 mod error;
 mod event;
+mod fence;
 mod migration;
 mod node;
 mod order;
@@ -38,6 +39,7 @@ pub use error::StoreError;
 pub use event::{
     AppendOutcome, EventBatch, EventRow, GapRow, Happening, PruneOutcome, TransitionFilter, TransitionRow,
 };
+pub use fence::{FENCES_MAX, FenceCommit, FenceFilter, FenceRow, FenceStandingRow};
 pub use node::{NodeRow, SnapshotRow};
 pub use order::{OPEN_ORDERS_MAX, OrderKind, OrderRow, OrderState};
 pub use outbox::{NewOutbox, OutboxRow, OutboxStatus, OutboxSummary};

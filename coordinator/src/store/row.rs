@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use hafleet_fleet::{FindingStatus, Severity, VrrpState};
+use hafleet_fleet::{FindingStatus, Severity, UnknownCode, VrrpState, fence::FenceState};
 use sqlx::{ColumnIndex, Decode, Row, Type, error::BoxDynError};
 
 /// A type that is read from a column.
@@ -131,3 +131,11 @@ impl<F: Field> Field for Option<F> {
 }
 
 kept_as_word!(VrrpState, Severity, FindingStatus);
+
+impl Field for FenceState {
+    type Stored = String;
+
+    fn load(stored: String) -> Result<Self, BoxDynError> {
+        Ok(Self::parse(&stored).ok_or(UnknownCode { what: "state of a fence", word: stored })?)
+    }
+}

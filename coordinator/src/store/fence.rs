@@ -1,0 +1,277 @@
+//! Fence operations and what stands over all of them: written in one transaction before anything is done.
+//!
+//! Whoever is to act takes an epoch first. From then on rows of an older epoch are refused: a coordinator that was held
+//! up cannot write, and therefore not act, under another one that leads by now.
+
+use hafleet_fleet::fence::FenceState;
+use sqlx::QueryBuilder;
+
+use super::{Page, Store, StoreError, bounded, error::signed, row::text};
+
+/// Operations that may be open, or have an order out, at once; a coordinator that has more runs wild.
+pub const FENCES_MAX: u32 = 1024;
+
+/// One operation as it was last written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FenceRow {
+    /// `17` of `fence/17`.
+    pub number: u64,
+    /// The standing's revision with which it was written.
+    pub revision: u64,
+    /// The epoch under which it was written.
+    pub epoch: u64,
+    /// Whom it is against.
+    pub target: String,
+    /// Where it is.
+    pub state: FenceState,
+    /// The target may have an order of it that is not known to be withdrawn.
+    pub holds_order: bool,
+    /// When it was proposed, microseconds since the epoch.
+    pub proposed_at_us: i64,
+    /// When it came to its state.
+    pub entered_at_us: i64,
+    /// The rest, as the caller wrote it.
+    pub body: String,
+    /// When this row was written.
+    pub updated_us: i64,
+}
+
+stored_row!(FenceRow {
+    number,
+    revision,
+    epoch,
+    target,
+    state,
+    holds_order,
+    proposed_at_us,
+    entered_at_us,
+    body,
+    updated_us,
+});
+
+/// What stands over all operations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FenceStandingRow {
+    /// Counts writes; 0: there was none yet.
+    pub revision: u64,
+    /// The newest epoch that was taken; of a row to be written the one that it is written under.
+    pub epoch: u64,
+    /// As the caller wrote it; empty before the first write.
+    pub body: String,
+    /// When it was written.
+    pub updated_us: i64,
+}
+
+stored_row!(FenceStandingRow { revision, epoch, body, updated_us });
+
+/// What became of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum FenceCommit {
+    /// It is written, now or by the same commit before, whose answer was lost.
+    Written,
+    /// Nothing is written: somebody has a newer epoch, or wrote in between.
+    Stale {
+        /// The newest epoch that was taken.
+        epoch: u64,
+        /// The revision in the store.
+        revision: u64,
+    },
+}
+
+/// Which operations to list.
+#[derive(Clone, Debug, Default)]
+pub struct FenceFilter {
+    /// Only those that came to their state at or after this instant; 0 for all.
+    pub since_us: i64,
+    /// Only those against this node.
+    pub target: Option<String>,
+    /// Only those that are open.
+    pub open: bool,
+    /// At most so many; 1 to [`super::MAX_ROWS`].
+    pub limit: u32,
+}
+
+/// The columns of an operation, in the order of its fields.
+const COLUMNS: &str =
+    "number, revision, epoch, target, state, holds_order, proposed_at_us, entered_at_us, body, updated_us";
+/// No second operation against the same node; the index says the same.
+const OPEN: &str = "state NOT IN ('denied', 'released')";
+
+impl Store {
+    /// Takes the next epoch: larger than every one before, and than those of all rows.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn take_fence_epoch(&self, now_us: i64) -> Result<u64, StoreError> {
+        let taken: sqlx::Result<(i64,)> = on_writer!(self, |db| {
+            sqlx::query_as(
+                "UPDATE fence_standing SET epoch = epoch + 1, updated_us = $1 WHERE id = 1 RETURNING epoch",
+            )
+            .bind(now_us)
+            .fetch_one(db)
+            .await
+        });
+        let (epoch,) =
+            taken.map_err(|source| StoreError::Write { what: "an epoch of fencing".into(), source })?;
+        // The schema allows no negative one.
+        Ok(u64::try_from(epoch).unwrap_or_default())
+    }
+
+    /// The newest epoch that was taken, by the connection that writes; 0: none.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn fence_epoch(&self) -> Result<u64, StoreError> {
+        let read: sqlx::Result<(i64,)> =
+            on_writer!(self, |db| sqlx::query_as("SELECT epoch FROM fence_standing WHERE id = 1")
+                .fetch_one(db)
+                .await);
+        let (epoch,) =
+            read.map_err(|source| StoreError::Read { what: "the epoch of fencing".into(), source })?;
+        Ok(u64::try_from(epoch).unwrap_or_default())
+    }
+
+    /// Writes the standing, and with it the operation that changed it, if one did. Both or nothing: nothing when the
+    /// store has a newer epoch, or when the standing's revision is not the next.
+    ///
+    /// # Errors
+    /// Another operation against the same node is open; there is no such node; the database refuses.
+    pub async fn commit_fence(
+        &self,
+        standing: &FenceStandingRow,
+        operation: Option<&FenceRow>,
+    ) -> Result<FenceCommit, StoreError> {
+        let (revision, epoch) = (signed("revision", standing.revision)?, signed("epoch", standing.epoch)?);
+        let numbers = match operation {
+            None => None,
+            Some(row) => Some((
+                signed("fence number", row.number)?,
+                signed("revision", row.revision)?,
+                signed("epoch", row.epoch)?,
+            )),
+        };
+        let saved = in_transaction!(self, |db| {
+            let moved = sqlx::query(
+                "UPDATE fence_standing SET revision = $1, epoch = $2, body = $3, updated_us = $4 \
+                 WHERE id = 1 AND revision + 1 = $1 AND epoch <= $2",
+            )
+            .bind(revision)
+            .bind(epoch)
+            .bind(text(&standing.body))
+            .bind(standing.updated_us)
+            .execute(&mut *db)
+            .await?;
+            if moved.rows_affected() == 0 {
+                let row: FenceStandingRow = sqlx::query_as(
+                    "SELECT revision, epoch, body, updated_us FROM fence_standing WHERE id = 1",
+                )
+                .fetch_one(&mut *db)
+                .await?;
+                // An epoch is one coordinator's alone, and it counts its writes: this is the very same one.
+                let again = row.revision == standing.revision && row.epoch == standing.epoch;
+                return Ok(if again {
+                    FenceCommit::Written
+                } else {
+                    FenceCommit::Stale { epoch: row.epoch, revision: row.revision }
+                });
+            }
+            if let (Some(row), Some((number, revision, epoch))) = (operation, numbers) {
+                sqlx::query(
+                    "INSERT INTO fence_operations (number, revision, epoch, target, state, holds_order, \
+                                                   proposed_at_us, entered_at_us, body, updated_us) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+                     ON CONFLICT (number) DO UPDATE SET revision = excluded.revision, epoch = excluded.epoch, \
+                         state = excluded.state, holds_order = excluded.holds_order, \
+                         entered_at_us = excluded.entered_at_us, body = excluded.body, \
+                         updated_us = excluded.updated_us",
+                )
+                .bind(number)
+                .bind(revision)
+                .bind(epoch)
+                .bind(&row.target)
+                .bind(row.state.as_str())
+                .bind(row.holds_order)
+                .bind(row.proposed_at_us)
+                .bind(row.entered_at_us)
+                .bind(text(&row.body))
+                .bind(row.updated_us)
+                .execute(&mut *db)
+                .await?;
+            }
+            Ok(FenceCommit::Written)
+        });
+        saved.map_err(|abort| {
+            let what = match operation {
+                Some(row) => format!("fence/{} against {}", row.number, row.target),
+                None => "the standing of fencing".to_owned(),
+            };
+            abort.or(|source| StoreError::Write { what, source })
+        })
+    }
+
+    /// What stands over all operations.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn fence_standing(&self) -> Result<FenceStandingRow, StoreError> {
+        let row = on_reader!(self, |db| sqlx::query_as(
+            "SELECT revision, epoch, body, updated_us FROM fence_standing WHERE id = 1"
+        )
+        .fetch_one(db)
+        .await);
+        row.map_err(|source| StoreError::Read { what: "the standing of fencing".into(), source })
+    }
+
+    /// Every operation that is open or whose order is not known to be withdrawn, oldest first; at most [`FENCES_MAX`].
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn standing_fences(&self) -> Result<Page<FenceRow>, StoreError> {
+        let rows = on_reader!(self, |db| {
+            let mut select = QueryBuilder::new("SELECT ");
+            select.push(COLUMNS).push(" FROM fence_operations WHERE holds_order OR ").push(OPEN);
+            select.push(" ORDER BY number LIMIT ").push_bind(i64::from(FENCES_MAX) + 1);
+            select.build_query_as().fetch_all(db).await
+        });
+        let rows = rows.map_err(|source| StoreError::Read { what: "the open fences".into(), source })?;
+        Ok(Page::cut(rows, FENCES_MAX))
+    }
+
+    /// Operations that match, newest first.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn fences(&self, filter: &FenceFilter) -> Result<Page<FenceRow>, StoreError> {
+        let limit = bounded(filter.limit);
+        let rows = on_reader!(self, |db| {
+            let mut select = QueryBuilder::new("SELECT ");
+            select.push(COLUMNS).push(" FROM fence_operations WHERE entered_at_us >= ");
+            select.push_bind(filter.since_us);
+            if let Some(target) = &filter.target {
+                select.push(" AND target = ").push_bind(text(target).into_owned());
+            }
+            if filter.open {
+                select.push(" AND ").push(OPEN);
+            }
+            select.push(" ORDER BY number DESC LIMIT ").push_bind(i64::from(limit) + 1);
+            select.build_query_as().fetch_all(db).await
+        });
+        let rows = rows.map_err(|source| StoreError::Read { what: "the fences".into(), source })?;
+        Ok(Page::cut(rows, limit))
+    }
+
+    /// One operation.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn fence(&self, number: u64) -> Result<Option<FenceRow>, StoreError> {
+        let key = signed("fence number", number)?;
+        let row = on_reader!(self, |db| {
+            let mut select = QueryBuilder::new("SELECT ");
+            select.push(COLUMNS).push(" FROM fence_operations WHERE number = ").push_bind(key);
+            select.build_query_as().fetch_optional(db).await
+        });
+        row.map_err(|source| StoreError::Read { what: format!("fence/{number}"), source })
+    }
+}

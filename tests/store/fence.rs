@@ -1,0 +1,130 @@
+//! Fence operations, their epoch, and what stands over them.
+
+use ha_coordinator::store::{FenceCommit, FenceFilter, FenceRow, FenceStandingRow};
+use hafleet_fleet::fence::FenceState;
+
+use super::fixture::{Fixture, T0};
+
+fn standing(revision: u64, epoch: u64) -> FenceStandingRow {
+    FenceStandingRow { revision, epoch, body: format!("{{\"n\":{revision}}}"), updated_us: T0 }
+}
+
+fn operation(number: u64, target: &str, state: FenceState) -> FenceRow {
+    FenceRow {
+        number,
+        revision: number,
+        epoch: 1,
+        target: target.into(),
+        state,
+        holds_order: false,
+        proposed_at_us: T0,
+        entered_at_us: T0 + i64::try_from(number).unwrap(),
+        body: "{}".into(),
+        updated_us: T0,
+    }
+}
+
+fn all() -> FenceFilter {
+    FenceFilter { limit: 100, ..FenceFilter::default() }
+}
+
+pub async fn an_epoch_shuts_out_the_one_before(fixture: Fixture) {
+    let store = &fixture.store;
+    let first = store.fence_standing().await.unwrap();
+    assert_eq!((first.revision, first.epoch, first.body.as_str()), (0, 0, ""));
+    assert_eq!(store.take_fence_epoch(T0).await.unwrap(), 1);
+    assert_eq!(store.commit_fence(&standing(1, 1), None).await.unwrap(), FenceCommit::Written);
+    // Another one takes over; the first one does not know.
+    let other = fixture.again().await.unwrap();
+    assert_eq!(other.take_fence_epoch(T0 + 1).await.unwrap(), 2);
+    assert_eq!(store.fence_epoch().await.unwrap(), 2);
+    let stale = FenceCommit::Stale { epoch: 2, revision: 1 };
+    assert_eq!(store.commit_fence(&standing(2, 1), None).await.unwrap(), stale);
+    assert_eq!(other.commit_fence(&standing(2, 2), None).await.unwrap(), FenceCommit::Written);
+    let kept = store.fence_standing().await.unwrap();
+    assert_eq!(kept, standing(2, 2));
+}
+
+pub async fn revisions_are_contiguous_and_a_lost_answer_is_no_loss(fixture: Fixture) {
+    fixture.enroll("lb01").await;
+    let store = &fixture.store;
+    store.take_fence_epoch(T0).await.unwrap();
+    let row = operation(1, "lb01", FenceState::Proposed);
+    assert_eq!(store.commit_fence(&standing(1, 1), Some(&row)).await.unwrap(), FenceCommit::Written);
+    // The same again: its answer was lost.
+    assert_eq!(store.commit_fence(&standing(1, 1), Some(&row)).await.unwrap(), FenceCommit::Written);
+    for wrong in [0, 3] {
+        let commit = store.commit_fence(&standing(wrong, 1), Some(&row)).await.unwrap();
+        assert_eq!(commit, FenceCommit::Stale { epoch: 1, revision: 1 }, "{wrong}");
+    }
+    let moved = FenceRow {
+        revision: 2,
+        state: FenceState::Demoting,
+        holds_order: true,
+        entered_at_us: T0 + 9,
+        body: "nul\0".into(),
+        ..row
+    };
+    assert_eq!(store.commit_fence(&standing(2, 1), Some(&moved)).await.unwrap(), FenceCommit::Written);
+    let kept = FenceRow { body: "nul\u{FFFD}".into(), ..moved };
+    assert_eq!(store.fence(1).await.unwrap(), Some(kept.clone()));
+    assert_eq!(store.fence(2).await.unwrap(), None);
+    assert_eq!(fixture.again().await.unwrap().standing_fences().await.unwrap().rows, [kept]);
+}
+
+pub async fn one_is_open_for_a_target(fixture: Fixture) {
+    fixture.enroll("lb01").await;
+    fixture.enroll("lb02").await;
+    let store = &fixture.store;
+    store.take_fence_epoch(T0).await.unwrap();
+    let mut revision = 0;
+    let mut commit = async |row: FenceRow| {
+        let written = store.commit_fence(&standing(revision + 1, 1), Some(&row)).await;
+        if written.is_ok() {
+            revision += 1;
+        }
+        written
+    };
+    commit(operation(1, "lb01", FenceState::Quarantined)).await.unwrap();
+    let second = commit(operation(2, "lb01", FenceState::Proposed)).await.unwrap_err();
+    assert!(second.is_for_good(), "{second}");
+    // Neither half of it was kept.
+    assert_eq!(store.fence_standing().await.unwrap().revision, 1);
+    assert!(
+        commit(operation(2, "lb09", FenceState::Proposed)).await.unwrap_err().is_for_good(),
+        "no such node"
+    );
+    commit(operation(2, "lb02", FenceState::Denied)).await.unwrap();
+    commit(operation(3, "lb02", FenceState::Failed)).await.unwrap();
+    commit(FenceRow { holds_order: true, ..operation(1, "lb01", FenceState::Released) }).await.unwrap();
+    commit(operation(4, "lb01", FenceState::Proposed)).await.unwrap();
+    let numbers = |rows: Vec<FenceRow>| rows.iter().map(|row| row.number).collect::<Vec<_>>();
+    assert_eq!(numbers(store.standing_fences().await.unwrap().rows), [1, 3, 4]);
+    assert_eq!(numbers(store.fences(&all()).await.unwrap().rows), [4, 3, 2, 1]);
+    let open = FenceFilter { open: true, ..all() };
+    assert_eq!(numbers(store.fences(&open).await.unwrap().rows), [4, 3]);
+    let page = store.fences(&FenceFilter { target: Some("lb01".into()), limit: 1, ..all() }).await.unwrap();
+    assert_eq!((numbers(page.rows), page.truncated), (vec![4], true));
+    let late = FenceFilter { since_us: T0 + 3, ..all() };
+    assert_eq!(numbers(store.fences(&late).await.unwrap().rows), [4, 3]);
+}
+
+pub async fn every_state(fixture: Fixture) {
+    let store = &fixture.store;
+    store.take_fence_epoch(T0).await.unwrap();
+    for (number, state) in (1..).zip(FenceState::ALL) {
+        let node = format!("lb{number}");
+        fixture.enroll(&node).await;
+        let row = operation(number, &node, state);
+        assert_eq!(store.commit_fence(&standing(number, 1), Some(&row)).await.unwrap(), FenceCommit::Written);
+        assert_eq!(store.fence(number).await.unwrap(), Some(row));
+    }
+    for wrong in [
+        "UPDATE fence_operations SET state = 'shot'",
+        "INSERT INTO fence_standing (id, revision, epoch, body, updated_us) VALUES (2, 0, 0, '', 0)",
+        "UPDATE fence_standing SET body = ''",
+        "UPDATE fence_standing SET epoch = -1",
+    ] {
+        assert!(fixture.execute(wrong).await.is_err(), "{wrong}");
+    }
+}
