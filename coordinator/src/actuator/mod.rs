@@ -1,3 +1,4 @@
 //! What the coordinator has done elsewhere.
 
 pub mod agent;
+pub mod program;
