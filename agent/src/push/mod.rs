@@ -23,7 +23,7 @@ pub use check::{Usable, check};
 pub use pointer::{Clocks, Confirm, Generation, Pointer, RolledBack};
 
 use self::store::Store;
-use crate::{config::PushedText, disk::DiskError, log};
+use crate::{config::PushedText, disk::DiskError};
 
 /// No pushed configuration is longer, in bytes.
 pub const TEXT_LEN_MAX: usize = 200 * 1024;
@@ -234,7 +234,7 @@ impl Push {
         tracing::warn!(generation = number, "the pushed configuration is given up: {why}");
         self.broken = None;
         if let Err(error) = self.store.write(&pointer) {
-            tracing::error!("{}", log::chain(&error));
+            tracing::error!("{}", crate::log::chain(&error));
         }
         self.pointer = pointer;
         true

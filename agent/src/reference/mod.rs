@@ -42,8 +42,7 @@ const LISTEN_FOR: Duration = Duration::from_secs(1);
 const GATEWAYS_EVERY: Duration = Duration::from_secs(30);
 /// So many questions in a row without an answer, and it is not reachable.
 const MISSES_MAX: u8 = 3;
-/// No more are asked.
-pub const REFERENCES_MAX: usize = 16;
+pub use crate::config::native::REFERENCES_MAX;
 
 /// What of a configuration concerns them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

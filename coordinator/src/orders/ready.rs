@@ -192,15 +192,18 @@ pub fn judge(question: &Question<'_>) -> Result<Plan, NotReady> {
 /// A group in this trouble is not moved.
 fn forbids(kind: FindingKind) -> bool {
     match kind {
-        FindingKind::SplitBrainConfirmed | FindingKind::SplitBrainSuspected | FindingKind::ConfigMismatch => {
-            true
-        }
+        FindingKind::SplitBrainConfirmed
+        | FindingKind::SplitBrainSuspected
+        | FindingKind::ConfigMismatch
+        | FindingKind::Fence => true,
         FindingKind::SplitBrainTransient
         | FindingKind::NoMaster
         | FindingKind::VridConflict
         | FindingKind::OrphanVip
         | FindingKind::AgentLost
-        | FindingKind::ConfigRefused => false,
+        | FindingKind::ConfigRefused
+        | FindingKind::FenceRefused
+        | FindingKind::FencePathBroken => false,
     }
 }
 

@@ -117,8 +117,8 @@ fn instances(field: Field<'_>, definitions: &Definitions, report: &mut Report) -
     tables.into_iter().filter_map(|table| instance::read(table, definitions, report)).collect()
 }
 
-/// More are no better evidence.
-const MOST_REFERENCES: usize = crate::reference::REFERENCES_MAX;
+/// The most references that are asked; more are no better evidence.
+pub const REFERENCES_MAX: usize = 16;
 
 /// By whom the node knows whether it has a network. What is wrong is left out and reported.
 fn references(field: Field<'_>, report: &mut Report) -> References {
@@ -129,8 +129,8 @@ fn references(field: Field<'_>, report: &mut Report) -> References {
     }
     let span = field.span;
     let elements = value::list(field, EXPECTED, report);
-    if elements.len() > MOST_REFERENCES {
-        report.error(span, format!("`references` has at most {MOST_REFERENCES} addresses"));
+    if elements.len() > REFERENCES_MAX {
+        report.error(span, format!("`references` has at most {REFERENCES_MAX} addresses"));
     }
     let mut addresses = Vec::new();
     for element in elements {
