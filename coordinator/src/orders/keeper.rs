@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     api::status::{CallError, said},
-    orders::{self, maintenance, switchover},
+    orders::{self, Attempt, maintenance, switchover},
     shared::Shared,
     store::{OrderKind, OrderRow, OrderState},
 };
@@ -109,7 +109,7 @@ async fn drive(shared: &Shared, row: &OrderRow, due: Due) -> Result<(), CallErro
         Due::End => end(shared, row, "its time is over").await,
         Due::Forget => end(shared, row, "the node was revoked").await,
         Due::Give => {
-            if !maintenance::carry_out(shared, row).await? {
+            if !maintenance::carry_out(shared, row, Attempt::Later).await? {
                 // Not at once again.
                 tokio::time::sleep(LOOK_EVERY).await;
             }

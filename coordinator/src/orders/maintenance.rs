@@ -11,7 +11,7 @@ use hafleet_proto::v1;
 use crate::{
     actuator::agent::AskError,
     api::status::{CallError, RequestError},
-    orders,
+    orders::{self, Attempt},
     shared::Shared,
     store::{AuditOutcome, OrderKind, OrderRow, OrderState},
 };
@@ -91,10 +91,19 @@ pub async fn begin(shared: &Arc<Shared>, wish: Wish) -> Result<v1::SetMaintenanc
     let task = tokio::spawn({
         let shared = Arc::clone(shared);
         async move {
-            let (row, _claim) = shared.orders.begin(&shared.store, row).await?;
+            let begun = shared.orders.begin(&shared.store, row).await;
+            let (row, _claim) = begun.map_err(|error| {
+                // The look above was not quick enough.
+                let what = "somebody else put this node into maintenance at the same instant".to_owned();
+                if error.is_for_good() {
+                    RequestError::Conflict { what }.into()
+                } else {
+                    CallError::from(error)
+                }
+            })?;
             tell(&shared, &row.node, true).await?;
             let pending = tokio::select! {
-                told = carry_out(&shared, &row) => !told?,
+                told = carry_out(&shared, &row, Attempt::First) => !told?,
                 () = shared.closing() => return Err(CallError::Gone(crate::effects::FleetGone)),
             };
             let released = if pending { Vec::new() } else { released(&shared, &row.node, held).await };
@@ -122,7 +131,7 @@ pub async fn end(
     let open = shared.orders.open().into_iter();
     let mut rows = open.filter(|row| row.kind == OrderKind::Maintenance && row.node == node.0);
     let Some(row) = rows.find(|row| row.state != OrderState::Withdrawing) else {
-        return Ok(v1::SetMaintenanceResponse::default());
+        return end_strays(shared, by, node).await;
     };
     note(shared, by, "maintenance.off", node, AuditOutcome::Done, row.id()).await?;
     let claim = shared.orders.claim(row.number);
@@ -135,8 +144,26 @@ pub async fn end(
     Ok(v1::SetMaintenanceResponse { order_id: row.id(), pending: !done, ..Default::default() })
 }
 
+/// Ends what the node itself says that it is told, and nobody here knows of.
+async fn end_strays(
+    shared: &Shared,
+    by: &str,
+    node: &NodeName,
+) -> Result<v1::SetMaintenanceResponse, CallError> {
+    let mut response = v1::SetMaintenanceResponse::default();
+    let strays = orders::strays(shared, node).into_iter();
+    for order in strays.filter(|order| matches!(order.order, Some(v1::order::Order::Maintenance(_)))) {
+        note(shared, by, "maintenance.off", node, AuditOutcome::Done, order.id.clone()).await?;
+        orders::forget(shared, node, &order.id)
+            .await
+            .map_err(|error| RequestError::Failed { what: error.to_string() })?;
+        response.order_id = order.id;
+    }
+    Ok(response)
+}
+
 /// Tells the node, and says whether it has heard. One that refuses is not in maintenance.
-pub(super) async fn carry_out(shared: &Shared, row: &OrderRow) -> Result<bool, CallError> {
+pub(super) async fn carry_out(shared: &Shared, row: &OrderRow, attempt: Attempt) -> Result<bool, CallError> {
     match orders::give(shared, row).await {
         Ok(()) => {
             shared.orders.set(shared, row.number, OrderState::Standing, "in force").await?;
@@ -145,7 +172,11 @@ pub(super) async fn carry_out(shared: &Shared, row: &OrderRow) -> Result<bool, C
         Err(AskError::NotTold { .. } | AskError::NoAnswer { .. } | AskError::Busy { .. }) => Ok(false),
         Err(error @ AskError::Refused { .. }) => {
             let what = error.to_string();
-            shared.orders.set(shared, row.number, OrderState::Over, &what).await?;
+            let state = match attempt {
+                Attempt::First => OrderState::Over,
+                Attempt::Later => OrderState::Withdrawing,
+            };
+            shared.orders.set(shared, row.number, state, &what).await?;
             tell(shared, &row.node, false).await?;
             let node = NodeName(row.node.clone());
             note(shared, &row.given_by, "maintenance.on", &node, AuditOutcome::Refused, what.clone()).await?;

@@ -14,7 +14,7 @@ pub mod ready;
 pub mod switchover;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -156,24 +156,48 @@ impl OrderRow {
 /// Tells a node its order.
 async fn give(shared: &Shared, row: &OrderRow) -> Result<(), AskError> {
     let order = wire(shared, row);
-    ask(shared, row, "give", v1::request::Request::Give(order)).await
+    ask(shared, &NodeName(row.node.clone()), &row.id(), "give", v1::request::Request::Give(order)).await
 }
 
 /// Tells a node to forget an order. One that it does not have it has forgotten.
 async fn withdraw(shared: &Shared, row: &OrderRow) -> Result<(), AskError> {
-    let request = v1::Withdraw { order_id: row.id() };
-    ask(shared, row, "withdraw", v1::request::Request::Withdraw(request)).await
+    forget(shared, &NodeName(row.node.clone()), &row.id()).await
+}
+
+/// The same of an order that only the node knows of: this coordinator's database may be older than it.
+async fn forget(shared: &Shared, node: &NodeName, order_id: &str) -> Result<(), AskError> {
+    let request = v1::request::Request::Withdraw(v1::Withdraw { order_id: order_id.to_owned() });
+    ask(shared, node, order_id, "withdraw", request).await
+}
+
+/// Orders that a node reports and this coordinator does not have.
+fn strays(shared: &Shared, node: &NodeName) -> Vec<v1::Order> {
+    let known: BTreeSet<String> = shared.orders.open().iter().map(OrderRow::id).collect();
+    shared.roster.with(node, |entry| {
+        let orders = entry.last.iter().flat_map(|last| &last.snapshot.orders);
+        orders.filter(|order| !known.contains(&order.id)).cloned().collect()
+    })
 }
 
 async fn ask(
     shared: &Shared,
-    row: &OrderRow,
+    node: &NodeName,
+    order_id: &str,
     verb: &str,
     request: v1::request::Request,
 ) -> Result<(), AskError> {
     // A new attempt is a new question: an agent answers the same one as it did before. The order itself is known by its id.
-    let id = format!("{}/{verb}/{}", row.id(), shared.clock.now_us());
-    shared.agents.ask(&NodeName(row.node.clone()), &id, request, ASK_WITHIN).await
+    let id = format!("{order_id}/{verb}/{}", shared.clock.now_us());
+    shared.agents.ask(node, &id, request, ASK_WITHIN).await
+}
+
+/// Whether a node may have been told an order before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    /// It was not: who says no, or cannot be told, has nothing to forget.
+    First,
+    /// It may have been, whatever becomes of this attempt.
+    Later,
 }
 
 fn wire(shared: &Shared, row: &OrderRow) -> v1::Order {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use hafleet_fleet::{
     Input, Instant, NodeName,
-    view::{FleetView, GroupView},
+    view::{FleetView, GroupView, MemberView},
 };
 use hafleet_proto::v1;
 
@@ -15,7 +15,7 @@ use crate::{
         status::{CallError, RequestError},
     },
     clock::duration_us,
-    orders::{self, ready},
+    orders::{self, Attempt, ready},
     shared::Shared,
     store::{AuditOutcome, OrderKind, OrderRow, OrderState},
 };
@@ -120,7 +120,7 @@ pub async fn switch_over(shared: &Arc<Shared>, wish: Wish) -> Result<v1::SwitchO
                 }
             })?;
             let moved = tokio::select! {
-                moved = carry_out(&shared, &row) => moved?,
+                moved = carry_out(&shared, &row, Attempt::First) => moved?,
                 () = shared.closing() => return Err(CallError::Gone(crate::effects::FleetGone)),
             };
             Ok((row, moved))
@@ -150,7 +150,9 @@ pub async fn undo(
     site: &str,
 ) -> Result<v1::UndoSwitchOverResponse, CallError> {
     let view = shared.fleet.view().await?;
-    let subject = group::find(&view, name, site)?.key.to_string();
+    let group = group::find(&view, name, site)?;
+    let subject = group.key.to_string();
+    let strays = strays(shared, group);
     let open = shared.orders.open().into_iter();
     let rows: Vec<OrderRow> =
         open.filter(|row| row.kind == OrderKind::Switchover && row.subject == subject).collect();
@@ -158,10 +160,11 @@ pub async fn undo(
         let what = format!("{subject} is being handed over at this moment; try again when that is over");
         return refuse(shared, by, &subject, what).await;
     }
-    if rows.is_empty() {
+    if rows.is_empty() && strays.is_empty() {
         return Err(RequestError::NotFound { what: "switchover of", name: subject }.into());
     }
-    let detail = rows.iter().map(|row| row.id()).collect::<Vec<_>>().join(", ");
+    let ids = rows.iter().map(OrderRow::id).chain(strays.iter().map(|(_, id)| id.clone()));
+    let detail = ids.collect::<Vec<_>>().join(", ");
     note(shared, by, "switchover.undo", &subject, AuditOutcome::Done, detail).await?;
     tell_handover(shared, &view, &subject, HOLD_WITHIN).await?;
     let mut response = v1::UndoSwitchOverResponse { group: subject, ..Default::default() };
@@ -177,25 +180,45 @@ pub async fn undo(
             Err(_) => response.pending.push(row.node),
         }
     }
+    for (node, id) in strays {
+        orders::forget(shared, &node, &id)
+            .await
+            .map_err(|error| RequestError::Failed { what: error.to_string() })?;
+        response.nodes.push(node.0);
+    }
     Ok(response)
+}
+
+/// What the members themselves say that they were told to take, and nobody here knows of.
+fn strays(shared: &Shared, group: &GroupView) -> Vec<(NodeName, String)> {
+    let of_member = |member: &MemberView| {
+        let node = member.node.clone();
+        let about = |order: &v1::Order| {
+            matches!(order.order, Some(v1::order::Order::TakeOver(_)))
+                && order.instances.contains(&member.report.instance)
+        };
+        let orders = orders::strays(shared, &node).into_iter().filter(about);
+        orders.map(|order| (node.clone(), order.id)).collect::<Vec<_>>()
+    };
+    group.members.iter().flat_map(of_member).collect()
 }
 
 /// From the order to its end, whichever that is. What was not done is taken back.
 pub(super) async fn resume(shared: &Shared, row: &OrderRow) -> Result<(), CallError> {
-    match carry_out(shared, row).await {
+    match carry_out(shared, row, Attempt::Later).await {
         // Said in the audit log already.
         Ok(_) | Err(CallError::Request(_)) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-async fn carry_out(shared: &Shared, row: &OrderRow) -> Result<Moved, CallError> {
+async fn carry_out(shared: &Shared, row: &OrderRow, attempt: Attempt) -> Result<Moved, CallError> {
     let view = shared.fleet.view().await?;
     tell_handover(shared, &view, &row.subject, orders::ASK_WITHIN + HOLD_WITHIN).await?;
     let given = shared.clock.now();
     let done = match orders::give(shared, row).await {
         Ok(()) => watch(shared, &view, row, given).await,
-        Err(error) => Err(Failed::of(error)),
+        Err(error) => Err(Failed::of(&error, attempt)),
     };
     match &done {
         Ok(moved) => {
@@ -237,12 +260,13 @@ enum Failed {
 }
 
 impl Failed {
-    fn of(error: AskError) -> Self {
-        match &error {
-            AskError::NotTold { .. } | AskError::Refused { .. } | AskError::Busy { .. } => {
+    fn of(error: &AskError, attempt: Attempt) -> Self {
+        match (error, attempt) {
+            (AskError::NotTold { .. } | AskError::Refused { .. } | AskError::Busy { .. }, Attempt::First) => {
                 Self::NothingDone(error.to_string())
             }
-            AskError::NoAnswer { .. } => Self::TakeBack(error.to_string()),
+            (AskError::NotTold { .. } | AskError::Refused { .. } | AskError::Busy { .. }, Attempt::Later)
+            | (AskError::NoAnswer { .. }, _) => Self::TakeBack(error.to_string()),
         }
     }
 }

@@ -272,6 +272,67 @@ async fn a_restart_in_the_middle_sees_it_through() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restart_without_the_node_takes_the_order_back_when_it_comes() {
+    let mut rig = Rig::start().await;
+    let (lb01, mut lb02) = pair(&rig).await;
+    lb02.behaves(Manner::Mute).await;
+    let mut operator = rig.operator().await;
+    let asked = tokio::spawn(async move { operator.switch_over(to("lb02")).await });
+    let (id, _, _) = take_over(lb02.request().await);
+    rig.stop().await;
+    asked.await.unwrap().unwrap_err();
+    let mut lb02 = lb02.leave().await;
+    rig.serve().await;
+    // It has the order, and nobody can ask it: that it was not told now says nothing.
+    eventually("the order is to be withdrawn", async || {
+        (orders(&rig).await == [("lb02".into(), id.clone(), "withdrawing".into())]).then_some(())
+    })
+    .await;
+    lb02.manner = Manner::Obeys;
+    let mut lb02 = Living::start(&rig, lb02).await;
+    assert_eq!(withdrawn(lb02.request().await), id);
+    without_orders(&rig).await;
+    drop(lb01);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_that_only_the_nodes_know_can_be_ended() {
+    let rig = Rig::start().await;
+    let (lb01, lb02) = pair(&rig).await;
+    let (mut lb01, mut lb02) = (lb01.leave().await, lb02.leave().await);
+    let order = |id: &str, instances: &[&str], order| v1::Order {
+        id: id.into(),
+        instances: instances.iter().map(|name| (*name).into()).collect(),
+        by: "user/bob".into(),
+        order: Some(order),
+        ..Default::default()
+    };
+    lb01.orders = vec![order("maintenance/lb01/90", &[], Order::Maintenance(v1::Maintenance {}))];
+    let take = Order::TakeOver(v1::TakeOver { priority: 200 });
+    lb02.orders =
+        vec![order("switchover/other/91", &["VI_9"], take), order("switchover/x/92", &["VI_1"], take)];
+    let mut lb01 = Living::start(&rig, lb01).await;
+    let mut lb02 = Living::start(&rig, lb02).await;
+    let reported = async || -> Vec<(String, String)> {
+        let orders = rig.fleet().await.nodes.into_iter().flat_map(|node| node.orders);
+        orders.map(|order| (order.id, order.state)).collect()
+    };
+    eventually("all three are shown", async || (reported().await.len() == 3).then_some(())).await;
+    assert!(reported().await.iter().all(|(_, state)| state == "reported"));
+    let off = v1::SetMaintenanceRequest { node: "lb01".into(), ..Default::default() };
+    assert_eq!(maintain(&rig, off).await.unwrap().order_id, "maintenance/lb01/90");
+    assert_eq!(withdrawn(lb01.request().await), "maintenance/lb01/90");
+    let undo = v1::UndoSwitchOverRequest { group: GROUP.into(), ..Default::default() };
+    let undone = rig.operator().await.undo_switch_over(undo).await.unwrap().into_inner();
+    assert_eq!(undone.nodes, ["lb02"]);
+    assert_eq!(withdrawn(lb02.request().await), "switchover/x/92");
+    eventually("the other group's stays", async || {
+        (reported().await == [("switchover/other/91".into(), "reported".into())]).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_order_ends_by_itself() {
     let rig = Rig::start().await;
     let (lb01, mut lb02) = pair(&rig).await;
