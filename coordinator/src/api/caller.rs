@@ -1,6 +1,6 @@
 //! Who is calling, and whether they may.
 //!
-//! The [guard](super::Guarded) finds out who calls before the call's body is read and leaves a [`Caller`] with it; what
+//! The guard finds out who calls before the call's body is read and leaves a [`Caller`] with it; what
 //! the caller needs is asked by each call. Streams ask again while they live.
 
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 //! api ─► switchover │ maintenance ─► store (asked) ─► actuator/agent ─► store (standing) ─► … ─► store (over)
 //!                                        └──────────────── keeper: what is left over, what is due
 //! ```
-//! An order is written before its node is told, and is driven by one task at a time ([`Orders::claim`]). Whatever is not
+//! An order is written before its node is told, and is driven by one task at a time ([`Claim`]). Whatever is not
 //! driven by the call that gave it, the [`keeper`] drives: what a restart left behind, what its node could not be told, what
 //! has ended. An order whose node did not answer may stand there all the same, so it is withdrawn until the node says so.
 

@@ -10,17 +10,22 @@ use tonic::{Code, Status};
 
 use crate::{
     living::{Living, Manner},
-    rig::{Rig, eventually},
+    rig::{FakeAgent, Rig, eventually},
 };
 
 const GROUP: &str = "dc1/192.168.178.3";
 
 /// lb01 holds with priority 150, lb02 waits with 100.
 async fn pair(rig: &Rig) -> (Living, Living) {
+    pair_with(rig, |_| {}).await
+}
+
+async fn pair_with(rig: &Rig, change: impl Fn(&mut FakeAgent)) -> (Living, Living) {
     let mut agents = Vec::new();
     for (name, priority, state) in [("lb01", 150, Master), ("lb02", 100, Backup)] {
         let mut agent = rig.enrol(name).await;
         agent.priority = priority;
+        change(&mut agent);
         agent.becomes(state);
         agents.push(Living::start(rig, agent).await);
     }
@@ -157,6 +162,40 @@ async fn a_group_is_handed_over_and_handed_back_and_nobody_is_alarmed() {
         .collect();
     let (asked, end) = (("switchover", "done"), ("switchover.end", "done"));
     assert_eq!(rows, [asked, end, asked, end, ("switchover.undo", "done")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_addresses_of_a_group_go_together() {
+    let rig = Rig::start().await;
+    let two = |agent: &mut FakeAgent| agent.also = vec!["192.168.178.4/24".into(), "fd00::4/64".into()];
+    let (lb01, mut lb02) = pair_with(&rig, two).await;
+    assert_eq!(rig.fleet().await.groups.len(), 1);
+    let by_another = v1::SwitchOverRequest { group: "dc1/192.168.178.4".into(), ..to("lb02") };
+    let (moved, ()) = tokio::join!(switch(&rig, by_another), async {
+        take_over(lb02.request().await);
+        lb01.becomes(Backup).await;
+    });
+    assert_eq!(moved.unwrap().group, GROUP);
+    held_by(&rig, "lb02").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_holds_some_of_the_addresses_holds_the_group_not() {
+    let rig = Rig::start().await;
+    let short = |agent: &mut FakeAgent| {
+        agent.also = vec!["192.168.178.4/24".into()];
+        agent.refused_addresses = usize::from(agent.node == "lb02");
+    };
+    let (lb01, mut lb02) = pair_with(&rig, short).await;
+    let (moved, id) = tokio::join!(switch(&rig, to("lb02")), async {
+        let (id, _, _) = take_over(lb02.request().await);
+        lb01.becomes(Backup).await;
+        id
+    });
+    let error = moved.unwrap_err();
+    assert_eq!(error.code(), Code::Aborted);
+    assert!(error.message().contains("lb02 did not hold"), "{error}");
+    assert_eq!(withdrawn(lb02.request().await), id);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -324,6 +324,10 @@ pub struct FakeAgent {
     pub twins: u8,
     /// Why its last configuration is refused; empty when it is not.
     pub refused: String,
+    /// More addresses of the first instance.
+    pub also: Vec<String>,
+    /// How many of its addresses the kernel refuses, from the last.
+    pub refused_addresses: usize,
     /// What it was told to do over its configuration.
     pub orders: Vec<v1::Order>,
     /// What it does with requests.
@@ -351,6 +355,8 @@ impl FakeAgent {
             number,
             twins: 0,
             refused: String::new(),
+            also: Vec::new(),
+            refused_addresses: 0,
             orders: Vec::new(),
             manner: Manner::Obeys,
         }
@@ -389,8 +395,9 @@ impl FakeAgent {
     }
 
     pub fn snapshot(&self) -> v1::Snapshot {
-        let vip = "192.168.178.3/24".to_owned();
-        let present = if self.state == v1::VrrpState::Master { vec![vip.clone()] } else { Vec::new() };
+        let vips = [vec!["192.168.178.3/24".to_owned()], self.also.clone()].concat();
+        let there = if self.state == v1::VrrpState::Master { vips.len() - self.refused_addresses } else { 0 };
+        let present = vips[..there].to_vec();
         let first = v1::InstanceState {
             instance: "VI_1".into(),
             interface: "ens33".into(),
@@ -405,7 +412,7 @@ impl FakeAgent {
             master_down_us: 360_000,
             auth: "none".into(),
             preempt: true,
-            addresses: vec![vip],
+            addresses: vips,
             addresses_present: present,
             source_address: self.address(),
             carrier: true,
