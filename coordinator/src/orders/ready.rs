@@ -60,6 +60,12 @@ pub enum NotReady {
         /// For how long.
         age: Option<Duration>,
     },
+    /// Somebody may hold it who cannot be seen to release it.
+    #[error("{other} held it when it was last heard; that it releases it could not be seen")]
+    HolderNotHeard {
+        /// Who.
+        other: NodeName,
+    },
     /// The group is in no state to be moved.
     #[error("{id} fires; resolve it first: hactl describe finding {id}")]
     Finding {
@@ -167,6 +173,9 @@ pub fn judge(question: &Question<'_>) -> Result<Plan, NotReady> {
     }
     if group.holder.as_ref() == Some(target) && own.iter().all(|member| is(member, VrrpState::Master)) {
         return Err(NotReady::Holds(target.clone()));
+    }
+    if let Some(silent) = others.iter().find(|member| !member.fresh && is(member, VrrpState::Master)) {
+        return Err(NotReady::HolderNotHeard { other: silent.node.clone() });
     }
     let subject = group.key.to_string();
     let against = findings.iter().find(|finding| {

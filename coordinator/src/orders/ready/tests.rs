@@ -151,6 +151,14 @@ fn each_reason_against_it_is_told() {
         group.members[1].age = None;
     };
     assert!(said(never).contains("since the coordinator started"));
+    let silent_holder = |group: &mut GroupView| {
+        group.members[0].fresh = false;
+        group.holder = None;
+    };
+    assert_eq!(
+        said(silent_holder),
+        "lb01 held it when it was last heard; that it releases it could not be seen"
+    );
     let fault = |group: &mut GroupView| {
         group.members[1].report.state = VrrpState::Fault;
         group.members[1].report.reason = "track_failed".to_owned();
