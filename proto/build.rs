@@ -7,6 +7,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "hafleet/v1/types.proto",
         "hafleet/v1/act.proto",
         "hafleet/v1/agent.proto",
+        "hafleet/v1/config.proto",
         "hafleet/v1/operator.proto",
     ];
     for file in files {

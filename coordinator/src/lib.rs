@@ -23,6 +23,7 @@ pub mod ingest;
 pub mod init;
 pub mod notify;
 pub mod orders;
+pub mod push;
 pub mod serve;
 pub mod sessions;
 pub mod shared;

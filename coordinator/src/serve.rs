@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration}
 use hafleet_fleet::{Input, NodeName, RestoredFinding, Site};
 use hafleet_proto::v1::{
     FILE_DESCRIPTOR_SET, agent_service_server::AgentServiceServer,
-    operator_service_server::OperatorServiceServer,
+    config_service_server::ConfigServiceServer, operator_service_server::OperatorServiceServer,
 };
 use tokio::{
     net::TcpListener,
@@ -18,7 +18,7 @@ use tonic::transport::Server;
 
 use crate::{
     actuator::agent::AgentActuator,
-    api::{Guarded, agent::Agents, operator::Operators},
+    api::{Guarded, agent::Agents, config::Configs, operator::Operators},
     audit::AuditLog,
     backoff::Backoff,
     clock::Clock,
@@ -34,6 +34,7 @@ use crate::{
     },
     notify::{self, NotifyError},
     orders::{self, Orders},
+    push::{self, Pushes},
     sessions::{
         self, border,
         roster::{LastWords, Roster},
@@ -63,6 +64,8 @@ const PING_PEERS_TIMEOUT: Duration = Duration::from_secs(10);
 const STREAMS_MAX: u32 = 64;
 /// Bytes in an operator's request; the longest there is names a group and a few filters.
 const OPERATOR_REQUEST_MAX: usize = 64 << 10;
+/// The same where a request carries the fleet's file.
+const CONFIG_REQUEST_MAX: usize = hafleet_fleetfile::MOST_BYTES + (64 << 10);
 
 /// Why it does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -159,6 +162,7 @@ pub async fn start(config: &Config) -> Result<Running, ServeError> {
     let mut background = notify::start(notify, &receivers).await?;
     let (fleet, keeper) = effects::start(effects, replay);
     let shared = Arc::new(Shared {
+        pushes: Pushes::default(),
         clock,
         store,
         ca,
@@ -177,6 +181,7 @@ pub async fn start(config: &Config) -> Result<Running, ServeError> {
     background.spawn(ping(Arc::clone(&shared)));
     background.spawn(prune(Arc::clone(&shared)));
     background.spawn(orders::keeper::run(Arc::clone(&shared)));
+    background.spawn(push::run(Arc::clone(&shared)));
     let incoming = tls::accept(listener, acceptor, Arc::clone(&shared.refused));
     let server = tokio::spawn(grpc(Arc::clone(&shared), incoming, &mut background));
     let sole = tokio::spawn(sole.lost());
@@ -324,6 +329,9 @@ fn grpc(
     let operators = OperatorServiceServer::new(Operators::new(Arc::clone(&shared)))
         .max_decoding_message_size(OPERATOR_REQUEST_MAX);
     let operators = Guarded::new(Arc::clone(&shared), operators);
+    let configs = ConfigServiceServer::new(Configs::new(Arc::clone(&shared)))
+        .max_decoding_message_size(CONFIG_REQUEST_MAX);
+    let configs = Guarded::new(Arc::clone(&shared), configs);
     let (reporter, health) = tonic_health::server::health_reporter();
     let health = Guarded::new(Arc::clone(&shared), health);
     background.spawn(report_health(Arc::clone(&shared), reporter));
@@ -344,6 +352,7 @@ fn grpc(
         .max_concurrent_streams(STREAMS_MAX)
         .add_service(agents)
         .add_service(operators)
+        .add_service(configs)
         .add_service(health)
         .add_optional_service(reflection);
     async move { router.serve_with_incoming_shutdown(incoming, async move { shared.closing().await }).await }
@@ -358,7 +367,9 @@ async fn report_health(shared: Arc<Shared>, reporter: tonic_health::server::Heal
         } else {
             tonic_health::ServingStatus::NotServing
         };
-        for service in ["", "hafleet.v1.AgentService", "hafleet.v1.OperatorService"] {
+        for service in
+            ["", "hafleet.v1.AgentService", "hafleet.v1.OperatorService", "hafleet.v1.ConfigService"]
+        {
             reporter.set_service_status(service, status).await;
         }
         tokio::select! {

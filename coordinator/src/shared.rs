@@ -13,6 +13,7 @@ use crate::{
     health::Health,
     identity::{ca::Ca, revoked::RevokedNodes},
     orders::Orders,
+    push::Pushes,
     sessions::roster::Roster,
     store::Store,
     tls::RefusedHandshakes,
@@ -43,6 +44,8 @@ pub struct Shared {
     pub orders: Orders,
     /// What is asked of agents.
     pub agents: AgentActuator,
+    /// The fleet's configuration on its way to them.
+    pub pushes: Pushes,
     /// The task that owns the fleet core.
     pub fleet: FleetHandle,
     /// What watchers are told.

@@ -6,6 +6,7 @@
 
 mod alert;
 mod audit;
+mod config;
 mod crash;
 mod event;
 mod fence;
@@ -50,6 +51,7 @@ fn cases() -> Vec<(&'static str, Case)> {
         fence: an_epoch_shuts_out_the_one_before, revisions_are_contiguous_and_a_lost_answer_is_no_loss,
             one_is_open_for_a_target, every_state;
         audit: newest_first, only_ever_added, filters;
+        config: one_at_a_time, given_up_is_no_parent, steps, a_generation_is_never_changed;
         crash: killed_writer_leaves_whole_transactions;
     }
 }

@@ -109,7 +109,7 @@ pub(crate) fn put_settings(text: &mut String, settings: &Settings, keys: impl It
 }
 
 /// A string as TOML writes it, in one line.
-pub(crate) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut quoted = "\"".to_owned();
     for c in text.chars() {
         match c {
@@ -146,7 +146,7 @@ fn key(key: &str) -> String {
 }
 
 /// A duration as `1s` or `100ms`.
-pub(crate) fn span(duration: Duration) -> String {
+pub fn span(duration: Duration) -> String {
     if duration.subsec_nanos() == 0 {
         format!("{}s", duration.as_secs())
     } else {

@@ -21,6 +21,7 @@ mod problem;
 mod reader;
 mod write;
 
+pub use compile::{quoted, span};
 pub use diff::{Change, What, diff};
 pub use lint::{FenceDevice, Known, KnownNode, lint};
 pub use model::{Address, Check, CheckKind, FleetFile, Group, GroupKey, Member, Secret, Settings, Track};

@@ -19,6 +19,8 @@ pub const MOST_BYTES: usize = 1 << 20;
 pub const MOST_GROUPS: usize = 4096;
 /// Members of one group.
 pub const MOST_MEMBERS: usize = 64;
+/// Addresses of one group; an advert carries 255 of them.
+const MOST_ADDRESSES: usize = 1024;
 /// Elements of any other list.
 const MOST_ELEMENTS: usize = 255;
 /// Checks of one kind.
@@ -206,7 +208,7 @@ fn paths<'t>(field: &Field<'t>, reader: &mut Reader<'t>) -> Option<String> {
 fn addresses<'t>(field: Field<'t>, reader: &mut Reader<'t>) -> Option<Vec<Address>> {
     let (at, mut all) = (field.at, Some(Vec::new()));
     let failed = reader.failed();
-    let elements = reader.list(field, "a list of addresses such as \"192.0.2.10/24\"", MOST_ELEMENTS);
+    let elements = reader.list(field, "a list of addresses such as \"192.0.2.10/24\"", MOST_ADDRESSES);
     if elements.is_empty() && failed == reader.failed() {
         reader.error(
             at,

@@ -23,9 +23,9 @@ use crate::{
 pub enum Need {
     /// To look.
     Look,
-    /// To move addresses and to put nodes into maintenance.
+    /// To move addresses, and to put nodes into maintenance, and to see configurations with their passwords.
     Operate,
-    /// To change who belongs to the fleet.
+    /// To change who belongs to the fleet, and what it runs.
     Administer,
     /// To approve a fence that another proposed.
     ApproveFence,

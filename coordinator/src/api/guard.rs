@@ -129,6 +129,13 @@ fn action(path: &str) -> &'static str {
         "/hafleet.v1.OperatorService/SetMaintenance" => "maintenance",
         path if path.starts_with("/grpc.health.") => "health",
         path if path.starts_with("/grpc.reflection.") => "reflection",
+        "/hafleet.v1.ConfigService/ValidateConfig" => "config.validate",
+        "/hafleet.v1.ConfigService/DiffConfig" => "config.diff",
+        "/hafleet.v1.ConfigService/ApplyConfig" => "config.apply",
+        "/hafleet.v1.ConfigService/RollbackConfig" => "config.rollback",
+        "/hafleet.v1.ConfigService/ListConfigs" => "config.list",
+        "/hafleet.v1.ConfigService/GetConfig" => "config.get",
+        "/hafleet.v1.ConfigService/GetDrift" => "config.drift",
         _ => "call",
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod caller;
+pub mod config;
 mod fleet;
 pub(crate) mod group;
 mod guard;

@@ -28,6 +28,7 @@ macro_rules! step {
 const STEPS: &[Step] = &[
     step!(1, "0001_first"),
     step!(2, "0002_configuration_events"),
+    step!(3, "0003_fleet_configuration"),
     step!(4, "0004_people_and_orders"),
     step!(5, "0005_fencing"),
 ];

@@ -18,6 +18,7 @@ mod row;
 
 mod alert;
 mod audit;
+mod config;
 mod dialect;
 mod error;
 mod event;
@@ -35,6 +36,7 @@ use std::path::Path;
 
 pub use alert::{FindingFilter, FindingNumberRow, FindingRow};
 pub use audit::{AuditFilter, AuditOutcome, AuditRow};
+pub use config::{ApplyState, Begun, GenerationRow, NewGeneration, StepRow, StepState};
 pub use error::StoreError;
 pub use event::{
     AppendOutcome, EventBatch, EventRow, GapRow, Happening, PruneOutcome, TransitionFilter, TransitionRow,

@@ -8,6 +8,7 @@ mod living;
 mod notification;
 mod operators;
 mod orders;
+mod push;
 mod refusals;
 mod rig;
 mod roles;

@@ -17,7 +17,8 @@ use ha_coordinator::{
 use hafleet_fleet::NodeName;
 use hafleet_proto::v1::{
     self, agent_message::Message as FromAgent, agent_service_client::AgentServiceClient,
-    coordinator_message::Message as ToAgent, event::Event, operator_service_client::OperatorServiceClient,
+    config_service_client::ConfigServiceClient, coordinator_message::Message as ToAgent, event::Event,
+    operator_service_client::OperatorServiceClient,
 };
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
@@ -162,6 +163,10 @@ impl Rig {
 
     pub async fn operator_as(&self, credential: &Credential) -> OperatorServiceClient<Channel> {
         OperatorServiceClient::new(self.channel(Some(credential)).await.unwrap())
+    }
+
+    pub async fn configs_as(&self, credential: &Credential) -> ConfigServiceClient<Channel> {
+        ConfigServiceClient::new(self.channel(Some(credential)).await.unwrap())
     }
 
     pub async fn token(&self, node: &str) -> String {
@@ -332,6 +337,8 @@ pub struct FakeAgent {
     pub orders: Vec<v1::Order>,
     /// What it does with requests.
     pub manner: Manner,
+    /// Where a pushed configuration stands.
+    pub pushed: Option<v1::Pushed>,
 }
 
 /// One open stream.
@@ -359,6 +366,7 @@ impl FakeAgent {
             refused_addresses: 0,
             orders: Vec::new(),
             manner: Manner::Obeys,
+            pushed: None,
         }
     }
 
@@ -438,7 +446,7 @@ impl FakeAgent {
             configuration_refused: (!self.refused.is_empty())
                 .then(|| v1::ConfigurationRefused { why: self.refused.clone(), age_us: 5_000_000 }),
             orders: self.orders.clone(),
-            pushed: None,
+            pushed: self.pushed.clone(),
             references: Vec::new(),
         }
     }

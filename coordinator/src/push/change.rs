@@ -1,0 +1,173 @@
+//! What a new file changes of a fleet that runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hafleet_fleetfile::{Change, FleetFile, Group, GroupKey, Problem, What, diff};
+
+/// Keys whose change lets nobody move: the present holder goes on.
+const STILL: [&str; 10] = [
+    "lease",
+    "announcing",
+    "addresses",
+    "advert_interval",
+    "accept",
+    "answers_lower",
+    "answers_higher",
+    "checksum",
+    "unicast_ttl",
+    "preempt_delay",
+];
+
+/// What an apply touches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Groups that are not what they were, with whether their holder may change by it.
+    pub groups: BTreeMap<GroupKey, bool>,
+    /// Every member of them, before or after.
+    pub nodes: BTreeSet<String>,
+    /// The subjects of findings about them: `dc1/192.168.178.3`, `node/lb01`.
+    pub subjects: BTreeSet<String>,
+}
+
+/// Compares what runs with what is to run.
+pub fn touched(from: &FleetFile, to: &FleetFile) -> Touched {
+    let mut touched = Touched::default();
+    let changes = diff(from, to);
+    let both = || from.groups.iter().chain(&to.groups);
+    // A check counts for every group: what it decides is who holds.
+    let check_changed = changes.iter().any(|change| !change.subject.starts_with("group "));
+    for group in both() {
+        let subject = format!("group {}", group.key);
+        let own: Vec<&Change> = changes.iter().filter(|change| change.subject == subject).collect();
+        if own.is_empty() && !check_changed {
+            continue;
+        }
+        let moves = check_changed || own.iter().any(|change| is_moving(change));
+        *touched.groups.entry(group.key.clone()).or_default() |= moves;
+        touched.nodes.extend(group.members.iter().map(|member| member.node.clone()));
+        let addresses =
+            group.addresses.iter().map(|address| format!("{}/{}", group.key.site, address.address));
+        touched.subjects.extend(addresses);
+    }
+    touched.subjects.extend(touched.nodes.iter().map(|node| format!("node/{node}")));
+    touched
+}
+
+fn is_moving(change: &Change) -> bool {
+    match &change.what {
+        What::Added | What::Removed => true,
+        What::Changed { key, .. } => change.node.is_some() || !STILL.contains(&key.as_str()),
+    }
+}
+
+/// What cannot be changed on one node after the other: in between members would be deaf to each other, and both hold the
+/// addresses.
+pub fn together(from: &FleetFile, to: &FleetFile) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for group in &to.groups {
+        let Some(old) = from.groups.iter().find(|old| old.key == group.key) else { continue };
+        let staying = |node: &str| old.members.iter().find(|member| member.node == node);
+        let stay: Vec<_> =
+            group.members.iter().filter_map(|member| Some((staying(&member.node)?, member))).collect();
+        if stay.len() < 2 {
+            continue;
+        }
+        let unicast_changes = stay
+            .iter()
+            .any(|(old, new)| is_unicast(old.paths.as_deref()) != is_unicast(new.paths.as_deref()));
+        let keys = deafening(old, group).into_iter().chain(unicast_changes.then_some("paths"));
+        for key in keys {
+            let message = format!(
+                "`{key}` of {} cannot be changed on one member after the other: they would not hear each other in \
+                 between, and both hold the addresses",
+                group.key
+            );
+            let help = "apply the group with one member, then the new value, then the other members again";
+            problems.push(Problem::error(group.at, message, help));
+        }
+    }
+    problems
+}
+
+fn is_unicast(paths: Option<&str>) -> bool {
+    paths.is_some_and(|paths| paths.contains("peers"))
+}
+
+fn deafening(old: &Group, new: &Group) -> Vec<&'static str> {
+    let interval = old.advert_interval != new.advert_interval && (old.version == 2 || new.version == 2);
+    let all = [
+        ("vrid", old.vrid != new.vrid),
+        ("version", old.version != new.version),
+        ("auth", old.auth != new.auth),
+        ("advert_interval", interval),
+    ];
+    all.into_iter().filter_map(|(key, changes)| changes.then_some(key)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use hafleet_fleetfile::parse;
+
+    use super::*;
+
+    const FILE: &str = "[[group]]\nname = \"web\"\nsite = \"dc1\"\nvrid = 51\nversion = 2\nadvert_interval = \"1s\"\nlease = \"3s\"\n\
+        addresses = [\"192.168.178.3/24\"]\n\
+        [[group.member]]\nnode = \"lb01\"\ninterface = \"ens33\"\npriority = 150\n\
+        [[group.member]]\nnode = \"lb02\"\ninterface = \"ens33\"\npriority = 100\n";
+
+    fn changed(from: &str, to: &str) -> (FleetFile, FleetFile) {
+        let text = FILE.replacen(from, to, 1);
+        assert_ne!(text, FILE);
+        (parse(FILE).unwrap(), parse(&text).unwrap())
+    }
+
+    #[test]
+    fn what_makes_members_deaf_to_each_other_is_refused() {
+        for (from, to, key) in [
+            ("vrid = 51", "vrid = 52", "`vrid`"),
+            ("version = 2", "version = 3", "`version`"),
+            ("\"1s\"", "\"2s\"", "`advert_interval`"),
+            ("vrid = 51", "vrid = 51\nauth = { type = \"pass\", secret = \"1\" }", "`auth`"),
+            (
+                "priority = 100",
+                "priority = 100\npaths = [{ interface = \"ens33\", peers = [\"10.0.0.1\"] }]",
+                "`paths`",
+            ),
+        ] {
+            let (old, new) = changed(from, to);
+            let found = together(&old, &new);
+            assert!(found.first().is_some_and(|problem| problem.message.contains(key)), "{to}: {found:?}");
+        }
+        let (old, new) = changed("priority = 100", "priority = 90");
+        assert!(together(&old, &new).is_empty());
+        // A member alone hears nobody that could be deaf.
+        let (old, new) = changed("node = \"lb02\"", "node = \"lb03\"");
+        let mut other_vrid = new.clone();
+        other_vrid.groups.iter_mut().for_each(|group| group.vrid = 52);
+        assert!(together(&old, &other_vrid).is_empty());
+        let mut version_3 = old.clone();
+        version_3.groups.iter_mut().for_each(|group| group.version = 3);
+        let mut slower = version_3.clone();
+        slower.groups.iter_mut().for_each(|group| group.advert_interval *= 2);
+        assert!(together(&version_3, &slower).is_empty(), "version 3 learns the interval");
+    }
+
+    #[test]
+    fn who_may_move_is_told_apart() {
+        for (from, to, moves) in [
+            ("lease = \"3s\"", "lease = \"5s\"", false),
+            ("178.3/24", "178.4/24", false),
+            ("priority = 100", "priority = 200", true),
+            ("node = \"lb02\"", "node = \"lb03\"", true),
+            ("lease = \"3s\"", "preempt = false", true),
+        ] {
+            let (old, new) = changed(from, to);
+            let touched = touched(&old, &new);
+            assert_eq!(touched.groups.values().copied().collect::<Vec<_>>(), [moves], "{to}");
+            assert!(touched.subjects.contains("dc1/192.168.178.3") && touched.subjects.contains("node/lb01"));
+        }
+        let same = parse(FILE).unwrap();
+        assert_eq!(touched(&same, &same), Touched::default());
+    }
+}

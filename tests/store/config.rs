@@ -1,0 +1,103 @@
+//! Generations of the fleet's configuration, and how they were applied.
+
+use ha_coordinator::store::{ApplyState, Begun, NewGeneration, StepRow, StepState};
+
+use super::fixture::{Fixture, T0};
+
+fn new(parent: u64, text: &str) -> NewGeneration {
+    NewGeneration {
+        parent,
+        author: "user/admin".into(),
+        message: "because".into(),
+        text: text.into(),
+        hash: "a".repeat(64),
+        created_at_us: T0,
+        confirm_within_us: 120_000_000,
+    }
+}
+
+fn nodes() -> Vec<String> {
+    vec!["lb02".into(), "lb01".into()]
+}
+
+fn step(node: &str, state: StepState, detail: &str) -> StepRow {
+    StepRow { node: node.into(), state, detail: detail.into(), updated_us: T0 + 1 }
+}
+
+pub async fn one_at_a_time(fixture: Fixture) {
+    let store = &fixture.store;
+    assert_eq!((store.config_head().await.unwrap(), store.open_config().await.unwrap()), (None, None));
+    assert_eq!(store.begin_config(&new(3, "x"), &[]).await.unwrap(), Begun::Moved { head: 0 });
+    assert_eq!(store.begin_config(&new(0, "one"), &nodes()).await.unwrap(), Begun::Generation(1));
+    assert_eq!(store.begin_config(&new(0, "two"), &nodes()).await.unwrap(), Begun::Busy { generation: 1 });
+    let open = store.open_config().await.unwrap().unwrap();
+    assert_eq!((open.number, open.text.as_str(), open.state), (1, "one", ApplyState::Staging));
+    assert_eq!(open.confirm_within_us, 120_000_000);
+    store.save_config_apply(1, ApplyState::Committing, "", T0 + 5).await.unwrap();
+    assert_eq!(store.begin_config(&new(0, "two"), &nodes()).await.unwrap(), Begun::Busy { generation: 1 });
+    store.save_config_apply(1, ApplyState::Applied, "", T0 + 6).await.unwrap();
+    assert_eq!(store.begin_config(&new(0, "two"), &nodes()).await.unwrap(), Begun::Moved { head: 1 });
+    // What is over stays as it is.
+    store.save_config_apply(1, ApplyState::RolledBack, "late", T0 + 7).await.unwrap();
+    let head = store.config_head().await.unwrap().unwrap();
+    assert_eq!(
+        (head.number, head.state, head.updated_us, head.why.as_str()),
+        (1, ApplyState::Applied, T0 + 6, "")
+    );
+}
+
+pub async fn given_up_is_no_parent(fixture: Fixture) {
+    let store = &fixture.store;
+    store.begin_config(&new(0, "one"), &[]).await.unwrap();
+    store.save_config_apply(1, ApplyState::Applied, "", T0).await.unwrap();
+    for (number, state) in [(2, ApplyState::Refused), (3, ApplyState::RolledBack)] {
+        assert_eq!(store.begin_config(&new(1, "bad"), &[]).await.unwrap(), Begun::Generation(number));
+        store.save_config_apply(number, state, "a node refused", T0).await.unwrap();
+    }
+    assert_eq!(store.config_head().await.unwrap().unwrap().number, 1);
+    assert_eq!(
+        store.begin_config(&new(1, "good"), &[]).await.unwrap(),
+        Begun::Generation(4),
+        "no number twice"
+    );
+    let history = store.config_history(2).await.unwrap();
+    let numbers: Vec<u64> = history.rows.iter().map(|row| row.number).collect();
+    assert_eq!((numbers, history.truncated), (vec![4, 3], true));
+    assert_eq!(history.rows[1].why, "a node refused");
+    let found = store.config_generation(2).await.unwrap().unwrap();
+    assert_eq!((found.parent, found.state), (1, ApplyState::Refused));
+    assert_eq!(store.config_generation(9).await.unwrap(), None);
+}
+
+pub async fn steps(fixture: Fixture) {
+    let store = &fixture.store;
+    store.begin_config(&new(0, "one"), &nodes()).await.unwrap();
+    let states = async || {
+        let steps = store.config_steps(1).await.unwrap();
+        steps.into_iter().map(|step| (step.node, step.state)).collect::<Vec<_>>()
+    };
+    let waiting = StepState::Waiting;
+    assert_eq!(states().await, [("lb01".to_owned(), waiting), ("lb02".to_owned(), waiting)]);
+    for &state in StepState::ALL {
+        let row = step("lb01", state, "its\0words");
+        store.save_config_step(1, &row).await.unwrap();
+        let found = store.config_steps(1).await.unwrap().remove(0);
+        assert_eq!(found, StepRow { detail: "its\u{FFFD}words".into(), ..row });
+    }
+    assert_eq!(states().await[1], ("lb02".to_owned(), waiting));
+    assert!(store.config_steps(2).await.unwrap().is_empty());
+}
+
+pub async fn a_generation_is_never_changed(fixture: Fixture) {
+    fixture.store.begin_config(&new(0, "one"), &[]).await.unwrap();
+    for sql in [
+        "UPDATE config_generations SET text = 'other'",
+        "DELETE FROM config_generations",
+        "INSERT INTO config_applies (generation, state, why, confirm_within_us, updated_us, is_open) VALUES (1, 'staging', '', 1, 1, 1)",
+        "UPDATE config_applies SET state = 'applied'",
+        "UPDATE config_applies SET is_open = NULL",
+    ] {
+        assert!(fixture.execute(sql).await.is_err(), "{sql}");
+    }
+    assert_eq!(fixture.store.config_generation(1).await.unwrap().unwrap().text, "one");
+}
