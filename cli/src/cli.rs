@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::{
     address::Address,
     duration,
-    verb::{completion, context, describe, explain, get, maintenance, node, status, switchover, user, watch},
+    verb::{
+        completion, config, context, describe, explain, get, maintenance, node, status, switchover, user, watch,
+    },
 };
 
 /// See and steer a hafleet fleet: who holds which virtual IP, since when, and what is wrong.
@@ -30,7 +32,7 @@ Examples:
   hactl switchover web --to lb02      hand group web over to lb02
 
 Exit codes:
-  0 fine   1 a warning or critical finding is firing (status)   2 usage   3 not found   4 denied
+  0 fine   1 a finding is firing (status), a difference (config diff, drift)   2 usage   3 not found   4 denied
   5 conflict   6 partly failed   7 no coordinator reached in time"
 )]
 pub struct Cli {
@@ -119,6 +121,8 @@ pub enum Verb {
     Switchover(switchover::Args),
     /// Take a node out of service for work on it, and put it back
     Maintenance(maintenance::Args),
+    /// What the whole fleet runs: judge, compare, apply and roll back its configuration
+    Config(config::Args),
     /// Let nodes join the fleet, or shut them out
     Node(node::Args),
     /// People and programs: who may do what

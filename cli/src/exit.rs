@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// It worked and nothing is wrong.
     Fine = 0,
-    /// `status`: a critical or warning finding is firing.
+    /// `status`: a critical or warning finding is firing. `config`: there is a difference.
     Unhealthy = 1,
     /// The command line, a file or an answer to a question was not usable.
     Usage = 2,

@@ -42,6 +42,14 @@ pub enum Failure {
         /// What to do.
         next: String,
     },
+    /// Something goes on, and is not seen any more.
+    #[error("{what}")]
+    LostSight {
+        /// What.
+        what: String,
+        /// What to do.
+        next: String,
+    },
     /// The context cannot be used.
     #[error(transparent)]
     Context(#[from] ContextError),
@@ -92,6 +100,7 @@ impl Failure {
             Self::NotFound { .. } => Exit::NotFound,
             Self::Conflict { .. } => Exit::Conflict,
             Self::PartlyFailed { .. } => Exit::PartlyFailed,
+            Self::LostSight { .. } => Exit::Unreachable,
             Self::Context(error) => error.exit(),
             Self::Call(error) => error.exit(),
         }
@@ -122,7 +131,8 @@ impl Failure {
             Self::Usage { next, .. }
             | Self::NotFound { next, .. }
             | Self::Conflict { next, .. }
-            | Self::PartlyFailed { next, .. } => Some(next.clone()),
+            | Self::PartlyFailed { next, .. }
+            | Self::LostSight { next, .. } => Some(next.clone()),
             Self::Context(error) => Some(error.next()),
             Self::Call(error) => error.next(),
             Self::Output(_)

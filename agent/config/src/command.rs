@@ -28,6 +28,14 @@ pub(super) fn approve(
     let Command { words, span } = command;
     let for_a_shell = words.iter().find(|(word, quoted)| !quoted && is_for_a_shell(word));
     let words: Vec<String> = words.iter().map(|(word, _)| word.clone()).collect();
+    if report.is_elsewhere {
+        let named = user.map(|(name, span)| (name, *span)).or(policy.user.as_ref().map(|name| (name, *span)));
+        if let Some((UserName { user, .. }, span)) = named {
+            let message = format!("that user {user} runs it is not taken over");
+            report.warn(span, message, "say it there, where it is to run");
+        }
+        return Some((words, RunAs::Agent));
+    }
     match examine(&words, user.map(|(name, _)| name), policy) {
         Ok(approved) => {
             if let Some((word, _)) = for_a_shell.filter(|_| !approved.remarks.contains(&Remark::ByShell)) {

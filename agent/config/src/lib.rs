@@ -31,14 +31,16 @@ use std::{
     time::Duration,
 };
 
-pub use load::{Inputs, Language, LoadError, Loaded, PushedText, check, load, load_text, load_with};
+pub use load::{
+    Inputs, Language, LoadError, Loaded, PushedText, check, load, load_elsewhere, load_text, load_with,
+};
 pub use names::{CoordinatorAddress, InvalidAddress, InvalidName, Name};
 pub use render::{Style, render};
 pub use source::Sources;
 
-use hafleet_vrrp::{
-    AdvertInterval, Announcing, Authentication, ChecksumForm, Peer, Priority, Version, Vip, VirtualRouterId,
-};
+use hafleet_vrrp::{AdvertInterval, Priority, Vip, VirtualRouterId};
+// What an [`Instance`] is made of.
+pub use hafleet_vrrp::{Announcing, Authentication, ChecksumForm, Peer, Version};
 
 use self::track::{Check, Tracked};
 

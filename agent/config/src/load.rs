@@ -129,6 +129,22 @@ pub fn load_text(language: Language, path: &Path, text: &[u8]) -> Result<Loaded,
     conclude(config, None, report)
 }
 
+/// Reads the file of another host: whether its programs and users are here decides nothing, and who runs its scripts is not
+/// taken over.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_elsewhere(language: Language, path: &Path) -> Result<Loaded, LoadError> {
+    let mut report = Report::default();
+    report.is_elsewhere = true;
+    let config = match (open(path, &mut report), language) {
+        (None, _) => AgentConfig::default(),
+        (Some(file), Language::AgentToml) => native::read(file, &mut report),
+        (Some(file), Language::KeepalivedConf) => keepalived::read(file, &mut report),
+    };
+    conclude(config, None, report)
+}
+
 /// What remains when every file is read.
 fn conclude(mut config: AgentConfig, lease: Option<Lease>, mut report: Report) -> Result<Loaded, LoadError> {
     if let Some(lease) = lease {

@@ -135,6 +135,8 @@ pub(super) struct Report {
     /// Findings that were not kept.
     dropped: usize,
     failed: bool,
+    /// The texts are those of another host: what is on this one decides nothing.
+    pub is_elsewhere: bool,
 }
 
 impl Report {

@@ -8,9 +8,14 @@ mod fault;
 mod tls;
 mod watched;
 
-use std::time::Duration;
+use std::{
+    ops::{Deref, DerefMut},
+    time::Duration,
+};
 
-use hafleet_proto::v1::operator_service_client::OperatorServiceClient;
+use hafleet_proto::v1::{
+    config_service_client::ConfigServiceClient, operator_service_client::OperatorServiceClient,
+};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpStream, lookup_host},
@@ -32,8 +37,42 @@ use self::{
 };
 use crate::{address::Address, context::Context, context::ContextError};
 
-/// What a verb asks by.
-pub type Client = OperatorServiceClient<InterceptedService<Channel, Bearer>>;
+/// A connection on which every call shows who asks.
+type Authorised = InterceptedService<Channel, Bearer>;
+
+/// What a verb asks by: the operators' service, and that of the fleet's configuration beside it.
+pub struct Client {
+    operators: OperatorServiceClient<Authorised>,
+    configs: ConfigServiceClient<Authorised>,
+}
+
+impl Client {
+    fn new(channel: Channel, bearer: Bearer) -> Self {
+        let operators =
+            OperatorServiceClient::with_interceptor(channel.clone(), bearer.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
+        let configs = ConfigServiceClient::with_interceptor(channel, bearer).max_decoding_message_size(MAX_ANSWER_BYTES);
+        Self { operators, configs }
+    }
+
+    /// `ConfigService`.
+    pub fn configs(&mut self) -> &mut ConfigServiceClient<Authorised> {
+        &mut self.configs
+    }
+}
+
+impl Deref for Client {
+    type Target = OperatorServiceClient<Authorised>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.operators
+    }
+}
+
+impl DerefMut for Client {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.operators
+    }
+}
 
 /// The largest answer taken: a fleet of a thousand nodes with full tables is a tenth of it.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
@@ -181,11 +220,7 @@ async fn open(address: &Address, tls: TlsConnector, bearer: Bearer) -> Result<Co
         })
     };
     match endpoint.connect_with_connector(connector).await {
-        Ok(channel) => {
-            let client = OperatorServiceClient::with_interceptor(channel, bearer)
-                .max_decoding_message_size(MAX_ANSWER_BYTES);
-            Ok(Connection { client, faults })
-        }
+        Ok(channel) => Ok(Connection { client: Client::new(channel, bearer), faults }),
         Err(error) => Err(faults.take().unwrap_or_else(|| Fault::Broken(crate::failure::chain(&error)))),
     }
 }

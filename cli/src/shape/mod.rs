@@ -3,12 +3,14 @@
 //! Field names are a contract: fields may be added, none is renamed or removed. Instants are RFC 3339 in UTC, `null`
 //! when there is none; durations carry their unit in the name.
 
+mod config;
 mod fleet;
 mod orders;
 mod records;
 mod users;
 
 pub use self::{
+    config::{Applied, Changes, Drift, Generation, GenerationDetail, Imported, Problem, Progress, Step},
     fleet::{Group, Instance, Node, NodeDetail, Status, since_us},
     orders::{Maintained, Order, Switchover, SwitchoverUndone},
     records::{Audit, Explanation, Finding, GroupDetail, NewToken, Revoked, Token, Transition, token_state},

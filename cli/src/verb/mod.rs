@@ -1,6 +1,7 @@
 //! The verbs, one file each.
 
 pub mod completion;
+pub mod config;
 pub mod context;
 pub mod describe;
 pub mod explain;
@@ -26,6 +27,7 @@ pub async fn run(verb: Verb, invocation: &Invocation) -> Result<Exit, Failure> {
         Verb::Explain(args) => explain::run(args, invocation).await,
         Verb::Switchover(args) => switchover::run(args, invocation).await,
         Verb::Maintenance(args) => maintenance::run(args, invocation).await,
+        Verb::Config(args) => config::run(args, invocation).await,
         Verb::Node(args) => node::run(args, invocation).await,
         Verb::User(args) => user::run(args, invocation).await,
         Verb::Context(args) => context::run(args, invocation),

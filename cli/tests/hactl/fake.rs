@@ -14,6 +14,7 @@ use hafleet_proto::v1::{
     RevokeNodeResponse, RevokeUserRequest, RevokeUserResponse, SetMaintenanceRequest, SetMaintenanceResponse,
     SwitchOverRequest, SwitchOverResponse, Tick, Token, TransitionRecord, UndoSwitchOverRequest,
     UndoSwitchOverResponse, User, WatchEvent, WatchRequest,
+    config_service_server::ConfigServiceServer,
     operator_service_server::{OperatorService, OperatorServiceServer},
     watch_event::Event,
 };
@@ -31,7 +32,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, transport::Server};
 
-use crate::pki::{Ca, Identity};
+use crate::{
+    fake_configs::Configs,
+    pki::{Ca, Identity},
+};
 
 /// What it answers.
 #[derive(Default)]
@@ -48,6 +52,7 @@ pub struct Script {
     pub ca_pem: String,
     /// `authorization` of the last question about people.
     pub shown: Option<String>,
+    pub configs: Configs,
     pub explanation: ExplainGroupResponse,
     /// No node is reached.
     pub away: bool,
@@ -85,6 +90,7 @@ impl Coordinator {
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
         let service = OperatorServiceServer::new(Service(script.clone()));
+        let configs = ConfigServiceServer::new(Service(script.clone()));
         let refused = script.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -105,7 +111,7 @@ impl Coordinator {
                         });
                     }
                 });
-                let server = Server::builder().add_service(service);
+                let server = Server::builder().add_service(service).add_service(configs);
                 // Open connections are cut, as by a crash.
                 tokio::select! {
                     served = server.serve_with_incoming(ReceiverStream::new(incoming)) => served.unwrap(),
@@ -165,11 +171,12 @@ fn acceptor(ca: &Ca, identity: &Identity) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config))
 }
 
-struct Service(Arc<Mutex<Script>>);
+/// Every service of it.
+pub struct Service(Arc<Mutex<Script>>);
 
 impl Service {
     /// Note the question; answer from the script, refuse, or never answer.
-    async fn answer<Q: std::fmt::Debug, A>(
+    pub async fn answer<Q: std::fmt::Debug, A>(
         &self,
         request: Request<Q>,
         answer: impl FnOnce(&mut Script, Q) -> Result<A, Status>,

@@ -4,10 +4,12 @@
 //! golden files in `snapshots/`; after a change on purpose, look at `cargo insta review`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod configs;
 mod contexts;
 mod document;
 mod exits;
 mod fake;
+mod fake_configs;
 mod golden;
 mod help;
 mod mutations;

@@ -1,0 +1,343 @@
+//! `hactl config`
+
+mod apply;
+mod draft;
+mod import;
+
+use std::io::Read as _;
+
+use hafleet_proto::v1::{
+    ConfigProblem, DiffConfigRequest, DiffConfigResponse, Generation, GetConfigRequest, GetConfigResponse,
+    GetDriftRequest, ListConfigsRequest, NodeDrift, ValidateConfigRequest,
+};
+
+use crate::{
+    connect::Coordinators,
+    exit::Exit,
+    failure::Failure,
+    grid::{Column, grid},
+    invocation::Invocation,
+    look::{Look, Tone, clean},
+    shape,
+    verb::fleet,
+};
+
+/// What the whole fleet runs: judge, compare, apply and roll back its configuration.
+#[derive(clap::Args, Debug)]
+#[command(arg_required_else_help = true)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Verb {
+    /// Make the fleet's file from what hosts run now by keepalived
+    Import(import::Args),
+    /// Judge a file for the whole fleet
+    Validate(FileArgs),
+    /// What a file would change
+    Diff(DiffArgs),
+    /// Apply a file: judged by every node, then run by one after the other
+    Apply(apply::Args),
+    /// What was applied, by whom and why
+    History(HistoryArgs),
+    /// The text of a generation
+    Show(ShowArgs),
+    /// Apply the text of an earlier generation again
+    Rollback(apply::RollbackArgs),
+    /// Which nodes do not run what was applied last
+    Drift(DriftArgs),
+}
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Exit code 2 when the file has errors: it could not be applied. Each node judges its part against its own interfaces \
+when it is applied.
+
+Examples:
+  hactl config validate fleet.toml
+  hactl config import lb01=lb01.conf lb02=lb02.conf | hactl config validate -")]
+struct FileArgs {
+    /// The fleet's file; - for standard input
+    #[arg(value_name = "FILE")]
+    file: String,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Exit code 0 when nothing differs, 1 when something does, 2 when the file has errors.
+
+Examples:
+  hactl config diff fleet.toml
+  hactl config diff fleet.toml --generation 6")]
+struct DiffArgs {
+    /// The fleet's file; - for standard input
+    #[arg(value_name = "FILE")]
+    file: String,
+
+    /// Compare with this generation instead of what was applied last
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "GEN")]
+    generation: u64,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  hactl config history
+  hactl config history -o json | jq '.[] | select(.state == \"rolled_back\")'")]
+struct HistoryArgs {
+    /// How many at most, newest first: 1 to 10000
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "N")]
+    limit: u32,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+The text comes as it was applied, with its comments and its passwords. What became of it on each node is in -o json.
+
+Examples:
+  hactl config show >fleet.toml
+  hactl config show 6")]
+struct ShowArgs {
+    /// Its number; without, what was applied last
+    #[arg(default_value_t = 0, hide_default_value = true, value_name = "GEN")]
+    generation: u64,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Exit code 0 when every node runs what was applied last, 1 when one does not or is not heard from.
+
+Examples:
+  hactl config drift
+  hactl config apply fleet.toml --again     bring it back to every node")]
+struct DriftArgs {}
+
+pub async fn run(args: Args, invocation: &Invocation) -> Result<Exit, Failure> {
+    match args.verb {
+        // The one that asks no coordinator.
+        Verb::Import(args) => import::run(&args, invocation),
+        Verb::Validate(args) => validate(&args, invocation).await,
+        Verb::Diff(args) => diff(&args, invocation).await,
+        Verb::Apply(args) => apply::run(args, invocation).await,
+        Verb::History(args) => history(&args, invocation).await,
+        Verb::Show(args) => show(&args, invocation).await,
+        Verb::Rollback(args) => apply::roll_back(args, invocation).await,
+        Verb::Drift(DriftArgs {}) => drift(invocation).await,
+    }
+}
+
+async fn validate(args: &FileArgs, invocation: &Invocation) -> Result<Exit, Failure> {
+    let text = read(&args.file)?;
+    let mut coordinators = invocation.coordinators()?;
+    let answer = coordinators
+        .call("judge the file", ValidateConfigRequest { text }, async |client, request| {
+            client.configs().validate_config(request).await
+        })
+        .await?;
+    let shapes: Vec<_> =
+        answer.problems.iter().map(|problem| shape::Problem::new(problem, &args.file)).collect();
+    invocation.list(&shapes, || {
+        if answer.problems.is_empty() {
+            format!("{}: nothing is wrong with it\n", clean(&args.file))
+        } else {
+            lines(&answer.problems, &args.file)
+        }
+    })?;
+    Ok(judged(&answer.problems))
+}
+
+async fn diff(args: &DiffArgs, invocation: &Invocation) -> Result<Exit, Failure> {
+    let mut coordinators = invocation.coordinators()?;
+    let answer = compare(&read(&args.file)?, args.generation, &mut coordinators).await?;
+    if invocation.is_for_people() {
+        remark(&answer.problems, &args.file, invocation);
+    }
+    invocation.object(&shape::Changes::new(&answer, &args.file), || changes(&answer))?;
+    Ok(match judged(&answer.problems) {
+        Exit::Fine if answer.changes.is_empty() => Exit::Fine,
+        Exit::Fine => Exit::Unhealthy,
+        wrong => wrong,
+    })
+}
+
+async fn history(args: &HistoryArgs, invocation: &Invocation) -> Result<Exit, Failure> {
+    let mut coordinators = invocation.coordinators()?;
+    let now_us = fleet(&mut coordinators).await?.at_us;
+    let answer = coordinators
+        .call("list the generations", ListConfigsRequest { limit: args.limit }, async |client, request| {
+            client.configs().list_configs(request).await
+        })
+        .await?;
+    invocation.note_truncated(answer.truncated, args.limit);
+    if answer.generations.is_empty() {
+        invocation.note("Nothing was applied yet.");
+    }
+    let shapes: Vec<_> = answer.generations.iter().map(shape::Generation::from).collect();
+    invocation.list(&shapes, || generations(&invocation.look(now_us), &answer.generations))?;
+    Ok(Exit::Fine)
+}
+
+async fn show(args: &ShowArgs, invocation: &Invocation) -> Result<Exit, Failure> {
+    let mut coordinators = invocation.coordinators()?;
+    let answer = get(args.generation, &mut coordinators).await?;
+    let generation = answer.generation.clone().unwrap_or_default();
+    invocation.object(&shape::GenerationDetail::new(&generation, &answer), || {
+        // A file, not a line for a terminal: line feeds and tabs are its own.
+        answer.text.split_inclusive(['\n', '\t']).map(cleaned).collect()
+    })?;
+    Ok(Exit::Fine)
+}
+
+async fn drift(invocation: &Invocation) -> Result<Exit, Failure> {
+    let mut coordinators = invocation.coordinators()?;
+    let now_us = fleet(&mut coordinators).await?.at_us;
+    let answer = coordinators
+        .call("compare the nodes", GetDriftRequest {}, async |client, request| {
+            client.configs().get_drift(request).await
+        })
+        .await?;
+    let shapes: Vec<_> = answer.nodes.iter().map(shape::Drift::from).collect();
+    invocation.list(&shapes, || drifted(&invocation.look(now_us), &answer.nodes))?;
+    let is_well = answer.nodes.iter().all(|node| node.state == "in_step");
+    Ok(if is_well { Exit::Fine } else { Exit::Unhealthy })
+}
+
+/// What a text would change.
+async fn compare(
+    text: &str,
+    generation: u64,
+    coordinators: &mut Coordinators,
+) -> Result<DiffConfigResponse, Failure> {
+    let request = DiffConfigRequest { text: text.to_owned(), generation };
+    let answer = coordinators
+        .call("compare the file", request, async |client, request| {
+            client.configs().diff_config(request).await
+        })
+        .await?;
+    Ok(answer)
+}
+
+/// One generation.
+async fn get(generation: u64, coordinators: &mut Coordinators) -> Result<GetConfigResponse, Failure> {
+    let answer = coordinators
+        .call("read the generation", GetConfigRequest { generation }, async |client, request| {
+            client.configs().get_config(request).await
+        })
+        .await?;
+    Ok(answer)
+}
+
+/// The text of a file.
+fn read(file: &str) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    let most = u64::try_from(hafleet_fleetfile::MOST_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    let done = match file {
+        "-" => std::io::stdin().lock().take(most).read_to_end(&mut bytes),
+        path => std::fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes)),
+    };
+    let unusable = |why: String| {
+        Failure::usage(
+            format!("cannot read {}: {why}", clean(file)),
+            "Name the fleet's file, or - for standard input.",
+        )
+    };
+    done.map_err(|error| unusable(error.to_string()))?;
+    String::from_utf8(bytes).map_err(|_| unusable("it is not UTF-8".to_owned()))
+}
+
+/// A file with errors cannot be used.
+fn judged(problems: &[ConfigProblem]) -> Exit {
+    if problems.iter().any(|problem| problem.severity == "error") { Exit::Usage } else { Exit::Fine }
+}
+
+/// Problems as compilers write them.
+fn lines(problems: &[ConfigProblem], file: &str) -> String {
+    let line = |problem: &ConfigProblem| {
+        let ConfigProblem { severity, line, column, message, help } = problem;
+        let place = if *line > 0 { format!(":{line}:{column}") } else { String::new() };
+        let help = if help.is_empty() { String::new() } else { format!(" ({help})") };
+        format!("{}\n", clean(&format!("{file}{place}: {severity}: {message}{help}")))
+    };
+    problems.iter().map(line).collect()
+}
+
+/// Problems on standard error, beside an answer.
+fn remark(problems: &[ConfigProblem], file: &str, invocation: &Invocation) {
+    if !problems.is_empty() {
+        invocation.note(lines(problems, file).trim_end());
+    }
+}
+
+fn changes(answer: &DiffConfigResponse) -> String {
+    if answer.changes.is_empty() && judged(&answer.problems) == Exit::Fine {
+        return match answer.generation {
+            0 => "nothing differs: nothing was applied yet, and the file is empty\n".to_owned(),
+            number => format!("nothing differs from generation {number}\n"),
+        };
+    }
+    answer.changes.iter().map(|change| format!("{}\n", clean(&change.text))).collect()
+}
+
+fn generations(look: &Look, generations: &[Generation]) -> String {
+    let columns = [
+        Column::Fixed("GEN"),
+        Column::Fixed("STATE"),
+        Column::Fixed("AT"),
+        Column::Free("BY"),
+        Column::Free("MESSAGE"),
+        Column::Free("WHY"),
+        Column::Wide("PARENT"),
+        Column::Wide("SHA-256"),
+    ];
+    let rows = generations.iter().map(|row| {
+        vec![
+            look.text(&row.number.to_string()),
+            look.cell(tone(&row.state), &row.state),
+            look.text(&look.time_in_table(row.created_at_us)),
+            look.text(&row.author),
+            look.text(&row.message),
+            look.text(&row.why),
+            look.text(&if row.parent == 0 { String::new() } else { row.parent.to_string() }),
+            look.text(&row.hash),
+        ]
+    });
+    grid(look, &columns, rows.collect())
+}
+
+fn drifted(look: &Look, nodes: &[NodeDrift]) -> String {
+    let columns =
+        [Column::Free("NODE"), Column::Fixed("STATE"), Column::Fixed("RUNS"), Column::Free("DETAIL")];
+    let rows = nodes.iter().map(|node| {
+        let runs = match node.runs_generation {
+            0 => String::new(),
+            number => number.to_string(),
+        };
+        vec![
+            look.text(&node.node),
+            look.cell(tone(&node.state), &node.state),
+            look.text(&runs),
+            look.text(&node.detail),
+        ]
+    });
+    grid(look, &columns, rows.collect())
+}
+
+/// Of a generation, a step or a node.
+fn tone(state: &str) -> Tone {
+    match state {
+        "applied" | "in_step" | "confirmed" => Tone::Good,
+        "rolled_back" | "refused" | "failed" | "differs" => Tone::Bad,
+        "rolling_back" | "unknown" | "unconfirmed" => Tone::Doubtful,
+        _ => Tone::Plain,
+    }
+}
+
+/// A piece of a file that ends with a line feed or a tab, or is its last.
+fn cleaned(piece: &str) -> String {
+    match piece.strip_suffix(['\n', '\t']) {
+        Some(body) => format!("{}{}", clean(body), piece.get(body.len()..).unwrap_or_default()),
+        None => clean(piece),
+    }
+}
