@@ -24,17 +24,20 @@ use crate::{
 };
 
 /// How long a node may take to judge its part.
-const STAGE_WITHIN: Duration = Duration::from_secs(30);
+const STAGE_WITHIN: Duration = Duration::from_secs(15);
 /// Nodes that judge at a time.
 const STAGED_BESIDE: usize = 32;
 /// How long a node may take to run it or to keep it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How long a node may take to go back; one that cannot be reached goes back by itself.
 const ROLL_BACK_WITHIN: Duration = Duration::from_secs(10);
-/// A commit has settled when nothing happened for the longest Master_Down of what it touches and this.
+/// A commit has settled when nothing happened for so long that what goes wrong would have become a finding: a missing holder
+/// takes twice the longest Master_Down, and at least this …
+const SETTLE_MIN: Duration = Duration::from_secs(3);
+/// … and this to be told.
 const SETTLE_MARGIN: Duration = Duration::from_secs(1);
-/// No longer than this.
-const SETTLE_MAX: Duration = Duration::from_secs(15);
+/// No longer than this, nor than half of the time to confirm.
+const SETTLE_MAX: Duration = Duration::from_secs(60);
 /// A confirmation is sent no later than so long before the node goes back by itself.
 const CONFIRM_MARGIN: Duration = Duration::from_secs(3);
 /// How long findings may take to be over when every node runs it.
@@ -116,7 +119,8 @@ async fn apply(shared: &Arc<Shared>, row: GenerationRow) -> Result<(), Stopped> 
         shared.pushes.note();
         return Ok(());
     };
-    let lookout = Lookout::new(shared, change::touched(&parent, &file), row.created_at_us);
+    let is_first = row.state == ApplyState::Staging;
+    let lookout = Lookout::new(shared, change::touched(&parent, &file), row.created_at_us, is_first).await?;
     let mut apply = Apply { shared, row, file, lookout };
     tracing::info!(generation = apply.row.number, state = %apply.row.state, "applying the fleet's configuration");
     while apply.step().await? {}
@@ -324,13 +328,15 @@ impl Apply<'_> {
         idle.or_else(|| nodes.first().cloned()).unwrap_or_default()
     }
 
-    /// Until every router had the time to miss what it should hear.
+    /// Until every router had the time to miss what it should hear, and the fleet core to say so.
     fn settling(&self, told: &super::known::Told) -> Duration {
         let groups = &self.lookout.touched().groups;
         let touched =
             told.instances.iter().filter(|instance| groups.keys().any(|key| key.name == instance.instance));
         let longest_us = touched.map(|instance| instance.master_down_us).max().unwrap_or(0);
-        Duration::from_micros(longest_us).saturating_add(SETTLE_MARGIN).min(SETTLE_MAX)
+        let least = Duration::from_micros(longest_us.saturating_mul(2)).max(SETTLE_MIN);
+        let half = Duration::from_micros(self.row.confirm_within_us) / 2;
+        least.saturating_add(SETTLE_MARGIN).min(SETTLE_MAX).min(half)
     }
 
     fn why_of(&self, steps: &[StepRow]) -> String {

@@ -1,6 +1,8 @@
 //! Whether something happened that an apply was not meant to bring.
 
-use hafleet_fleet::{Finding, FindingKind, FindingStatus, Severity};
+use std::collections::BTreeSet;
+
+use hafleet_fleet::{Finding, FindingId, FindingKind, FindingStatus, Severity};
 use hafleet_proto::v1::{self, VrrpState};
 use tokio::sync::broadcast::{self, error::TryRecvError};
 
@@ -15,14 +17,29 @@ use crate::{
 pub struct Lookout {
     changes: broadcast::Receiver<Change>,
     touched: Touched,
-    /// When the apply was begun: what is older is not its doing.
+    /// When the apply was begun: what began before is not its doing …
     begun_us: i64,
+    /// … unless it was not there yet when this look-out began, before any node committed: a finding counts from when its
+    /// condition began, and a node dates that by its own clock. `None` in a later life of the coordinator.
+    before: Option<BTreeSet<FindingId>>,
 }
 
 impl Lookout {
-    /// From now on.
-    pub fn new(shared: &Shared, touched: Touched, begun_us: i64) -> Self {
-        Self { changes: shared.changes.subscribe(), touched, begun_us }
+    /// From now on. `is_first`: no node has committed yet.
+    pub async fn new(
+        shared: &Shared,
+        touched: Touched,
+        begun_us: i64,
+        is_first: bool,
+    ) -> Result<Self, FleetGone> {
+        let changes = shared.changes.subscribe();
+        let before = if is_first {
+            let view = shared.fleet.view().await?;
+            Some(view.findings.into_iter().map(|finding| finding.id).collect())
+        } else {
+            None
+        };
+        Ok(Self { changes, touched, begun_us, before })
     }
 
     /// What it looks at.
@@ -63,7 +80,8 @@ impl Lookout {
         is_true
             && !is_meant
             && finding.severity > Severity::Info
-            && micros(finding.since) >= self.begun_us
+            && (micros(finding.since) >= self.begun_us
+                || self.before.as_ref().is_some_and(|before| !before.contains(&finding.id)))
             && self.touched.subjects.contains(&finding.subject)
     }
 

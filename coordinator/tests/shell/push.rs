@@ -42,6 +42,8 @@ enum Mood {
     Faults,
     /// It runs what it is told and goes back at once.
     GivesUp,
+    /// It runs what it is told, and takes the address though another one has it.
+    Seizes,
     /// It does not answer to a commit.
     Silent,
 }
@@ -73,6 +75,10 @@ impl Pushable {
                     message = stream.next() => {
                         let request = match message {
                             Some(ToAgent::Request(request)) => request,
+                            Some(ToAgent::Probe(probe)) => {
+                                stream.send(FromAgent::ProbeReport(agent.answer(&probe))).await;
+                                continue;
+                            }
                             Some(_) => continue,
                             None => return agent,
                         };
@@ -82,9 +88,14 @@ impl Pushable {
                         let Some(answer) = answer else { continue };
                         stream.send(FromAgent::Answer(answer)).await;
                         let is_commit = matches!(request.request, Some(What::Commit(_)));
-                        if is_commit && mood == Mood::Faults {
+                        let becomes = match mood {
+                            Mood::Faults if is_commit => Some(VrrpState::Fault),
+                            Mood::Seizes if is_commit => Some(VrrpState::Master),
+                            _ => None,
+                        };
+                        if let Some(state) = becomes {
                             let sent = agent.events.len() as u64;
-                            agent.becomes(VrrpState::Fault);
+                            agent.becomes(state);
                             agent.send_after(&stream, sent, 256).await;
                         }
                         stream.send(FromAgent::Snapshot(agent.snapshot())).await;
@@ -351,6 +362,18 @@ async fn a_node_that_goes_back_by_itself_turns_all_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_finding_turns_all_back() {
+    let rig = Rig::start().await;
+    let (_one, two, asked) = pair(&rig).await;
+    two.mood.send_replace(Mood::Seizes);
+    let end = apply(&rig, FILE, 0).await;
+    assert_eq!(end.state, "rolled_back", "{end:?}");
+    assert!(end.why.starts_with("split_brain."), "{end:?}");
+    assert_eq!(of(&asked, "/commit"), ["lb02"], "the holder was left alone");
+    assert_eq!(of(&asked, "/confirm"), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_away_stops_it_and_one_that_leaves_the_file_does_not() {
     let rig = Rig::start().await;
     let (_one, two, _asked) = pair(&rig).await;
@@ -359,10 +382,13 @@ async fn a_node_that_is_away_stops_it_and_one_that_leaves_the_file_does_not() {
         rig.fleet().await.nodes.iter().any(|node| !node.connected).then_some(())
     })
     .await;
+    let away = apply(&rig, FILE, 0).await;
+    assert_eq!(away.state, "refused", "{away:?}");
+    assert!(away.why.contains("lb02 is not connected"), "{away:?}");
     let alone = FILE.split("  [[group.member]]\n  node = \"lb02\"").next().unwrap();
     let end = apply(&rig, alone, 0).await;
     assert_eq!(end.state, "applied", "{end:?}");
-    assert_eq!(states(&rig, 1).await, ["lb01 confirmed"]);
+    assert_eq!(states(&rig, 2).await, ["lb01 confirmed"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
