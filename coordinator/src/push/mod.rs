@@ -6,7 +6,7 @@
 //!          └─ a refusal, a finding, a transition that nothing explains, silence ─► every node goes back
 //! ```
 //!
-//! One task carries out what is open, one step at a time ([`plan`]); every step is in the store before it is taken, and an agent
+//! One task carries out what is open, one step at a time (`plan`); every step is in the store before it is taken, and an agent
 //! does nothing twice under one request id, so that a task that begins anew goes on where the last one was. Dropping the
 //! task anywhere is safe for the same reason. Agents go back by themselves when they are not confirmed.
 
