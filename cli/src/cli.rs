@@ -109,7 +109,7 @@ pub enum Colour {
 pub enum Verb {
     /// One screen: is the fleet well, what is wrong, who holds what since when
     Status(status::Args),
-    /// List nodes, groups, instances, findings, transitions, tokens or the audit log
+    /// List nodes, groups, instances, findings, transitions, configurations, tokens or the audit log
     Get(get::Args),
     /// Everything that is known of one node, group or finding, with the age of each fact
     Describe(describe::Args),

@@ -332,6 +332,7 @@ fn history_and_show_in_every_format() {
             desk.run(&["config", "history", "-o", format]).stdout
         );
     }
+    assert_eq!(desk.run(&["get", "configs"]).stdout, desk.run(&["config", "history"]).stdout);
     let ran = desk.run(&["config", "show"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "# the fleet\n[[group]]\n\tname = \"web\"\n"));
     insta::assert_snapshot!("show_json", desk.run(&["config", "show", "7", "-o", "json"]).stdout);

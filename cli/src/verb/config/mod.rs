@@ -86,7 +86,7 @@ struct DiffArgs {
 Examples:
   hactl config history
   hactl config history -o json | jq '.[] | select(.state == \"rolled_back\")'")]
-struct HistoryArgs {
+pub struct HistoryArgs {
     /// How many at most, newest first: 1 to 10000
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "N")]
     limit: u32,
@@ -121,7 +121,10 @@ pub async fn run(args: Args, invocation: &Invocation) -> Result<Exit, Failure> {
         Verb::Validate(args) => validate(&args, invocation).await,
         Verb::Diff(args) => diff(&args, invocation).await,
         Verb::Apply(args) => apply::run(args, invocation).await,
-        Verb::History(args) => history(&args, invocation).await,
+        Verb::History(args) => {
+            history(&args, &mut invocation.coordinators()?, invocation).await?;
+            Ok(Exit::Fine)
+        }
         Verb::Show(args) => show(&args, invocation).await,
         Verb::Rollback(args) => apply::roll_back(args, invocation).await,
         Verb::Drift(DriftArgs {}) => drift(invocation).await,
@@ -162,9 +165,13 @@ async fn diff(args: &DiffArgs, invocation: &Invocation) -> Result<Exit, Failure>
     })
 }
 
-async fn history(args: &HistoryArgs, invocation: &Invocation) -> Result<Exit, Failure> {
-    let mut coordinators = invocation.coordinators()?;
-    let now_us = fleet(&mut coordinators).await?.at_us;
+/// Every generation, the newest first.
+pub async fn history(
+    args: &HistoryArgs,
+    coordinators: &mut Coordinators,
+    invocation: &Invocation,
+) -> Result<(), Failure> {
+    let now_us = fleet(coordinators).await?.at_us;
     let answer = coordinators
         .call("list the generations", ListConfigsRequest { limit: args.limit }, async |client, request| {
             client.configs().list_configs(request).await
@@ -175,8 +182,7 @@ async fn history(args: &HistoryArgs, invocation: &Invocation) -> Result<Exit, Fa
         invocation.note("Nothing was applied yet.");
     }
     let shapes: Vec<_> = answer.generations.iter().map(shape::Generation::from).collect();
-    invocation.list(&shapes, || generations(&invocation.look(now_us), &answer.generations))?;
-    Ok(Exit::Fine)
+    invocation.list(&shapes, || generations(&invocation.look(now_us), &answer.generations))
 }
 
 async fn show(args: &ShowArgs, invocation: &Invocation) -> Result<Exit, Failure> {

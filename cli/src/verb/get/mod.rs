@@ -23,10 +23,10 @@ use crate::{
     exit::Exit,
     failure::Failure,
     invocation::Invocation,
-    verb::fleet,
+    verb::{config, fleet},
 };
 
-/// List nodes, groups, instances, findings, transitions, tokens or the audit log.
+/// List nodes, groups, instances, findings, transitions, generations of the configuration, tokens or the audit log.
 #[derive(clap::Args, Debug)]
 #[command(
     arg_required_else_help = true,
@@ -61,6 +61,9 @@ enum Kind {
     /// Every change of state of every instance, oldest first
     #[command(alias = "transition")]
     Transitions(transitions::Args),
+    /// What was applied to the whole fleet, by whom and why; the same as `hactl config history`
+    #[command(alias = "config")]
+    Configs(config::HistoryArgs),
     /// Join tokens: open, used and expired
     #[command(alias = "token")]
     Tokens(tokens::Args),
@@ -100,6 +103,7 @@ pub async fn run(args: Args, invocation: &Invocation) -> Result<Exit, Failure> {
         Kind::Instances(args) => instances::run(&args, &mut coordinators, invocation).await,
         Kind::Findings(args) => findings::run(&args, &mut coordinators, invocation).await,
         Kind::Transitions(args) => transitions::run(args, &mut coordinators, invocation).await,
+        Kind::Configs(args) => config::history(&args, &mut coordinators, invocation).await,
         Kind::Tokens(args) => tokens::run(&args, &mut coordinators, invocation).await,
         Kind::Audit(args) => audit::run(&args, &mut coordinators, invocation).await,
     }?;
