@@ -22,6 +22,8 @@ pub struct Lookout {
     /// … unless it was not there yet when this look-out began, before any node committed: a finding counts from when its
     /// condition began, and a node dates that by its own clock. `None` in a later life of the coordinator.
     before: Option<BTreeSet<FindingId>>,
+    /// Instances that could not serve before any node committed, by node: that they still cannot is nobody's doing.
+    ailing: BTreeSet<(String, String)>,
 }
 
 impl Lookout {
@@ -33,13 +35,18 @@ impl Lookout {
         is_first: bool,
     ) -> Result<Self, FleetGone> {
         let changes = shared.changes.subscribe();
-        let before = if is_first {
-            let view = shared.fleet.view().await?;
-            Some(view.findings.into_iter().map(|finding| finding.id).collect())
-        } else {
-            None
-        };
-        Ok(Self { changes, touched, begun_us, before })
+        if !is_first {
+            return Ok(Self { changes, touched, begun_us, before: None, ailing: BTreeSet::new() });
+        }
+        let view = shared.fleet.view().await?;
+        let before = Some(view.findings.into_iter().map(|finding| finding.id).collect());
+        let ailing = view.nodes.iter().flat_map(|node| {
+            let faulty =
+                node.instances.iter().filter(|report| report.state == hafleet_fleet::VrrpState::Fault);
+            faulty.map(|report| (node.node.0.clone(), report.instance.clone()))
+        });
+        let ailing = ailing.collect();
+        Ok(Self { changes, touched, begun_us, before, ailing })
     }
 
     /// What it looks at.
@@ -103,9 +110,62 @@ impl Lookout {
             })
         };
         let is_fault = transition.to == i32::from(VrrpState::Fault);
+        if is_fault && self.ailing.contains(&(node.clone(), instance.clone())) {
+            return None;
+        }
         (is_fault || !may_move).then(|| {
             let (from, to) = (words(transition.from), words(transition.to));
             format!("{instance} on {node} went from {from} to {to} ({reason}: {detail})")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hafleet_fleetfile::GroupKey;
+
+    use super::*;
+
+    fn lookout(may_move: bool) -> Lookout {
+        let key = |name: &str| GroupKey { site: "dc1".into(), name: name.into() };
+        let touched = Touched {
+            groups: [(key("web"), may_move)].into(),
+            nodes: ["lb01".to_owned(), "lb02".to_owned()].into(),
+            subjects: BTreeSet::new(),
+        };
+        let ailing = BTreeSet::from([("lb02".to_owned(), "web".to_owned())]);
+        Lookout { changes: broadcast::channel(1).1, touched, begun_us: 0, before: None, ailing }
+    }
+
+    fn transition(node: &str, instance: &str, from: VrrpState, to: VrrpState) -> v1::TransitionRecord {
+        let (from, to) = (from.into(), to.into());
+        v1::TransitionRecord { node: node.into(), instance: instance.into(), from, to, ..Default::default() }
+    }
+
+    #[test]
+    fn what_a_change_explains_is_no_trouble() {
+        use VrrpState::{Backup, Fault, Init, Master};
+        for (node, instance, from, to, is_trouble_still, is_trouble_moving) in [
+            ("lb01", "web", Backup, Master, true, false),
+            ("lb01", "web", Master, Backup, true, false),
+            ("lb01", "web", Master, Fault, true, true),
+            ("lb01", "web", Init, Fault, true, true),
+            // It could not serve before.
+            ("lb02", "web", Init, Fault, false, false),
+            ("lb02", "web", Backup, Master, true, false),
+            // Neither node nor instance is touched.
+            ("lb03", "web", Master, Fault, false, false),
+            ("lb01", "db", Master, Fault, false, false),
+        ] {
+            let transition = transition(node, instance, from, to);
+            for (may_move, expected) in [(false, is_trouble_still), (true, is_trouble_moving)] {
+                let found = lookout(may_move).unplanned(&transition);
+                assert_eq!(
+                    found.is_some(),
+                    expected,
+                    "{node} {instance} {from:?} {to:?} {may_move}: {found:?}"
+                );
+            }
+        }
     }
 }
