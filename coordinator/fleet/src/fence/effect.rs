@@ -1,6 +1,6 @@
 //! What fencing wants done, and why it does not do what it does not do.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 use core::fmt;
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub enum FenceEffect {
     /// Commit this, refusing it when the store has a newer epoch; then tell `FenceInput::Written` or `WriteRefused`.
-    Write(FenceRow),
+    Write(Box<FenceRow>),
     /// Write this into the audit log.
     Audit(Audit),
     /// Give the agent the order [`OperationId`]: let go of these instances and stay down. Told by `FenceInput::Demoted`.

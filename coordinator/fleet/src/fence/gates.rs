@@ -342,7 +342,7 @@ impl Fleet {
                     && evidence::health(member.node, member.fresh, now, policy) != Health::Bad
                     && self.not_counted_on(member.name(), key).is_none()
             };
-            if own.iter().any(|member| serves(member)) && !others.iter().any(|member| good(member)) {
+            if own.iter().any(serves) && !others.iter().any(good) {
                 let why = format!("{} is the last good node of {key}", step.target);
                 return Err(Refusal::new(Code::LastGoodNode, why));
             }

@@ -27,6 +27,7 @@ mod verbs;
 mod victim;
 
 use alloc::{
+    boxed::Box,
     collections::{BTreeMap, BTreeSet},
     string::{String, ToString},
     vec::Vec,
@@ -205,7 +206,7 @@ impl Fleet {
             open.row.clone()
         });
         let row = FenceRow { operation, standing: fence.standing.clone() };
-        self.fence_do(FenceEffect::Write(row));
+        self.fence_do(FenceEffect::Write(Box::new(row)));
     }
 
     /// Moves an operation along the table, writes it down and into the audit log. A pair that makes no sense changes nothing

@@ -26,7 +26,7 @@ impl Fleet {
     /// Takes in what concerns fencing.
     pub(crate) fn fence_told(&mut self, input: FenceInput, now: Instant) {
         match input {
-            FenceInput::Configured(policy) => self.fence_configured(policy, now),
+            FenceInput::Configured(policy) => self.fence_configured(*policy, now),
             FenceInput::Restored { standing, operations } => self.fence_restored(standing, operations),
             FenceInput::Leader { epoch } => self.fence_leads(epoch, now),
             FenceInput::NotLeader => self.fence_lost("another coordinator leads".to_string(), now),

@@ -1,6 +1,6 @@
 //! What fencing is told.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 
 use crate::{
     fence::{
@@ -14,7 +14,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub enum FenceInput {
     /// What may be fenced. Without it there is no fencing at all.
-    Configured(FencePolicy),
+    Configured(Box<FencePolicy>),
     /// What the store has: every operation that is open or whose order is not withdrawn, and the standing. After
     /// a start and before every [`FenceInput::Leader`].
     Restored {

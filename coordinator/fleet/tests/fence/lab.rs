@@ -120,7 +120,7 @@ impl Lab {
     }
 
     pub fn configure(&mut self) {
-        self.tell(FenceInput::Configured(self.policy.clone()));
+        self.tell(FenceInput::Configured(Box::new(self.policy.clone())));
     }
 
     pub fn tell(&mut self, input: FenceInput) {
@@ -205,7 +205,7 @@ impl Lab {
 
     fn carry_out_one(&mut self, effect: FenceEffect) {
         match effect {
-            FenceEffect::Write(row) => self.write(row),
+            FenceEffect::Write(row) => self.write(*row),
             FenceEffect::Audit(line) => self.audit.push(line),
             FenceEffect::Demote { epoch, operation, node, instances, why } => {
                 assert!(!why.is_empty());

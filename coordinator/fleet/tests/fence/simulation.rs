@@ -4,14 +4,15 @@
 //! The worlds are small and coarse, so that thousands of them run. What must never happen is looked for at every step that is
 //! handed out: see `Sim::demote`, `Sim::off` and `Sim::write`.
 
+mod hosts;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
 use hafleet_fleet::{
-    Effect, FindingKind, FindingStatus, Fleet, Heard, Input, InstanceReport, NodeName, RestoredFinding,
-    Snapshot, VrrpState, Windows,
+    Effect, FindingKind, FindingStatus, Fleet, Input, NodeName, RestoredFinding, VrrpState, Windows,
     fence::{
         Consent, Device, FenceEffect, FenceInput, FencePolicy, FenceRow, FenceState, FenceVerb, Level, Mode,
         Operation, OperationId, Origin, Outcome, Reading, Rung, Standing, StepAction, Trace,
@@ -20,7 +21,7 @@ use hafleet_fleet::{
 
 use crate::{
     chance::Chance,
-    network::{MS, SECOND, ip, report, vip},
+    network::{MS, SECOND},
     world::{at, node, site},
 };
 
@@ -179,7 +180,7 @@ impl Sim {
     fn carry_out(&mut self) {
         while self.database && !self.queue.is_empty() {
             match self.queue.remove(0) {
-                FenceEffect::Write(row) => self.write(row),
+                FenceEffect::Write(row) => self.write(*row),
                 FenceEffect::Audit(_) | FenceEffect::Answer { .. } => {}
                 FenceEffect::Demote { epoch, operation, node, instances, .. } => {
                     self.demote(epoch, operation, &node, &instances);
@@ -324,13 +325,6 @@ impl Sim {
         self.after(FenceInput::Status { operation, revision, reading, trace: Trace::default() });
     }
 
-    fn switch_off(&mut self, index: usize, rung: Rung) {
-        match rung {
-            Rung::Network => self.hosts[index].port = false,
-            Rung::Power => self.crash(index),
-        }
-    }
-
     fn outcome(&mut self, usual: Outcome) -> Outcome {
         if self.chance.below(10) == 0 { Outcome::Failed } else { usual }
     }
@@ -344,137 +338,13 @@ impl Sim {
         self.hosts.iter().position(|host| host.name == *name).unwrap_or_else(|| panic!("no {name}"))
     }
 
-    fn was_master(&self, index: usize) -> bool {
-        self.now_us - self.hosts[index].master_us <= SPOKE_US
-    }
-
-    fn spoke(&self, index: usize) -> bool {
-        self.now_us - self.spoke_us[index] <= SPOKE_US
-    }
-
-    fn enter(&mut self, index: usize, state: VrrpState, reason: &str) {
-        let now_us = self.now_us;
-        let host = &mut self.hosts[index];
-        if host.state == state {
-            return;
-        }
-        (host.state, host.reason, host.entered_us) = (state, reason.to_owned(), now_us);
-        host.seq += 1;
-        self.say(index);
-    }
-
-    fn crash(&mut self, index: usize) {
-        self.hosts[index].up = false;
-        self.hosts[index].state = VrrpState::Init;
-        self.disconnect(index);
-    }
-
-    fn disconnect(&mut self, index: usize) {
-        if std::mem::take(&mut self.hosts[index].connected) {
-            self.give(Input::NodeDisconnected { node: name(index) });
-        }
-    }
-
-    fn connect(&mut self, index: usize) {
-        if self.hosts[index].up && !self.hosts[index].connected {
-            self.hosts[index].connected = true;
-            self.give(Input::NodeConnected { node: name(index), site: site() });
-            self.say(index);
-        }
-    }
-
-    fn say(&mut self, index: usize) {
-        if self.hosts[index].connected {
-            self.spoke_us[index] = self.now_us;
-            let snapshot = self.snapshot(index);
-            self.give(Input::Snapshot { node: name(index), snapshot });
-        }
-    }
-
-    fn snapshot(&self, index: usize) -> Snapshot {
-        let host = &self.hosts[index];
-        let source = ip(index as u8 + 1);
-        let priority = [150, 100, 50][index];
-        let mine = host.state == VrrpState::Master;
-        let report = InstanceReport {
-            state: host.state,
-            in_state: Duration::from_micros(self.now_us - host.entered_us),
-            reason: host.reason.clone(),
-            addresses_present: if mine { vec![vip()] } else { Vec::new() },
-            ..report("VI_1", source, priority)
-        };
-        let heard = (0..NODES).filter(|other| host.heard_us[*other] > 0).map(|other| Heard {
-            interface: "eth0".to_owned(),
-            vrid: 51,
-            source: ip(other as u8 + 1),
-            version: 3,
-            priority: [150, 100, 50][other],
-            interval: Duration::from_secs(1),
-            addresses: vec![vip()],
-            auth: "none".to_owned(),
-            age: Duration::from_micros(self.now_us - host.heard_us[other]),
-            accepted: host.heard_us[other] / STEP_US,
-            rejected: Vec::new(),
-            vrid_configured: true,
-        });
-        let reference = hafleet_fleet::Reference {
-            address: ip(254),
-            interface: "eth0".to_owned(),
-            reachable: host.gateway,
-            age: Duration::ZERO,
-        };
-        Snapshot {
-            seq: host.seq,
-            journal_id: format!("journal-of-{}", host.name),
-            instances: vec![report],
-            heard: heard.collect(),
-            refused: None,
-            references: vec![reference],
-        }
-    }
-
-    /// VRRP, coarsely: the better of those who hear each other is master.
-    fn elect(&mut self) {
-        let now_us = self.now_us;
-        for from in 0..NODES {
-            if self.hosts[from].state != VrrpState::Master || !self.hosts[from].up {
-                continue;
-            }
-            self.hosts[from].master_us = now_us;
-            for to in 0..NODES {
-                let passes = !self.cut.contains(&(from, to)) && self.hosts[from].port && self.hosts[to].port;
-                if to != from && passes && self.hosts[to].up {
-                    self.hosts[to].heard_us[from] = now_us;
-                }
-            }
-        }
-        for index in 0..NODES {
-            let host = &self.hosts[index];
-            let (state, better) =
-                (host.state, (0..index).any(|other| now_us - host.heard_us[other] < 3_600 * MS));
-            let worse = (index + 1..NODES).any(|other| now_us - host.heard_us[other] < 3_600 * MS);
-            if !host.up || host.held {
-                continue;
-            }
-            match state {
-                VrrpState::Backup if !better && (!worse || now_us - host.entered_us > 4 * SECOND) => {
-                    self.enter(index, VrrpState::Master, "master_down");
-                }
-                VrrpState::Master if better && now_us > host.entered_us => {
-                    self.enter(index, VrrpState::Backup, "higher_priority_heard");
-                }
-                VrrpState::Master | VrrpState::Backup | VrrpState::Init | VrrpState::Fault => {}
-            }
-        }
-    }
-
     fn lead(&mut self) {
         self.lease += 1;
         // What was still to be written in the term before is not.
         self.queue.clear();
         let open = self.rows.values().filter(|row| row.state.is_open() || row.ordered && !row.withdrawn);
         let (standing, operations) = (self.standing.clone(), open.cloned().collect());
-        self.fence(FenceInput::Configured(self.policy.clone()));
+        self.fence(FenceInput::Configured(Box::new(self.policy.clone())));
         self.fence(FenceInput::Restored { standing, operations });
         self.fence(FenceInput::Leader { epoch: self.lease });
     }
@@ -543,19 +413,6 @@ impl Sim {
             17 => self.lease += 1,
             18 => self.lead(),
             _ => self.person(),
-        }
-    }
-
-    fn boot(&mut self) {
-        for index in 0..NODES {
-            self.hosts[index].port = true;
-            if !self.hosts[index].up {
-                self.hosts[index].up = true;
-                let state = if self.hosts[index].held { VrrpState::Fault } else { VrrpState::Backup };
-                let reason = if self.hosts[index].held { "held" } else { "started" };
-                self.enter(index, state, reason);
-            }
-            self.connect(index);
         }
     }
 
