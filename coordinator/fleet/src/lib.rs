@@ -22,7 +22,8 @@
 //!
 //! How it is made: [`Fleet`] keeps nodes and an index from addresses to the instances that could hold them. Addresses
 //! with exactly the same members are one group, keyed by the lowest. An input judges the groups it touches, one file of
-//! `detect/` for each kind of finding; the ledger gives findings their number, their hysteresis and their one telling.
+//! `detect/` for each kind of finding; the ledger gives findings their number, their hysteresis and their one telling. What may
+//! be done about a confirmed split brain is decided in [`fence`], at the end of every input, if the caller has given it a policy.
 //! Bounds stand in `bounds.rs`; [`Fleet::counters`] shows when one was reached.
 #![no_std]
 extern crate alloc;

@@ -333,10 +333,8 @@ impl Fleet {
             let Some(scene) = self.scene(key, now) else { continue };
             let (own, others): (Vec<_>, Vec<_>) =
                 scene.members.iter().partition(|member| member.name() == step.target);
-            // What is not heard from may still serve; only a person can know that it does not.
-            let serves = |member: &&Member<'_>| {
-                could_serve(member) || (!member.fresh && step.authority != Authority::Order)
-            };
+            // What is not heard from may still serve.
+            let serves = |member: &&Member<'_>| could_serve(member) || !member.fresh;
             let good = |member: &&Member<'_>| {
                 could_serve(member)
                     && evidence::health(member.node, member.fresh, now, policy) != Health::Bad

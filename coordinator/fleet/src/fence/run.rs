@@ -1,16 +1,17 @@
 //! The door into fencing, and its turn at the end of every input.
 
-use alloc::{string::ToString, vec::Vec};
+use alloc::{collections::BTreeSet, string::ToString, vec::Vec};
 use core::time::Duration;
 
 use crate::{
+    bounds,
     detect::sooner,
     fence::{
         Aftercare, Audit, FenceInput, FencePolicy, FenceState, Leader, Live, OURSELVES, Open, Operation,
         OperationId, Refusal, RefusalCode, Standing,
     },
     fleet::Fleet,
-    model::GroupKey,
+    model::{GroupKey, NodeName},
     time::Instant,
     timers::Work,
 };
@@ -53,18 +54,10 @@ impl Fleet {
                 self.fence.references = Some((reachable.min(total), total, now));
             }
             FenceInput::Maintenance { node, on } => {
-                if on {
-                    self.fence.maintenance.insert(node);
-                } else {
-                    self.fence.maintenance.remove(&node);
-                }
+                self.counters.nodes_refused += mark(&mut self.fence.maintenance, node, on);
             }
             FenceInput::Committing { node, on } => {
-                if on {
-                    self.fence.committing.insert(node);
-                } else {
-                    self.fence.committing.remove(&node);
-                }
+                self.counters.nodes_refused += mark(&mut self.fence.committing, node, on);
             }
         }
     }
@@ -216,6 +209,18 @@ impl Fleet {
         }
         now.since(since)
     }
+}
+
+/// Marks a node or takes its mark. Says how many were left out: no more are marked than there can be nodes.
+fn mark(marked: &mut BTreeSet<NodeName>, node: NodeName, on: bool) -> u64 {
+    if !on {
+        marked.remove(&node);
+    } else if marked.len() < bounds::NODES {
+        marked.insert(node);
+    } else {
+        return 1;
+    }
+    0
 }
 
 /// A refusal that goes on is written down so often.

@@ -23,7 +23,7 @@ pub enum FenceInput {
         /// The operations.
         operations: Vec<Operation>,
     },
-    /// This coordinator leads now, under this epoch. Its grace begins.
+    /// This coordinator leads now, under this epoch, and has told nodes and open findings of the store. Its grace begins.
     Leader {
         /// Larger than every epoch before.
         epoch: u64,

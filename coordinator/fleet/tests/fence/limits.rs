@@ -351,6 +351,14 @@ fn rule_17_the_last_good_node_is_not_fenced_by_a_person_either() {
     lab.run(5_000);
     assert_eq!(lab.run_demote("lb01").map_err(|refusal| refusal.code), Err(Code::LastGoodNode));
     assert_eq!(lab.steps(), [""; 0]);
+    // Nobody is heard any more: the one that is to be switched off may be the one that serves.
+    let mut lab = Lab::witnessed();
+    for name in ["lb01", "lb02", "lb03"] {
+        lab.world.disconnect(name);
+    }
+    lab.run(5_000);
+    let power = lab.power("lb02");
+    assert_eq!(lab.refused(power), Code::LastGoodNode);
 }
 
 #[test]
