@@ -1,5 +1,7 @@
 //! Which generation runs, which waits, and until when: pure, so that every step can be tested by itself.
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 
 use super::PushError;
@@ -82,12 +84,13 @@ pub struct Clocks {
 impl Clocks {
     /// The host's, now.
     pub fn now() -> Self {
-        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        Self {
-            wall_us: clock::wall_us(),
-            boot_us: clock::now().as_micros(),
-            boot_id: boot_id.trim().to_owned(),
-        }
+        // It does not change while a process lives.
+        static BOOT_ID: LazyLock<String> = LazyLock::new(|| {
+            let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+            text.trim().to_owned()
+        });
+        let (wall_us, boot_us) = (clock::wall_us(), clock::now().as_micros());
+        Self { wall_us, boot_us, boot_id: BOOT_ID.clone() }
     }
 }
 

@@ -183,12 +183,16 @@ impl Acts {
         match work {
             Work::Asked(Asked { request, reply }) => {
                 let answer = self.answer(request).await;
+                // Whoever has the answer finds the present to be so.
+                self.publish();
                 // Whoever asked may have gone, and asks again.
                 let _ = reply.send(answer);
             }
-            Work::Look => self.look().await,
+            Work::Look => {
+                self.look().await;
+                self.publish();
+            }
         }
-        self.publish();
     }
 
     /// SIGHUP. What could not be read is looked at again, too.

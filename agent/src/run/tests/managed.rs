@@ -284,6 +284,7 @@ fn reference_addresses_are_asked() {
 fn a_configuration_that_is_not_confirmed_goes_after_a_kill_too() {
     let dir = tempfile::tempdir().unwrap();
     let mut agent = Agent::start(dir.path());
+    agent.until_master("VI_1");
     agent.done("1 stage 1");
     assert_eq!(agent.status().pushed.staged_generation, Some(1));
     agent.done("2 commit 1 4");
