@@ -242,7 +242,8 @@ impl Station {
                 assert!(obstacles.is_empty(), "BACKUP in spite of {obstacles:?}: {what}");
             }
             State::Init => {
-                // What was handed over is kept while a new start waits for its first results.
+                // What was handed over is kept while a new start waits for its first results; what a new configuration adds
+                // meanwhile is not put on.
                 let may_hold = router.is_handing_over() || router.awaits_tracks();
                 assert!(self.holds.is_empty() || may_hold && self.holds.is_subset(&all), "{what}");
                 if router.is_handing_over() {

@@ -57,6 +57,17 @@ fn without_a_successor_they_go_after_the_longest_skew() {
     }
 }
 
+/// A router that waits for first results does not forget, asked to start once more, that its addresses are here.
+#[test]
+fn a_second_start_forgets_nothing_of_what_is_here() {
+    let awaited = Track { name: "nginx".to_string(), weight: 0, reverse: false, initially: None };
+    let mut rig = Rig::new(Config { tracks: vec![awaited], ..config() });
+    rig.give(Input::Start { adopt: true });
+    rig.give(Input::Start { adopt: false });
+    assert!(rig.router.awaits_tracks());
+    assert_eq!(rig.give(Input::Stop { hand_over: false }), ["release 2"]);
+}
+
 #[test]
 fn a_second_stop_a_hold_and_a_lost_link_end_it() {
     let lost = || Input::LinkDown { path: PathId::SERVICE, fault: LinkFault::NoCarrier };
