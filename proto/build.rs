@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "hafleet/v1/agent.proto",
         "hafleet/v1/config.proto",
         "hafleet/v1/operator.proto",
+        "hafleet/v1/fence.proto",
     ];
     for file in files {
         println!("cargo:rerun-if-changed={file}");

@@ -4,7 +4,13 @@
 //! done is first written down: a finding and its messages are one transaction, tried until it succeeds, and nothing is
 //! acted on before. While the database does not answer, questions are still answered and gRPC health says NOT_SERVING.
 //!
+//! Steps of fencing are tasks of this one, so that none holds it up; their results come back here. They end with it.
+//!
 //! The task ends when every [`FleetHandle`] is gone. It is never cancelled in the middle of a commit.
+
+mod fence;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::VecDeque,
@@ -16,21 +22,26 @@ use std::{
 };
 
 use hafleet_fleet::{
-    Effect, Finding, Fleet, GroupKey, Input, Instant, NodeName, Probe, Windows, view::FleetView,
+    Effect, Finding, Fleet, GroupKey, Input, Instant, NodeName, Probe, Windows,
+    fence::{FenceInput, FenceVerb},
+    view::FleetView,
     view::GroupState,
 };
 use hafleet_proto::v1;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
 use crate::{
+    api::status::said,
     backoff::Backoff,
     clock::{Clock, duration_us},
+    fencing::steps::Steps,
     finding::{self, Record},
     health::Health,
     sessions::roster::Roster,
     shared::Change,
-    store::{FindingRow, NewOutbox, Store},
+    store::{FindingRow, NewOutbox, Store, StoreError},
 };
+pub use fence::{FenceAnswer, Fences};
 
 /// Inputs that the core has not taken yet.
 const INPUTS_MAX: usize = 1024;
@@ -48,14 +59,15 @@ pub struct FleetHandle {
 }
 
 #[derive(Debug)]
-struct Told {
-    input: Input,
-    at: Instant,
+enum Told {
+    Input(Box<Input>, Instant),
+    Asked { actor: String, verb: FenceVerb, answer: oneshot::Sender<FenceAnswer> },
 }
 
 #[derive(Debug)]
 enum Question {
     View(oneshot::Sender<FleetView>),
+    Fences(oneshot::Sender<Fences>),
     Explain(GroupKey, oneshot::Sender<Option<Vec<String>>>),
 }
 
@@ -67,7 +79,7 @@ pub struct FleetGone;
 impl FleetHandle {
     /// Tells the core; waits while it has too much to do.
     pub async fn tell(&self, input: Input, at: Instant) -> Result<(), FleetGone> {
-        self.inputs.send(Told { input, at }).await.map_err(|_| FleetGone)
+        self.inputs.send(Told::Input(Box::new(input), at)).await.map_err(|_| FleetGone)
     }
 
     /// A place in the queue, to be filled without waiting.
@@ -89,6 +101,20 @@ impl FleetHandle {
         answered.await.map_err(|_| FleetGone)
     }
 
+    /// Everything about fencing as it is now.
+    pub async fn fences(&self) -> Result<Fences, FleetGone> {
+        let (answer, answered) = oneshot::channel();
+        self.questions.send(Question::Fences(answer)).await.map_err(|_| FleetGone)?;
+        answered.await.map_err(|_| FleetGone)
+    }
+
+    /// What a person, whose rights were looked at, asks of fencing. Answered when it is written down, or refused.
+    pub async fn ask_fence(&self, actor: String, verb: FenceVerb) -> Result<FenceAnswer, FleetGone> {
+        let (answer, answered) = oneshot::channel();
+        self.inputs.send(Told::Asked { actor, verb, answer }).await.map_err(|_| FleetGone)?;
+        answered.await.map_err(|_| FleetGone)
+    }
+
     /// Snapshots that were too old to speak for the present when the core came to them.
     pub fn late(&self) -> u64 {
         self.late.load(Ordering::Relaxed)
@@ -101,7 +127,7 @@ pub struct Place<'a>(mpsc::Permit<'a, Told>);
 impl Place<'_> {
     /// Fills it.
     pub fn tell(self, input: Input, at: Instant) {
-        self.0.send(Told { input, at });
+        self.0.send(Told::Input(Box::new(input), at));
     }
 }
 
@@ -123,6 +149,10 @@ pub struct Parts {
     pub receivers: Vec<String>,
     /// The core's windows.
     pub windows: Windows,
+    /// Takes the steps of fencing.
+    pub steps: Arc<Steps>,
+    /// Why fencing is inert from the beginning.
+    pub inert: Option<Arc<str>>,
 }
 
 /// Starts the task; `replay` is what the core is told first, in order.
@@ -134,6 +164,7 @@ pub fn start(parts: Parts, replay: Vec<Input>) -> (FleetHandle, tokio::task::Joi
     let keeper = Keeper {
         fleet: Fleet::new(parts.windows),
         fresh: parts.windows.fresh,
+        fencing: fence::Fencing::new(parts.inert.clone()),
         parts,
         asked,
         late,
@@ -149,6 +180,7 @@ struct Keeper {
     parts: Parts,
     asked: mpsc::Receiver<Question>,
     late: Arc<AtomicU64>,
+    fencing: fence::Fencing,
     picture: Picture,
     looked_at: Instant,
 }
@@ -172,6 +204,11 @@ impl Keeper {
             let sleep = deadline.map_or(Duration::MAX, |deadline| self.parts.clock.until(deadline));
             tokio::select! {
                 Some(question) = self.asked.recv() => self.answer(question),
+                Some(ended) = self.fencing.under_way.join_next() => {
+                    if let Some(result) = fence::result(ended) {
+                        self.take(Input::Fence(result)).await;
+                    }
+                }
                 one = told.recv() => {
                     let Some(one) = one else { return };
                     self.take_told(one).await;
@@ -192,38 +229,55 @@ impl Keeper {
     }
 
     async fn take_told(&mut self, told: Told) {
+        let (input, at) = match told {
+            Told::Input(input, at) => (*input, at),
+            Told::Asked { actor, verb, answer } => {
+                let request = self.fencing.waits(answer);
+                return self.take(Input::Fence(FenceInput::Asked { request, actor, verb })).await;
+            }
+        };
         let now = self.parts.clock.now();
-        let is_present = matches!(told.input, Input::Snapshot { .. } | Input::Probed { .. });
-        if is_present && now.since(told.at) > self.fresh {
+        let is_present = matches!(input, Input::Snapshot { .. } | Input::Probed { .. });
+        if is_present && now.since(at) > self.fresh {
             self.late.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        self.take(told.input).await;
+        self.take(input).await;
     }
 
     async fn take(&mut self, input: Input) {
-        let began = self.parts.clock.now();
+        let mut at = self.parts.clock.now();
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
+            // Fencing keeps its own book of it.
+            if let Input::Maintenance { node, on } = &input {
+                inputs.push_back(Input::Fence(FenceInput::Maintenance { node: node.clone(), on: *on }));
+            }
+            // What follows from a row is judged by the present: its commit may have taken long.
+            if matches!(input, Input::Fence(FenceInput::Written { .. })) {
+                at = self.catch_up(at);
+            }
             // A probe that cannot be sent is the core's to know; at the same instant, so that this comes to an end.
-            self.fleet.handle(input, began);
+            self.fleet.handle(input, at);
             while let Some(effect) = self.fleet.next_output() {
                 match effect {
                     Effect::Finding { finding, notify } => self.write_down(finding, notify).await,
                     Effect::Probe(probe) => inputs.extend(self.probe(&probe)),
-                    // The core is given no fencing policy yet, and without one it never says this.
-                    Effect::Fence(effect) => {
-                        tracing::error!(?effect, "the core wants to fence, and nobody can: this is a bug")
-                    }
+                    Effect::Fence(effect) => inputs.extend(self.fence(effect, at).await),
                 }
             }
         }
-        // Deaf for so long, the coordinator must not call anybody silent: as after a start.
+        self.catch_up(at);
+    }
+
+    /// The present. Deaf since `began`, the coordinator must not call anybody silent, nor trust what it saw: as after a start.
+    fn catch_up(&mut self, began: Instant) -> Instant {
         let now = self.parts.clock.now();
         if now.since(began) > self.fresh {
             tracing::warn!("was held up by the database for {} ms", now.since(began).as_millis());
             self.fleet.handle(Input::Started, now);
         }
+        now
     }
 
     fn answer(&self, question: Question) {
@@ -231,6 +285,7 @@ impl Keeper {
         // An error means that the asker has gone away.
         match question {
             Question::View(answer) => drop(answer.send(self.fleet.view(now))),
+            Question::Fences(answer) => drop(answer.send(self.fences())),
             Question::Explain(group, answer) => drop(answer.send(self.fleet.explain(&group, now))),
         }
     }
@@ -280,14 +335,23 @@ impl Keeper {
         Ok((row, receivers.iter().map(message).collect()))
     }
 
-    /// Tries until it succeeds; questions are answered meanwhile.
+    /// Tries until it succeeds.
     async fn commit(&mut self, row: &FindingRow, messages: &[NewOutbox]) {
         let store = self.parts.store.clone();
+        let save = || store.save_finding(row, messages);
+        while self.persist(&row.id, save).await.is_err() {}
+    }
+
+    /// Tries until the database has taken it, or says that it never will; questions are answered meanwhile.
+    async fn persist<T, F>(&mut self, what: &str, attempt: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
         let mut backoff = Backoff::STORE;
         let mut trouble = None;
         loop {
             let saved = {
-                let save = store.save_finding(row, messages);
+                let save = attempt();
                 tokio::pin!(save);
                 loop {
                     tokio::select! {
@@ -296,11 +360,14 @@ impl Keeper {
                     }
                 }
             };
-            let Err(error) = saved else { return };
+            let error = match saved {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
             trouble.get_or_insert_with(|| self.parts.health.trouble());
             let wait = backoff.next();
-            let error = anyhow::Error::new(error);
-            tracing::error!(finding = row.id, "{error:#}; trying again in {} ms", wait.as_millis());
+            let is_for_good = error.is_for_good();
+            tracing::error!(what, "{}; trying again in {} ms", said(&error), wait.as_millis());
             let sleep = tokio::time::sleep(wait);
             tokio::pin!(sleep);
             loop {
@@ -308,6 +375,9 @@ impl Keeper {
                     () = &mut sleep => break,
                     Some(question) = self.asked.recv() => self.answer(question),
                 }
+            }
+            if is_for_good {
+                return Err(error);
             }
         }
     }
@@ -352,6 +422,3 @@ impl Keeper {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

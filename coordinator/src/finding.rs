@@ -182,7 +182,8 @@ pub fn restore(row: FindingRow) -> Result<Finding, UnreadableFinding> {
     })
 }
 
-fn restore_evidence(evidence: EvidenceRecord) -> Evidence {
+/// The fact of a record, for the fleet core.
+pub(crate) fn restore_evidence(evidence: EvidenceRecord) -> Evidence {
     Evidence {
         kind: code(&evidence.kind),
         node: (!evidence.node.is_empty()).then_some(NodeName(evidence.node)),

@@ -3,6 +3,7 @@
 //! ```text
 //! tls ─► api/agent ─► sessions ─► ingest ─► store ─► effects (owns hafleet_fleet::Fleet) ─► store ─► notify
 //!                                                                                      └─► probes, by sessions
+//!                                                       effects ─► fencing ─► agents and fence programs
 //! tls ─► api/operator ─► effects (views) and store
 //!                    └─► orders ─► store ─► actuator/agent ─► sessions ─► the agents' answers
 //! ```
@@ -16,6 +17,7 @@ pub mod clock;
 pub mod config;
 pub mod data_dir;
 pub mod effects;
+pub mod fencing;
 pub mod finding;
 pub mod health;
 pub mod identity;

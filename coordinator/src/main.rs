@@ -8,7 +8,7 @@ use ha_coordinator::{
     cli::{Backup, Cli, Init, Inputs, LogFormat, Serve, Verb},
     config::{Config, DEFAULT_PATH},
     data_dir::DataDir,
-    init, notify, serve,
+    fencing, init, notify, serve,
     store::Store,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,7 +21,7 @@ async fn main() -> ExitCode {
     let done = match cli.verb {
         Verb::Init(init) => run_init(init).await,
         Verb::Serve(serve) => run_serve(serve).await,
-        Verb::Check(inputs) => run_check(&inputs),
+        Verb::Check(inputs) => run_check(&inputs).await,
         Verb::Migrate(inputs) => run_migrate(&inputs).await,
         Verb::Backup(backup) => run_backup(&backup).await,
     };
@@ -102,11 +102,21 @@ fn tell_systemd(state: &[sd_notify::NotifyState]) {
     }
 }
 
-fn run_check(inputs: &Inputs) -> Result<()> {
+async fn run_check(inputs: &Inputs) -> Result<()> {
     let config = configuration(inputs)?;
     notify::check(&config.receivers)?;
+    for device in &config.fencing.devices {
+        // It says what it takes; nothing is asked of the device.
+        let made = fencing::steps::make(device).await;
+        made.with_context(|| format!("the fence device for {} of {}", device.rung, device.node))?;
+    }
     let file = inputs.config.as_ref().map_or(DEFAULT_PATH.into(), |file| file.display().to_string());
-    println!("{file}: fine ({} receivers, data in {})", config.receivers.len(), config.data_dir.display());
+    println!(
+        "{file}: fine ({} receivers, {} fence devices, data in {})",
+        config.receivers.len(),
+        config.fencing.devices.len(),
+        config.data_dir.display()
+    );
     Ok(())
 }
 

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration}
 use hafleet_fleet::{Input, NodeName, RestoredFinding, Site};
 use hafleet_proto::v1::{
     FILE_DESCRIPTOR_SET, agent_service_server::AgentServiceServer,
-    config_service_server::ConfigServiceServer, operator_service_server::OperatorServiceServer,
+    config_service_server::ConfigServiceServer, fence_service_server::FenceServiceServer,
+    operator_service_server::OperatorServiceServer,
 };
 use tokio::{
     net::TcpListener,
@@ -18,13 +19,14 @@ use tonic::transport::Server;
 
 use crate::{
     actuator::agent::AgentActuator,
-    api::{Guarded, agent::Agents, config::Configs, operator::Operators},
+    api::{Guarded, agent::Agents, config::Configs, fence::FenceDesk, operator::Operators},
     audit::AuditLog,
     backoff::Backoff,
     clock::Clock,
     config::Config,
     data_dir::{CA_CERTIFICATE, CA_KEY, DataDir, DataDirError, SERVER_CERTIFICATE, SERVER_KEY},
     effects,
+    fencing::{self, steps::Steps},
     finding::{self, UnreadableFinding},
     health::Health,
     identity::{
@@ -141,6 +143,11 @@ pub async fn start(config: &Config) -> Result<Running, ServeError> {
     let mut replay = replay(&store, &roster, &revoked).await?;
     let maintenance = orders.in_maintenance().into_keys();
     replay.extend(maintenance.map(|node| Input::Maintenance { node, on: true }));
+    let fencing = fencing::begin(&store, &config.fencing, clock.now_us()).await?;
+    replay.extend(fencing.inputs);
+    let agents = Arc::new(AgentActuator::new(Arc::clone(&roster)));
+    let steps = Steps::new(store.clone(), Arc::clone(&roster), Arc::clone(&agents), &config.fencing);
+    let steps = Arc::new(steps);
     let effects = effects::Parts {
         clock,
         store: store.clone(),
@@ -150,6 +157,8 @@ pub async fn start(config: &Config) -> Result<Running, ServeError> {
         outbox: Arc::clone(&outbox),
         receivers: receivers.iter().map(|receiver| receiver.name.clone()).collect(),
         windows: config.windows,
+        steps: Arc::clone(&steps),
+        inert: fencing.inert,
     };
     let notify = notify::Parts {
         store: store.clone(),
@@ -171,7 +180,8 @@ pub async fn start(config: &Config) -> Result<Running, ServeError> {
         audit,
         revoked,
         orders,
-        agents: AgentActuator::new(Arc::clone(&roster)),
+        agents,
+        steps,
         roster,
         fleet,
         changes,
@@ -182,6 +192,7 @@ pub async fn start(config: &Config) -> Result<Running, ServeError> {
     background.spawn(prune(Arc::clone(&shared)));
     background.spawn(orders::keeper::run(Arc::clone(&shared)));
     background.spawn(push::run(Arc::clone(&shared)));
+    background.spawn(fencing::references::tell(Arc::clone(&shared), config.fencing.references.clone()));
     let incoming = tls::accept(listener, acceptor, Arc::clone(&shared.refused));
     let server = tokio::spawn(grpc(Arc::clone(&shared), incoming, &mut background));
     let sole = tokio::spawn(sole.lost());
@@ -332,6 +343,9 @@ fn grpc(
     let configs = ConfigServiceServer::new(Configs::new(Arc::clone(&shared)))
         .max_decoding_message_size(CONFIG_REQUEST_MAX);
     let configs = Guarded::new(Arc::clone(&shared), configs);
+    let fences = FenceServiceServer::new(FenceDesk::new(Arc::clone(&shared)))
+        .max_decoding_message_size(OPERATOR_REQUEST_MAX);
+    let fences = Guarded::new(Arc::clone(&shared), fences);
     let (reporter, health) = tonic_health::server::health_reporter();
     let health = Guarded::new(Arc::clone(&shared), health);
     background.spawn(report_health(Arc::clone(&shared), reporter));
@@ -353,6 +367,7 @@ fn grpc(
         .add_service(agents)
         .add_service(operators)
         .add_service(configs)
+        .add_service(fences)
         .add_service(health)
         .add_optional_service(reflection);
     async move { router.serve_with_incoming_shutdown(incoming, async move { shared.closing().await }).await }
@@ -368,7 +383,13 @@ async fn report_health(shared: Arc<Shared>, reporter: tonic_health::server::Heal
             tonic_health::ServingStatus::NotServing
         };
         for service in
-            ["", "hafleet.v1.AgentService", "hafleet.v1.OperatorService", "hafleet.v1.ConfigService"]
+            [
+                "",
+                "hafleet.v1.AgentService",
+                "hafleet.v1.OperatorService",
+                "hafleet.v1.ConfigService",
+                "hafleet.v1.FenceService",
+            ]
         {
             reporter.set_service_status(service, status).await;
         }

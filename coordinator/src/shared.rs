@@ -10,6 +10,7 @@ use crate::{
     audit::AuditLog,
     clock::Clock,
     effects::FleetHandle,
+    fencing::steps::Steps,
     health::Health,
     identity::{ca::Ca, revoked::RevokedNodes},
     orders::Orders,
@@ -43,7 +44,9 @@ pub struct Shared {
     /// What nodes are told to do over their configuration.
     pub orders: Orders,
     /// What is asked of agents.
-    pub agents: AgentActuator,
+    pub agents: Arc<AgentActuator>,
+    /// What is done to nodes and their fence devices.
+    pub steps: Arc<Steps>,
     /// The fleet's configuration on its way to them.
     pub pushes: Pushes,
     /// The task that owns the fleet core.

@@ -74,6 +74,7 @@ impl Agents {
             CallError::Request(_) => Some("bad_request"),
             CallError::Store(_)
             | CallError::Finding(_)
+            | CallError::Fence(_)
             | CallError::Gone(_)
             | CallError::Random(_)
             | CallError::Ca(_) => None,

@@ -29,6 +29,8 @@ pub enum Need {
     Administer,
     /// To approve a fence that another proposed.
     ApproveFence,
+    /// To stop fencing, and to see whether its paths work: both hands may.
+    CheckFence,
 }
 
 /// One who may call.
@@ -180,6 +182,8 @@ fn judge(caller: &Caller, need: Need) -> Result<(), RequestError> {
         (Need::Administer, Role::Admin) => (true, "admin"),
         (Need::Administer, Role::Viewer | Role::Operator | Role::FenceApprover) => (false, "admin"),
         (Need::ApproveFence, Role::FenceApprover) => (true, "fence-approver"),
+        (Need::CheckFence, Role::Operator | Role::Admin | Role::FenceApprover) => (true, "operator"),
+        (Need::CheckFence, Role::Viewer) => (false, "operator or fence-approver"),
         // Not even an admin: who proposes and who approves are two.
         (Need::ApproveFence, Role::Viewer | Role::Operator | Role::Admin) => (false, "fence-approver"),
     };

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod caller;
 pub mod config;
+pub mod fence;
 mod fleet;
 pub(crate) mod group;
 mod guard;

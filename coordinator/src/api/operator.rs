@@ -367,7 +367,8 @@ fn told(order: &OrderRow) -> String {
     )
 }
 
-fn limit(limit: u32) -> Result<u32, RequestError> {
+/// How many rows are wanted.
+pub(super) fn limit(limit: u32) -> Result<u32, RequestError> {
     match limit {
         0 => Ok(LIMIT_DEFAULT),
         1..=MAX_ROWS => Ok(limit),

@@ -4,6 +4,7 @@ use tonic::{Code, Status};
 
 use crate::{
     effects::FleetGone,
+    fencing::row::UnreadableFence,
     finding::UnreadableFinding,
     identity::{ca::CaError, enrol::EnrolError, renewals::TooSoon},
     store::StoreError,
@@ -95,6 +96,12 @@ pub enum RequestError {
         /// As asked for.
         name: String,
     },
+    /// There is no such operation, or none against such a node.
+    #[error("{what}")]
+    NoFence {
+        /// What was looked for.
+        what: String,
+    },
     /// There are several.
     #[error("there are several groups `{name}`: {candidates}; name one by its site and address")]
     Ambiguous {
@@ -121,6 +128,7 @@ impl RequestError {
             | Self::NotFound { .. }
             | Self::Ambiguous { .. }
             | Self::Failed { .. }
+            | Self::NoFence { .. }
             | Self::Conflict { .. } => None,
         }
     }
@@ -141,6 +149,7 @@ impl RequestError {
             | Self::NotFound { .. }
             | Self::Ambiguous { .. }
             | Self::Failed { .. }
+            | Self::NoFence { .. }
             | Self::Conflict { .. } => None,
         }
     }
@@ -159,7 +168,7 @@ impl From<RequestError> for Status {
             | RequestError::Role { .. } => Code::PermissionDenied,
             RequestError::Field { .. } | RequestError::Ambiguous { .. } => Code::InvalidArgument,
             RequestError::TooSoon(_) => Code::ResourceExhausted,
-            RequestError::NotFound { .. } => Code::NotFound,
+            RequestError::NotFound { .. } | RequestError::NoFence { .. } => Code::NotFound,
             RequestError::Conflict { .. } => Code::FailedPrecondition,
             RequestError::Failed { .. } => Code::Aborted,
         };
@@ -182,6 +191,9 @@ pub enum CallError {
     /// What is stored cannot be read.
     #[error(transparent)]
     Finding(#[from] UnreadableFinding),
+    /// What is stored cannot be read.
+    #[error(transparent)]
+    Fence(#[from] UnreadableFence),
     /// The coordinator ends.
     #[error(transparent)]
     Gone(#[from] FleetGone),
@@ -215,6 +227,7 @@ impl From<CallError> for Status {
             CallError::Gone(gone) => Self::unavailable(gone.to_string()),
             CallError::Enrol(error) => internal(&error),
             CallError::Finding(error) => internal(&error),
+            CallError::Fence(error) => internal(&error),
             CallError::Random(error) => internal(&error),
             CallError::Ca(error @ CaError::Request(_)) => Self::invalid_argument(said(&error)),
             CallError::Ca(error) => internal(&error),

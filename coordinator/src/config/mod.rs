@@ -1,5 +1,6 @@
 //! `coordinator.toml`, read once at the border into types that cannot be wrong.
 
+mod fencing;
 mod problem;
 mod raw;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+pub use fencing::{FenceDevice, Fencing, REFERENCE_PORT};
 use hafleet_fleet::Windows;
 pub use problem::{Problem, Problems};
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub windows: Windows,
     /// Who is told about findings.
     pub receivers: Vec<Receiver>,
+    /// Who may be fenced, by what, and how carefully.
+    pub fencing: Fencing,
 }
 
 /// One who is told.

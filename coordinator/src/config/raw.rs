@@ -14,15 +14,25 @@ use toml::{
 
 use super::{
     Config, DEFAULT_DATA_DIR, DEFAULT_LISTEN, Email, Problem, Problems, Receiver, ReceiverKind,
-    SmtpCredentials, SmtpSecurity, Webhook, windows,
+    SmtpCredentials, SmtpSecurity, Webhook,
+    fencing::{self, RawFencing},
+    windows,
 };
 use crate::{
     identity::{self, ca::NODE_LIFETIME},
     store::{DatabaseUrl, DatabaseUrlError},
 };
 
-const TOP_KEYS: &[&str] =
-    &["listen", "data_dir", "database", "node_certificate_lifetime", "external_url", "windows", "receiver"];
+const TOP_KEYS: &[&str] = &[
+    "listen",
+    "data_dir",
+    "database",
+    "node_certificate_lifetime",
+    "external_url",
+    "windows",
+    "receiver",
+    "fencing",
+];
 const WINDOW_KEYS: &[&str] =
     &["fresh", "grace", "agent_lost", "split_brain", "suspected_critical", "no_master", "resolve", "probe"];
 const RECEIVER_KEYS: &[&str] = &[
@@ -55,6 +65,8 @@ struct RawConfig {
     windows: RawWindows,
     #[serde(default)]
     receiver: Vec<RawReceiver>,
+    #[serde(default)]
+    fencing: RawFencing,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -116,9 +128,9 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Config, Problems> {
     }
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     text: &'a str,
-    dir: &'a Path,
+    pub(super) dir: &'a Path,
     problems: Vec<Problem>,
 }
 
@@ -160,6 +172,7 @@ impl Reader<'_> {
             external_url: raw.external_url.map(Spanned::into_inner).unwrap_or_default(),
             windows,
             receivers: self.receivers(raw.receiver),
+            fencing: self.fencing(raw.fencing),
         }
     }
 
@@ -444,7 +457,12 @@ impl Reader<'_> {
         Some(bytes)
     }
 
-    fn duration(&mut self, key: &str, value: Option<&Spanned<String>>, default: Duration) -> Duration {
+    pub(super) fn duration(
+        &mut self,
+        key: &str,
+        value: Option<&Spanned<String>>,
+        default: Duration,
+    ) -> Duration {
         let Some(value) = value else { return default };
         let parsed = Span::from_str(value.get_ref())
             .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
@@ -465,6 +483,7 @@ impl Reader<'_> {
         self.known(table, TOP_KEYS, "");
         for (key, value) in table {
             match (key.get_ref().as_ref(), value.get_ref()) {
+                ("fencing", DeValue::Table(table)) => fencing::check_keys(self, table),
                 ("windows", DeValue::Table(windows)) => self.known(windows, WINDOW_KEYS, "windows."),
                 ("receiver", DeValue::Array(receivers)) => {
                     for receiver in receivers.iter() {
@@ -478,7 +497,7 @@ impl Reader<'_> {
         }
     }
 
-    fn known(&mut self, table: &DeTable<'_>, known: &[&str], prefix: &str) {
+    pub(super) fn known(&mut self, table: &DeTable<'_>, known: &[&str], prefix: &str) {
         for key in table.keys() {
             let name = key.get_ref().as_ref();
             if !known.contains(&name) {
@@ -488,13 +507,13 @@ impl Reader<'_> {
         }
     }
 
-    fn problem(&mut self, span: &Range<usize>, message: String) {
+    pub(super) fn problem(&mut self, span: &Range<usize>, message: String) {
         self.problems.push(Problem::at(self.text, span, message));
     }
 }
 
 /// `; did you mean `x`?` for the nearest known word, or all of them when none is near.
-fn nearest(word: &str, known: &[&str]) -> String {
+pub(super) fn nearest(word: &str, known: &[&str]) -> String {
     let near = known
         .iter()
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))

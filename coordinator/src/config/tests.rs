@@ -1,4 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
+use std::os::unix::fs::PermissionsExt as _;
+
+use hafleet_fleet::fence::{FenceLimits, FencePolicy, FenceWindows};
+
 use super::*;
 
 fn problems(text: &str) -> String {
@@ -30,10 +34,17 @@ fn the_example_is_right() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("smtp-password"), "x\n").unwrap();
     let ca = rcgen::generate_simple_self_signed(vec!["alerts.example.org".to_owned()]).unwrap();
+    let secret = dir.path().join("lb02-ipmi");
+    fs::write(&secret, "x\n").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(dir.path().join("webhook-ca.pem"), ca.cert.pem()).unwrap();
     let config = Config::parse(&uncommented, &dir.path().join("c.toml")).unwrap();
     assert_eq!(config.receivers.len(), 3);
     assert_eq!(config.windows, Windows::default());
+    assert_eq!(config.fencing.devices.len(), 2);
+    let policy = config.fencing.policy;
+    assert_eq!((policy.limits, policy.windows), (FenceLimits::default(), FenceWindows::default()));
+    assert_eq!(policy.mode, FencePolicy::default().mode);
 }
 
 #[test]

@@ -1,7 +1,8 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
 use hafleet_fleet::{FindingKind, FindingStatus, ProbeId, Site};
 
 use super::*;
-use crate::sessions::border;
+use crate::{actuator::agent::AgentActuator, config::Fencing, sessions::border};
 
 type Sent = mpsc::Receiver<Result<v1::CoordinatorMessage, tonic::Status>>;
 
@@ -18,15 +19,20 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", dir.path().join("fleet.db").display());
         let (roster, clock) = (Arc::new(Roster::default()), Clock::start());
+        let store = Store::open(&url.parse().unwrap()).await.unwrap();
+        let agents = Arc::new(AgentActuator::new(Arc::clone(&roster)));
+        let steps = Steps::new(store.clone(), Arc::clone(&roster), agents, &Fencing::default());
         let parts = Parts {
             clock,
-            store: Store::open(&url.parse().unwrap()).await.unwrap(),
+            store,
             roster: Arc::clone(&roster),
             changes: broadcast::channel(16).0,
             health: Health::default(),
             outbox: Arc::new(Notify::new()),
             receivers: Vec::new(),
             windows: Windows::default(),
+            steps: Arc::new(steps),
+            inert: None,
         };
         let (fleet, _keeper) = start(parts, Vec::new());
         Self { _dir: dir, fleet, roster, clock }

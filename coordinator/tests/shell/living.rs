@@ -116,7 +116,7 @@ async fn live(
 
 impl FakeAgent {
     /// Everybody answers ARP but this host itself.
-    fn answer(&self, probe: &v1::ProbeRequest) -> v1::ProbeReport {
+    pub fn answer(&self, probe: &v1::ProbeRequest) -> v1::ProbeReport {
         let own = self.address();
         let holds_vip = self.state == v1::VrrpState::Master;
         let arp = probe.arp_targets.iter().map(|target| {

@@ -30,6 +30,9 @@ use Role::{Admin, FenceApprover, Operator, Viewer};
 const LOOK: For = For::People(&[Viewer, Operator, Admin, FenceApprover]);
 const OPERATE: For = For::People(&[Operator, Admin]);
 const ADMINISTER: For = For::People(&[Admin]);
+/// Not even an admin: who proposes and who approves are two.
+const APPROVE: For = For::People(&[FenceApprover]);
+const EITHER_HAND: For = For::People(&[Operator, Admin, FenceApprover]);
 
 /// Every call there is. One that is not here fails the test: whose it is has to be decided.
 const CALLS: &[(&str, For)] = &[
@@ -51,6 +54,24 @@ const CALLS: &[(&str, For)] = &[
     ("hafleet.v1.OperatorService/SwitchOver", OPERATE),
     ("hafleet.v1.OperatorService/UndoSwitchOver", OPERATE),
     ("hafleet.v1.OperatorService/SetMaintenance", OPERATE),
+    ("hafleet.v1.ConfigService/ValidateConfig", OPERATE),
+    ("hafleet.v1.ConfigService/DiffConfig", OPERATE),
+    ("hafleet.v1.ConfigService/ApplyConfig", ADMINISTER),
+    ("hafleet.v1.ConfigService/RollbackConfig", ADMINISTER),
+    ("hafleet.v1.ConfigService/ListConfigs", LOOK),
+    ("hafleet.v1.ConfigService/GetConfig", OPERATE),
+    ("hafleet.v1.ConfigService/GetDrift", LOOK),
+    ("hafleet.v1.FenceService/List", LOOK),
+    ("hafleet.v1.FenceService/Get", LOOK),
+    ("hafleet.v1.FenceService/Propose", OPERATE),
+    ("hafleet.v1.FenceService/Approve", APPROVE),
+    ("hafleet.v1.FenceService/Deny", APPROVE),
+    ("hafleet.v1.FenceService/Run", APPROVE),
+    ("hafleet.v1.FenceService/Confirm", APPROVE),
+    ("hafleet.v1.FenceService/Release", APPROVE),
+    ("hafleet.v1.FenceService/Pause", EITHER_HAND),
+    ("hafleet.v1.FenceService/Resume", APPROVE),
+    ("hafleet.v1.FenceService/Test", EITHER_HAND),
     ("grpc.health.v1.Health/Check", For::Known),
     ("grpc.health.v1.Health/Watch", For::Known),
     ("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", For::Known),

@@ -1,0 +1,391 @@
+//! One step against one node: asked of its agent, or taken by a fence program. The epoch is looked up right before.
+//!
+//! Whatever happens becomes an answer to the core. What could not be begun is `Failed`, what did not answer `TimedOut`.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use hafleet_fleet::{
+    NodeName,
+    fence::{FenceEffect, FenceInput, FenceWindows, OperationId, Outcome, Reading, Rung, StepAction, Trace},
+};
+use hafleet_proto::v1::{self, request::Request as What};
+use tokio::{sync::OnceCell, time::timeout};
+
+use crate::{
+    actuator::{
+        agent::{AgentActuator, AskError},
+        program::{Action, Exit, FenceProgram, Power, ProgramError, Report},
+    },
+    api::status::said,
+    clock::duration_us,
+    config::{FenceDevice, Fencing},
+    sessions::roster::Roster,
+    store::{Store, StoreError},
+};
+
+/// How long the database may take to say which epoch is the newest.
+const EPOCH_WITHIN: Duration = Duration::from_secs(3);
+/// How long a status may take when no operation waits for it.
+const STATUS_WITHIN: Duration = Duration::from_secs(60);
+/// What is left of a step's time for a program that has to be killed, and for the way of the answer.
+const MARGIN: Duration = Duration::from_secs(3);
+/// Who gives orders of fencing, for people who look at the host.
+const BY: &str = "hafleet";
+
+/// Takes steps.
+#[derive(Debug)]
+pub struct Steps {
+    store: Store,
+    roster: Arc<Roster>,
+    agents: Arc<AgentActuator>,
+    devices: BTreeMap<(NodeName, Rung), Slot>,
+    windows: FenceWindows,
+    asked: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    device: FenceDevice,
+    /// Made at its first use: to ask a program what it takes is to run it.
+    program: OnceCell<FenceProgram>,
+}
+
+/// Why a step cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// Another coordinator leads.
+    #[error("the step is of epoch {given}, and {newest} is taken: another coordinator leads")]
+    Stale {
+        /// The step's.
+        given: u64,
+        /// The store's.
+        newest: u64,
+    },
+    /// Whether another one leads is not known.
+    #[error("the epoch cannot be looked up")]
+    Epoch(#[from] StoreError),
+    /// The database says nothing.
+    #[error("the database has not told the epoch within {} s", EPOCH_WITHIN.as_secs())]
+    NoEpoch,
+    /// It cannot be told.
+    #[error("{node} is not connected; it was not told")]
+    NotConnected {
+        /// Whom.
+        node: NodeName,
+    },
+    /// Its agent did not do it.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// There is nothing to fence it with.
+    #[error("{node} has no fence device for {rung} in coordinator.toml")]
+    NoDevice {
+        /// Whom.
+        node: NodeName,
+        /// How.
+        rung: Rung,
+    },
+    /// The program cannot be used.
+    #[error("the fence device for {rung} of {node} cannot be used")]
+    Program {
+        /// Whom.
+        node: NodeName,
+        /// How.
+        rung: Rung,
+        /// Why.
+        #[source]
+        source: ProgramError,
+    },
+}
+
+/// A run of a program.
+#[derive(Debug)]
+pub struct Ran {
+    /// What it showed.
+    pub report: Report,
+    /// The command without its secrets.
+    pub command: String,
+}
+
+impl Steps {
+    /// With the devices of the configuration.
+    pub fn new(store: Store, roster: Arc<Roster>, agents: Arc<AgentActuator>, fencing: &Fencing) -> Self {
+        let slot = |device: &FenceDevice| {
+            let slot = Slot { device: device.clone(), program: OnceCell::new() };
+            ((device.node.clone(), device.rung), slot)
+        };
+        let devices = fencing.devices.iter().map(slot).collect();
+        Self { store, roster, agents, devices, windows: fencing.policy.windows, asked: AtomicU64::new(0) }
+    }
+
+    /// Takes the step and says what came of it; `None` for what is no step.
+    pub async fn take(&self, effect: FenceEffect) -> Option<FenceInput> {
+        match effect {
+            FenceEffect::Demote { epoch, operation, node, instances, why } => {
+                let what = What::Give(v1::Order {
+                    id: operation.to_string(),
+                    instances,
+                    until_us: 0,
+                    by: BY.into(),
+                    why,
+                    order: Some(v1::order::Order::Demote(v1::Demote {})),
+                });
+                let outcome = self.agent(epoch, operation, &node, "demote", what).await;
+                Some(FenceInput::Demoted { operation, outcome })
+            }
+            FenceEffect::Withdraw { epoch, operation, node } => {
+                let what = What::Withdraw(v1::Withdraw { order_id: operation.to_string() });
+                let outcome = self.agent(epoch, operation, &node, "withdraw", what).await;
+                Some(FenceInput::Withdrawn { operation, outcome })
+            }
+            FenceEffect::Announce { operation, node, .. } => {
+                // Agents cannot be asked for it: there is no such request. The core calls a person when its time is over.
+                tracing::warn!(%operation, %node, "its addresses are not announced again: agents have no request for it");
+                Some(FenceInput::Announced { operation, node, outcome: Outcome::Failed })
+            }
+            FenceEffect::RunStep { epoch, operation, revision, node, rung, action, device: _ } => {
+                Some(self.program_step(epoch, operation, revision, &node, rung, action).await)
+            }
+            FenceEffect::VerifyPath { node, rung, device: _ } => {
+                let outcome = self.verify(&node, rung).await;
+                Some(FenceInput::PathVerified { node, rung, outcome })
+            }
+            FenceEffect::Write(_) | FenceEffect::Audit(_) | FenceEffect::Answer { .. } => None,
+        }
+    }
+
+    /// Asks a device for its status, changing nothing.
+    ///
+    /// # Errors
+    /// There is no such device, or its program cannot be used.
+    pub async fn status(&self, node: &NodeName, rung: Rung) -> Result<Ran, StepError> {
+        self.run(node, rung, Action::Status, STATUS_WITHIN.min(self.windows.step)).await
+    }
+
+    /// Every device, in order.
+    pub fn devices(&self) -> impl Iterator<Item = &FenceDevice> {
+        self.devices.values().map(|slot| &slot.device)
+    }
+
+    async fn may(&self, epoch: u64) -> Result<(), StepError> {
+        let newest =
+            timeout(EPOCH_WITHIN, self.store.fence_epoch()).await.map_err(|_| StepError::NoEpoch)??;
+        if newest == epoch { Ok(()) } else { Err(StepError::Stale { given: epoch, newest }) }
+    }
+
+    async fn agent(
+        &self,
+        epoch: u64,
+        operation: OperationId,
+        node: &NodeName,
+        verb: &str,
+        what: What,
+    ) -> Outcome {
+        // An order may be given again with more instances: each question is one of its own.
+        let number = self.asked.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{operation}/{verb}/{epoch}.{number}");
+        let asked = async {
+            self.may(epoch).await?;
+            if !self.roster.with(node, |entry| entry.live.is_some()) {
+                return Err(StepError::NotConnected { node: node.clone() });
+            }
+            Ok(self.agents.ask(node, &id, what, self.windows.demote).await?)
+        };
+        let Err(error) = asked.await else {
+            tracing::info!(%operation, %node, "{verb}: done");
+            return Outcome::Done;
+        };
+        tracing::error!(%operation, %node, "{verb}: {}", said(&error));
+        match error {
+            StepError::Ask(AskError::NoAnswer { .. }) => Outcome::TimedOut,
+            StepError::Ask(AskError::NotTold { .. } | AskError::Refused { .. } | AskError::Busy { .. }) => {
+                Outcome::Failed
+            }
+            StepError::Stale { .. } | StepError::Epoch(_) | StepError::NoEpoch => Outcome::Failed,
+            StepError::NotConnected { .. } | StepError::NoDevice { .. } | StepError::Program { .. } => {
+                Outcome::Failed
+            }
+        }
+    }
+
+    async fn program_step(
+        &self,
+        epoch: u64,
+        operation: OperationId,
+        revision: u64,
+        node: &NodeName,
+        rung: Rung,
+        action: StepAction,
+    ) -> FenceInput {
+        let (action, within) = match action {
+            StepAction::Off => (Action::Off, before(self.windows.step)),
+            StepAction::Status => (Action::Status, before(self.windows.poll)),
+        };
+        let ran = async {
+            // Its program is made before the epoch is looked up: nothing lies between that and the step.
+            self.program(node, rung).await?;
+            self.may(epoch).await?;
+            self.run(node, rung, action, within).await
+        };
+        let ran = ran.await;
+        match &ran {
+            Ok(ran) => {
+                tracing::info!(%operation, %node, %rung, "{}: {}", ran.command, ran.report.exit);
+            }
+            Err(error) => {
+                tracing::error!(%operation, %node, %rung, "{}: {}", action.as_str(), said(error));
+            }
+        }
+        let (outcome, reading) = match &ran {
+            Ok(ran) => (outcome(&ran.report), reading(&ran.report)),
+            Err(_) => (Outcome::Failed, Reading::Unknown),
+        };
+        let trace = trace(ran, action);
+        match action {
+            Action::Status | Action::Monitor => FenceInput::Status { operation, revision, reading, trace },
+            Action::Off | Action::On => FenceInput::Ran { operation, revision, outcome, trace },
+        }
+    }
+
+    async fn verify(&self, node: &NodeName, rung: Rung) -> Outcome {
+        let ran = match self.status(node, rung).await {
+            Ok(ran) => ran,
+            Err(error) => {
+                tracing::error!(%node, %rung, "its fence path cannot be verified: {}", said(&error));
+                return Outcome::Failed;
+            }
+        };
+        match (ran.report.power(), &ran.report.exit) {
+            (Power::On | Power::Off, _) => Outcome::Done,
+            (Power::Unknown, Exit::TimedOut) => Outcome::TimedOut,
+            (Power::Unknown, Exit::Code(0)) => Outcome::Unknown,
+            (Power::Unknown, Exit::Code(_) | Exit::Signal(_) | Exit::Failed(_)) => Outcome::Failed,
+        }
+    }
+
+    async fn run(
+        &self,
+        node: &NodeName,
+        rung: Rung,
+        action: Action,
+        within: Duration,
+    ) -> Result<Ran, StepError> {
+        let program = self.program(node, rung).await?;
+        let report = program.act(action, within).await;
+        Ok(Ran { report, command: program.command(action) })
+    }
+
+    async fn program(&self, node: &NodeName, rung: Rung) -> Result<&FenceProgram, StepError> {
+        let slot = self
+            .devices
+            .get(&(node.clone(), rung))
+            .ok_or_else(|| StepError::NoDevice { node: node.clone(), rung })?;
+        let made = slot.program.get_or_try_init(|| make(&slot.device)).await;
+        made.map_err(|source| StepError::Program { node: node.clone(), rung, source })
+    }
+}
+
+/// It does something to a node: what it was decided by must still be true.
+pub fn cannot_wait(effect: &FenceEffect) -> bool {
+    match effect {
+        FenceEffect::Demote { .. } => true,
+        FenceEffect::RunStep { action, .. } => *action == StepAction::Off,
+        FenceEffect::Withdraw { .. } | FenceEffect::Announce { .. } | FenceEffect::VerifyPath { .. } => false,
+        FenceEffect::Write(_) | FenceEffect::Audit(_) | FenceEffect::Answer { .. } => false,
+    }
+}
+
+/// What the core is told of a step that was not begun; `None` for what is no step.
+pub fn not_begun(effect: &FenceEffect, why: &str) -> Option<FenceInput> {
+    tracing::error!(?effect, "a step of fencing is not begun: {why}");
+    let outcome = Outcome::Failed;
+    let trace = |action: Action| Trace {
+        command: action.as_str().into(),
+        exit_code: None,
+        tail: format!("not begun: {why}"),
+        took_us: 0,
+    };
+    match effect {
+        FenceEffect::Demote { operation, .. } => Some(FenceInput::Demoted { operation: *operation, outcome }),
+        FenceEffect::Withdraw { operation, .. } => {
+            Some(FenceInput::Withdrawn { operation: *operation, outcome })
+        }
+        FenceEffect::Announce { operation, node, .. } => {
+            Some(FenceInput::Announced { operation: *operation, node: node.clone(), outcome })
+        }
+        FenceEffect::RunStep { operation, revision, action, .. } => {
+            let (operation, revision) = (*operation, *revision);
+            Some(match action {
+                StepAction::Off => {
+                    FenceInput::Ran { operation, revision, outcome, trace: trace(Action::Off) }
+                }
+                StepAction::Status => {
+                    let (reading, trace) = (Reading::Unknown, trace(Action::Status));
+                    FenceInput::Status { operation, revision, reading, trace }
+                }
+            })
+        }
+        FenceEffect::VerifyPath { node, rung, .. } => {
+            Some(FenceInput::PathVerified { node: node.clone(), rung: *rung, outcome })
+        }
+        FenceEffect::Write(_) | FenceEffect::Audit(_) | FenceEffect::Answer { .. } => None,
+    }
+}
+
+/// The program of a device, as it says itself what it takes.
+///
+/// # Errors
+/// It cannot be run so.
+pub async fn make(device: &FenceDevice) -> Result<FenceProgram, ProgramError> {
+    let metadata = FenceProgram::metadata(&device.program).await?;
+    FenceProgram::new(&device.program, &metadata, device.parameters.clone())
+}
+
+/// Whether a program says that it did what it was told.
+fn outcome(report: &Report) -> Outcome {
+    match &report.exit {
+        Exit::Code(0) => Outcome::Done,
+        // It was not begun, or says itself that it did not come to it.
+        Exit::Code(_) | Exit::Failed(_) => Outcome::Failed,
+        Exit::TimedOut => Outcome::TimedOut,
+        Exit::Signal(_) => Outcome::Unknown,
+    }
+}
+
+fn reading(report: &Report) -> Reading {
+    match report.power() {
+        Power::On => Reading::On,
+        Power::Off => Reading::Off,
+        Power::Unknown => Reading::Unknown,
+    }
+}
+
+fn trace(ran: Result<Ran, StepError>, action: Action) -> Trace {
+    match ran {
+        Ok(Ran { report, command }) => {
+            let (exit_code, ending) = match &report.exit {
+                Exit::Code(code) => (Some(*code), String::new()),
+                Exit::Signal(_) | Exit::TimedOut | Exit::Failed(_) => (None, format!("{}\n", report.exit)),
+            };
+            let took_us = duration_us(report.took);
+            Trace { command, exit_code, tail: format!("{ending}{}", report.output), took_us }
+        }
+        Err(error) => {
+            Trace { command: action.as_str().into(), exit_code: None, tail: said(&error), took_us: 0 }
+        }
+    }
+}
+
+/// So that a program's end is told before the core takes it for timed out.
+fn before(window: Duration) -> Duration {
+    window.saturating_sub(MARGIN).max(window / 2)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+use std::{fs, path::Path};
+
+use hafleet_fleet::fence::{Device, FencePolicy};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::actuator::program::Value;
+
+const DUMMY: &str = "/usr/sbin/fence_dummy";
+
+/// A store under an epoch, a roster, and lb02 on Debian's fence_dummy.
+struct Bench {
+    dir: TempDir,
+    store: Store,
+    roster: Arc<Roster>,
+    agents: Arc<AgentActuator>,
+    steps: Steps,
+}
+
+impl Bench {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("outlet"), "on").unwrap();
+        let parameters = BTreeMap::from([
+            ("type".to_owned(), Value::Plain("file".to_owned())),
+            ("status_file".to_owned(), Value::Plain(dir.path().join("outlet").display().to_string())),
+        ]);
+        let device = |node: &str, program: &str| FenceDevice {
+            node: NodeName(node.into()),
+            rung: Rung::Power,
+            name: Device(node.into()),
+            program: program.into(),
+            parameters: parameters.clone(),
+        };
+        let mut fencing = Fencing {
+            policy: FencePolicy::default(),
+            devices: vec![device("lb02", DUMMY), device("lb03", "/nonexistent/fence_x")],
+            references: Vec::new(),
+        };
+        fencing.policy.windows.demote = Duration::from_millis(500);
+        let url = format!("sqlite://{}", dir.path().join("fleet.db").display());
+        let store = Store::open(&url.parse().unwrap()).await.unwrap();
+        assert_eq!(store.take_fence_epoch(1).await.unwrap(), 1);
+        let roster = Arc::new(Roster::default());
+        let agents = Arc::new(AgentActuator::new(Arc::clone(&roster)));
+        let steps = Steps::new(store.clone(), Arc::clone(&roster), Arc::clone(&agents), &fencing);
+        Self { dir, store, roster, agents, steps }
+    }
+
+    fn outlet(&self) -> String {
+        fs::read_to_string(self.dir.path().join("outlet")).unwrap()
+    }
+
+    async fn run(&self, epoch: u64, node: &str, action: StepAction) -> FenceInput {
+        let effect = FenceEffect::RunStep {
+            epoch,
+            operation: OperationId(17),
+            revision: 5,
+            node: NodeName(node.into()),
+            rung: Rung::Power,
+            device: Device(node.into()),
+            action,
+        };
+        self.steps.take(effect).await.unwrap()
+    }
+
+    async fn demote(&self, epoch: u64) -> Outcome {
+        let effect = FenceEffect::Demote {
+            epoch,
+            operation: OperationId(17),
+            node: NodeName("lb02".into()),
+            instances: vec!["VI_1".into()],
+            why: "lb02 loses".into(),
+        };
+        match self.steps.take(effect).await {
+            Some(FenceInput::Demoted { operation: OperationId(17), outcome }) => outcome,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn debian_s_fence_dummy_is_switched_off_and_its_status_read() {
+    let bench = Bench::start().await;
+    let status = bench.run(1, "lb02", StepAction::Status).await;
+    assert!(matches!(status, FenceInput::Status { reading: Reading::On, revision: 5, .. }), "{status:?}");
+    let ran = bench.run(1, "lb02", StepAction::Off).await;
+    let FenceInput::Ran { operation: OperationId(17), revision: 5, outcome: Outcome::Done, trace } = ran
+    else {
+        panic!("{ran:?}")
+    };
+    assert!(trace.command.starts_with("/usr/sbin/fence_dummy action=off "), "{trace:?}");
+    assert_eq!(trace.exit_code, Some(0));
+    assert_eq!(bench.outlet().trim(), "off");
+    let status = bench.run(1, "lb02", StepAction::Status).await;
+    assert!(matches!(status, FenceInput::Status { reading: Reading::Off, .. }), "{status:?}");
+}
+
+#[tokio::test]
+async fn under_an_older_epoch_nothing_is_done() {
+    let bench = Bench::start().await;
+    let node = NodeName("lb02".into());
+    let (outbound, mut told) = mpsc::channel(4);
+    let registration = bench.roster.register(&node, "a:1", outbound, || ());
+    bench.roster.welcomed(&node, registration.id);
+    // Another coordinator leads by now.
+    bench.store.take_fence_epoch(2).await.unwrap();
+    let ran = bench.run(1, "lb02", StepAction::Off).await;
+    let FenceInput::Ran { outcome: Outcome::Failed, trace, .. } = ran else { panic!("{ran:?}") };
+    assert_eq!(trace.tail, "the step is of epoch 1, and 2 is taken: another coordinator leads");
+    assert_eq!(bench.outlet(), "on");
+    assert_eq!(bench.demote(1).await, Outcome::Failed);
+    assert!(told.try_recv().is_err(), "nobody was told");
+    // Nor while the database does not say.
+    bench.store.close().await;
+    assert_eq!(bench.demote(2).await, Outcome::Failed);
+    assert!(told.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_be_used_says_why_and_a_path_is_verified_by_its_status() {
+    let bench = Bench::start().await;
+    for (node, expected) in [
+        ("lb03", "the fence device for power of lb03 cannot be used: /nonexistent/fence_x: "),
+        ("lb09", "lb09 has no fence device for power in coordinator.toml"),
+    ] {
+        let ran = bench.run(1, node, StepAction::Off).await;
+        let FenceInput::Ran { outcome: Outcome::Failed, trace, .. } = ran else { panic!("{ran:?}") };
+        assert!(trace.tail.contains(expected), "{}", trace.tail);
+        let status = bench.run(1, node, StepAction::Status).await;
+        assert!(matches!(status, FenceInput::Status { reading: Reading::Unknown, .. }), "{status:?}");
+    }
+    for (node, expected) in [("lb02", Outcome::Done), ("lb03", Outcome::Failed)] {
+        let (node, rung, device) = (NodeName(node.into()), Rung::Power, Device(node.into()));
+        let verify = FenceEffect::VerifyPath { node: node.clone(), rung, device };
+        let told = bench.steps.take(verify).await;
+        assert_eq!(told, Some(FenceInput::PathVerified { node, rung, outcome: expected }));
+    }
+    // What is missing is asked for again: a program may be installed meanwhile.
+    assert!(!Path::new("/nonexistent").exists());
+}
+
+#[tokio::test]
+async fn an_agent_is_told_the_operation_s_order_and_each_end_has_its_word() {
+    let bench = Bench::start().await;
+    let node = NodeName("lb02".into());
+    assert_eq!(bench.demote(1).await, Outcome::Failed, "it has no stream");
+    let (outbound, mut told) = mpsc::channel(4);
+    let registration = bench.roster.register(&node, "a:1", outbound, || ());
+    bench.roster.welcomed(&node, registration.id);
+    let mut ids = Vec::new();
+    for (done, expected) in
+        [(Some(true), Outcome::Done), (Some(false), Outcome::Failed), (None, Outcome::TimedOut)]
+    {
+        let agent = async {
+            let message = told.recv().await.unwrap().unwrap().message;
+            let Some(v1::coordinator_message::Message::Request(request)) = message else {
+                panic!("{message:?}")
+            };
+            let Some(What::Give(order)) = request.request else { panic!("{request:?}") };
+            assert_eq!((order.id.as_str(), order.until_us), ("fence/17", 0));
+            assert_eq!(order.instances, ["VI_1"]);
+            assert_eq!(order.order, Some(v1::order::Order::Demote(v1::Demote {})));
+            if let Some(done) = done {
+                let answer = v1::Answer { id: request.id.clone(), done, ..Default::default() };
+                bench.agents.answered(&node, answer);
+            }
+            ids.push(request.id);
+        };
+        let (outcome, ()) = tokio::join!(bench.demote(1), agent);
+        assert_eq!(outcome, expected);
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 3, "an order that is given again is a question of its own: {ids:?}");
+    let withdraw = FenceEffect::Withdraw { epoch: 1, operation: OperationId(17), node: node.clone() };
+    let agent = async {
+        let message = told.recv().await.unwrap().unwrap().message;
+        let Some(v1::coordinator_message::Message::Request(request)) = message else { panic!("{message:?}") };
+        assert_eq!(request.request, Some(What::Withdraw(v1::Withdraw { order_id: "fence/17".into() })));
+        bench.agents.answered(&node, v1::Answer { id: request.id, done: true, ..Default::default() });
+    };
+    let (withdrawn, ()) = tokio::join!(bench.steps.take(withdraw), agent);
+    assert_eq!(withdrawn, Some(FenceInput::Withdrawn { operation: OperationId(17), outcome: Outcome::Done }));
+}
