@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
-use std::{fs, os::unix::fs::PermissionsExt, time::Instant};
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use super::*;
 
