@@ -78,7 +78,7 @@ impl Keeper {
     /// Does what was decided `at` this instant, or begins to; what the core is to know of it at once.
     pub(super) async fn fence(&mut self, effect: FenceEffect, at: Instant) -> Option<Input> {
         match effect {
-            FenceEffect::Write(row) => Some(Input::Fence(self.write_fence(row).await)),
+            FenceEffect::Write(row) => Some(Input::Fence(self.write_fence(&row).await)),
             FenceEffect::Audit(line) => {
                 self.audit_fence(line).await;
                 None
@@ -112,10 +112,10 @@ impl Keeper {
         }
     }
 
-    async fn write_fence(&mut self, written: FenceRow) -> FenceInput {
+    async fn write_fence(&mut self, written: &FenceRow) -> FenceInput {
         let revision = written.standing.revision;
         let operation = written.operation.as_ref().map(|operation| operation.id);
-        let why = match self.commit_fence(&written).await {
+        let why = match self.commit_fence(written).await {
             Ok(FenceCommit::Written) => return FenceInput::Written { operation, revision },
             Ok(FenceCommit::Stale { epoch, revision }) => {
                 format!("the store has epoch {epoch} and revision {revision}: another coordinator leads")

@@ -42,7 +42,7 @@ pub struct Beginning {
 /// # Errors
 /// The database refuses. A row that cannot be read is no error: the coordinator serves, and does not fence.
 pub async fn begin(store: &Store, fencing: &Fencing, now_us: i64) -> Result<Beginning, StoreError> {
-    let configured = Input::Fence(FenceInput::Configured(fencing.policy.clone()));
+    let configured = Input::Fence(FenceInput::Configured(Box::new(fencing.policy.clone())));
     let epoch = store.take_fence_epoch(now_us).await?;
     match restore(store).await? {
         Ok((standing, operations)) => {
