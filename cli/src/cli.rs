@@ -8,7 +8,8 @@ use crate::{
     address::Address,
     duration,
     verb::{
-        completion, config, context, describe, explain, get, maintenance, node, status, switchover, user, watch,
+        completion, config, context, describe, explain, fence, get, maintenance, node, status, switchover, user,
+        watch,
     },
 };
 
@@ -109,9 +110,9 @@ pub enum Colour {
 pub enum Verb {
     /// One screen: is the fleet well, what is wrong, who holds what since when
     Status(status::Args),
-    /// List nodes, groups, instances, findings, transitions, configurations, tokens or the audit log
+    /// List nodes, groups, instances, findings, transitions, configurations, fences, tokens or the audit log
     Get(get::Args),
-    /// Everything that is known of one node, group or finding, with the age of each fact
+    /// Everything that is known of one node, group, finding or fence, with the age of each fact
     Describe(describe::Args),
     /// Follow the fleet live
     Watch(watch::Args),
@@ -123,6 +124,8 @@ pub enum Verb {
     Maintenance(maintenance::Args),
     /// What the whole fleet runs: judge, compare, apply and roll back its configuration
     Config(config::Args),
+    /// End a split brain: propose, approve, deny or run a fence, and let a node back
+    Fence(fence::Args),
     /// Let nodes join the fleet, or shut them out
     Node(node::Args),
     /// People and programs: who may do what

@@ -14,7 +14,8 @@ use std::{
 };
 
 use hafleet_proto::v1::{
-    config_service_client::ConfigServiceClient, operator_service_client::OperatorServiceClient,
+    config_service_client::ConfigServiceClient, fence_service_client::FenceServiceClient,
+    operator_service_client::OperatorServiceClient,
 };
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -40,18 +41,21 @@ use crate::{address::Address, context::Context, context::ContextError};
 /// A connection on which every call shows who asks.
 type Authorised = InterceptedService<Channel, Bearer>;
 
-/// What a verb asks by: the operators' service, and that of the fleet's configuration beside it.
+/// What a verb asks by: the operators' service, and beside it that of the fleet's configuration and that of fencing.
 pub struct Client {
     operators: OperatorServiceClient<Authorised>,
     configs: ConfigServiceClient<Authorised>,
+    /// Fencing.
+    pub fence: FenceServiceClient<Authorised>,
 }
 
 impl Client {
     fn new(channel: Channel, bearer: Bearer) -> Self {
         let operators =
             OperatorServiceClient::with_interceptor(channel.clone(), bearer.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
-        let configs = ConfigServiceClient::with_interceptor(channel, bearer).max_decoding_message_size(MAX_ANSWER_BYTES);
-        Self { operators, configs }
+        let configs = ConfigServiceClient::with_interceptor(channel.clone(), bearer.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
+        let fence = FenceServiceClient::with_interceptor(channel, bearer).max_decoding_message_size(MAX_ANSWER_BYTES);
+        Self { operators, configs, fence }
     }
 
     /// `ConfigService`.

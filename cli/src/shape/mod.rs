@@ -4,6 +4,7 @@
 //! when there is none; durations carry their unit in the name.
 
 mod config;
+mod fences;
 mod fleet;
 mod orders;
 mod records;
@@ -11,6 +12,7 @@ mod users;
 
 pub use self::{
     config::{Applied, Changes, Drift, Generation, GenerationDetail, Imported, Problem, Progress, Step},
+    fences::{Fence, FenceTested, Fencing, level_word},
     fleet::{Group, Instance, Node, NodeDetail, Status, since_us},
     orders::{Maintained, Order, Switchover, SwitchoverUndone},
     records::{Audit, Explanation, Finding, GroupDetail, NewToken, Revoked, Token, Transition, token_state},

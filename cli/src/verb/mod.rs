@@ -5,6 +5,7 @@ pub mod config;
 pub mod context;
 pub mod describe;
 pub mod explain;
+pub mod fence;
 pub mod get;
 pub mod maintenance;
 pub mod node;
@@ -28,6 +29,7 @@ pub async fn run(verb: Verb, invocation: &Invocation) -> Result<Exit, Failure> {
         Verb::Switchover(args) => switchover::run(args, invocation).await,
         Verb::Maintenance(args) => maintenance::run(args, invocation).await,
         Verb::Config(args) => config::run(args, invocation).await,
+        Verb::Fence(args) => fence::run(args, invocation).await,
         Verb::Node(args) => node::run(args, invocation).await,
         Verb::User(args) => user::run(args, invocation).await,
         Verb::Context(args) => context::run(args, invocation),

@@ -8,13 +8,14 @@ use std::{
 
 use hafleet_proto::v1::{
     AddUserRequest, AddUserResponse, AuditRecord, CreateTokenRequest, CreateTokenResponse,
-    ExplainGroupRequest, ExplainGroupResponse, Finding, Fleet, GetFleetRequest, Group, ListAuditRequest,
+    ExplainGroupRequest, ExplainGroupResponse, Fence, FenceTested, FencingState, Finding, Fleet, GetFleetRequest, Group, ListAuditRequest,
     ListAuditResponse, ListFindingsRequest, ListFindingsResponse, ListTokensRequest, ListTokensResponse,
     ListTransitionsRequest, ListTransitionsResponse, ListUsersRequest, ListUsersResponse, RevokeNodeRequest,
     RevokeNodeResponse, RevokeUserRequest, RevokeUserResponse, SetMaintenanceRequest, SetMaintenanceResponse,
     SwitchOverRequest, SwitchOverResponse, Tick, Token, TransitionRecord, UndoSwitchOverRequest,
     UndoSwitchOverResponse, User, WatchEvent, WatchRequest,
     config_service_server::ConfigServiceServer,
+    fence_service_server::FenceServiceServer,
     operator_service_server::{OperatorService, OperatorServiceServer},
     watch_event::Event,
 };
@@ -47,6 +48,9 @@ pub struct Script {
     pub tokens: Vec<Token>,
     pub audit: Vec<AuditRecord>,
     pub users: Vec<User>,
+    pub fences: Vec<Fence>,
+    pub fencing: FencingState,
+    pub tested: Vec<FenceTested>,
     /// What a new person gets, and the CA that they are to trust.
     pub certificate_pem: String,
     pub ca_pem: String,
@@ -91,6 +95,7 @@ impl Coordinator {
         let (ready, is_ready) = std::sync::mpsc::channel();
         let service = OperatorServiceServer::new(Service(script.clone()));
         let configs = ConfigServiceServer::new(Service(script.clone()));
+        let fences = FenceServiceServer::new(Service(script.clone()));
         let refused = script.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -111,7 +116,7 @@ impl Coordinator {
                         });
                     }
                 });
-                let server = Server::builder().add_service(service).add_service(configs);
+                let server = Server::builder().add_service(service).add_service(configs).add_service(fences);
                 // Open connections are cut, as by a crash.
                 tokio::select! {
                     served = server.serve_with_incoming(ReceiverStream::new(incoming)) => served.unwrap(),

@@ -10,6 +10,7 @@ mod document;
 mod exits;
 mod fake;
 mod fake_configs;
+mod fences;
 mod golden;
 mod help;
 mod mutations;

@@ -112,6 +112,7 @@ pub fn split() -> Script {
         ],
         findings: vec![split_brain()],
     };
+    crate::fences::waiting(&mut script);
     script
 }
 

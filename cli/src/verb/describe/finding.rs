@@ -30,7 +30,8 @@ fn text(look: &Look, finding: &Finding) -> String {
     text
 }
 
-fn evidence(look: &Look, evidence: &[Evidence]) -> String {
+/// Facts, each with its age.
+pub(super) fn evidence(look: &Look, evidence: &[Evidence]) -> String {
     let columns = [
         Column::Fixed("OBSERVED"),
         Column::Free("BY"),

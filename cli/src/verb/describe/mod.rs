@@ -1,12 +1,13 @@
 //! `hactl describe`: one file per kind of thing.
 
+mod fence;
 mod finding;
 mod group;
 mod node;
 
 use crate::{exit::Exit, failure::Failure, group_name::GroupName, invocation::Invocation};
 
-/// Everything that is known of one node, group or finding, with the age of each fact.
+/// Everything that is known of one node, group, finding or fence, with the age of each fact.
 #[derive(clap::Args, Debug)]
 #[command(
     arg_required_else_help = true,
@@ -14,7 +15,8 @@ use crate::{exit::Exit, failure::Failure, group_name::GroupName, invocation::Inv
 Examples:
   hactl describe node lb01
   hactl describe group web
-  hactl describe finding split_brain.confirmed@dc1/192.168.178.3#1"
+  hactl describe finding split_brain.confirmed@dc1/192.168.178.3#1
+  hactl describe fence lb02"
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -38,6 +40,11 @@ enum What {
         /// Its id, as `hactl get findings` shows it
         id: String,
     },
+    /// A fence: where it is and why, who loses and who goes on, the evidence
+    Fence {
+        /// Its id, as `hactl get fences` shows it, or a node: then the newest against it
+        name: String,
+    },
 }
 
 pub async fn run(args: Args, invocation: &Invocation) -> Result<Exit, Failure> {
@@ -46,6 +53,7 @@ pub async fn run(args: Args, invocation: &Invocation) -> Result<Exit, Failure> {
         What::Node { name } => node::run(&name, &mut coordinators, invocation).await,
         What::Group { name } => group::run(&name, &mut coordinators, invocation).await,
         What::Finding { id } => finding::run(&id, &mut coordinators, invocation).await,
+        What::Fence { name } => fence::run(&name, &mut coordinators, invocation).await,
     }?;
     Ok(Exit::Fine)
 }

@@ -1,6 +1,7 @@
 //! `hactl get`: one file per kind of thing.
 
 mod audit;
+mod fences;
 mod findings;
 mod groups;
 mod instances;
@@ -11,6 +12,7 @@ mod transitions;
 use hafleet_proto::v1::Group;
 
 pub use self::{
+    fences::tone as fence_tone,
     findings::{about, unknown as unknown_finding},
     instances::table as instance_table,
     nodes::{clock_offset, heard, journal, unknown as unknown_node},
@@ -26,7 +28,7 @@ use crate::{
     verb::{config, fleet},
 };
 
-/// List nodes, groups, instances, findings, transitions, generations of the configuration, tokens or the audit log.
+/// List nodes, groups, instances, findings, transitions, generations of the configuration, fences, tokens or the audit log.
 #[derive(clap::Args, Debug)]
 #[command(
     arg_required_else_help = true,
@@ -64,6 +66,9 @@ enum Kind {
     /// What was applied to the whole fleet, by whom and why; the same as `hactl config history`
     #[command(alias = "config")]
     Configs(config::HistoryArgs),
+    /// Who is fenced, was, or would have been, and why
+    #[command(alias = "fence")]
+    Fences(fences::Args),
     /// Join tokens: open, used and expired
     #[command(alias = "token")]
     Tokens(tokens::Args),
@@ -104,6 +109,7 @@ pub async fn run(args: Args, invocation: &Invocation) -> Result<Exit, Failure> {
         Kind::Findings(args) => findings::run(&args, &mut coordinators, invocation).await,
         Kind::Transitions(args) => transitions::run(args, &mut coordinators, invocation).await,
         Kind::Configs(args) => config::history(&args, &mut coordinators, invocation).await,
+        Kind::Fences(args) => fences::run(&args, &mut coordinators, invocation).await,
         Kind::Tokens(args) => tokens::run(&args, &mut coordinators, invocation).await,
         Kind::Audit(args) => audit::run(&args, &mut coordinators, invocation).await,
     }?;
