@@ -13,7 +13,7 @@ use tokio::{
 };
 use tonic::{Code, transport::Channel};
 
-use crate::rig::{FakeAgent, Rig, Stream, eventually};
+use crate::rig::{Blocker, FakeAgent, Rig, SOON, Stream, eventually};
 
 const BEAT: Duration = Duration::from_millis(100);
 /// The design's promise, from the confirmation of the split brain to the order at the victim.
@@ -60,7 +60,7 @@ impl Obedient {
     }
 
     async fn request(&mut self) -> (v1::Request, Instant) {
-        tokio::time::timeout(crate::rig::SOON, self.asked.recv()).await.unwrap().unwrap()
+        tokio::time::timeout(SOON, self.asked.recv()).await.unwrap().unwrap()
     }
 }
 
@@ -258,6 +258,27 @@ async fn a_cut_heartbeat_in_auto_is_ended_by_the_victim_s_own_agent() {
         (fence.state == "released" && !fence.holds_order).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_done_before_it_is_written_down() {
+    let toml = format!("[windows]\ngrace = \"3s\"\n[fencing]\nmode = \"auto\"\n{QUICK}");
+    let rig = Rig::start_with(&toml).await;
+    let (_survivor, mut victim, _witness) = three(&rig, true).await;
+    holds(&rig, "lb03").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let blocker = Blocker::start(&rig).await;
+    victim.wish(Wish::Hear(Vec::new())).await;
+    victim.wish(Wish::Become(VrrpState::Master)).await;
+    // Longer than a confirmation and the demote's window take together.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(victim.asked.try_recv().is_err(), "nothing could be written down");
+    let viewer = FenceServiceClient::new(rig.channel(Some(&rig.admin())).await.unwrap());
+    assert_eq!(fences(&mut viewer.clone()).await, []);
+    blocker.stop().await;
+    let (request, _) = victim.request().await;
+    assert!(matches!(request.request, Some(What::Give(_))), "{request:?}");
+    fence_in(&viewer, "resolved").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -283,7 +283,7 @@ impl FenceProgram {
         Ok(Self { path, parameters })
     }
 
-    /// Runs it once. It has ended when this returns, and so has whatever it started.
+    /// Runs it once. It has ended when this returns, and whatever it started was sent SIGKILL.
     pub async fn act(&self, action: Action, within: Duration) -> Report {
         let mut input = format!("action={}\n", action.as_str());
         for (name, value) in &self.parameters {
