@@ -8,8 +8,8 @@ use crate::{
     address::Address,
     duration,
     verb::{
-        completion, config, context, describe, explain, fence, get, maintenance, node, status, switchover, user,
-        watch,
+        completion, config, context, describe, explain, fence, get, maintenance, node, status, switchover,
+        user, watch,
     },
 };
 

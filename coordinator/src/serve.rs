@@ -382,15 +382,13 @@ async fn report_health(shared: Arc<Shared>, reporter: tonic_health::server::Heal
         } else {
             tonic_health::ServingStatus::NotServing
         };
-        for service in
-            [
-                "",
-                "hafleet.v1.AgentService",
-                "hafleet.v1.OperatorService",
-                "hafleet.v1.ConfigService",
-                "hafleet.v1.FenceService",
-            ]
-        {
+        for service in [
+            "",
+            "hafleet.v1.AgentService",
+            "hafleet.v1.OperatorService",
+            "hafleet.v1.ConfigService",
+            "hafleet.v1.FenceService",
+        ] {
             reporter.set_service_status(service, status).await;
         }
         tokio::select! {

@@ -79,11 +79,10 @@ pub async fn one_is_open_for_a_target(fixture: Fixture) {
     store.take_fence_epoch(T0).await.unwrap();
     let mut revision = 0;
     let mut commit = async |row: FenceRow| {
-        let written = store.commit_fence(&standing(revision + 1, 1), Some(&row)).await;
-        if written.is_ok() {
-            revision += 1;
-        }
-        written
+        let written = store.commit_fence(&standing(revision + 1, 1), Some(&row)).await?;
+        assert_eq!(written, FenceCommit::Written);
+        revision += 1;
+        Ok::<_, StoreError>(())
     };
     commit(operation(1, "lb01", FenceState::Quarantined)).await.unwrap();
     let second = commit(operation(2, "lb01", FenceState::Proposed)).await.unwrap_err();

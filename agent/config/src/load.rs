@@ -119,11 +119,7 @@ pub fn load_text(language: Language, path: &Path, text: &[u8]) -> Result<Loaded,
     let mut report = Report::default();
     let file = report.sources.add(path.to_owned(), text.to_vec());
     let config = match language {
-        Language::AgentToml => {
-            let (mut config, definitions) = native::read(file, &mut report);
-            config.checks = definitions.tracked_by(config.instances.iter(), &mut report);
-            config
-        }
+        Language::AgentToml => native_alone(file, &mut report),
         Language::KeepalivedConf => keepalived::read(file, &mut report),
     };
     conclude(config, None, report)
@@ -139,10 +135,17 @@ pub fn load_elsewhere(language: Language, path: &Path) -> Result<Loaded, LoadErr
     report.is_elsewhere = true;
     let config = match (open(path, &mut report), language) {
         (None, _) => AgentConfig::default(),
-        (Some(file), Language::AgentToml) => native::read(file, &mut report),
+        (Some(file), Language::AgentToml) => native_alone(file, &mut report),
         (Some(file), Language::KeepalivedConf) => keepalived::read(file, &mut report),
     };
     conclude(config, None, report)
+}
+
+/// agent.toml with the checks that its own instances track.
+fn native_alone(file: FileId, report: &mut Report) -> AgentConfig {
+    let (mut config, definitions) = native::read(file, report);
+    config.checks = definitions.tracked_by(config.instances.iter(), report);
+    config
 }
 
 /// What remains when every file is read.

@@ -51,10 +51,12 @@ pub struct Client {
 
 impl Client {
     fn new(channel: Channel, bearer: Bearer) -> Self {
-        let operators =
-            OperatorServiceClient::with_interceptor(channel.clone(), bearer.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
-        let configs = ConfigServiceClient::with_interceptor(channel.clone(), bearer.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
-        let fence = FenceServiceClient::with_interceptor(channel, bearer).max_decoding_message_size(MAX_ANSWER_BYTES);
+        let operators = OperatorServiceClient::with_interceptor(channel.clone(), bearer.clone())
+            .max_decoding_message_size(MAX_ANSWER_BYTES);
+        let configs = ConfigServiceClient::with_interceptor(channel.clone(), bearer.clone())
+            .max_decoding_message_size(MAX_ANSWER_BYTES);
+        let fence =
+            FenceServiceClient::with_interceptor(channel, bearer).max_decoding_message_size(MAX_ANSWER_BYTES);
         Self { operators, configs, fence }
     }
 

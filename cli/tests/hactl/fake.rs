@@ -8,12 +8,12 @@ use std::{
 
 use hafleet_proto::v1::{
     AddUserRequest, AddUserResponse, AuditRecord, CreateTokenRequest, CreateTokenResponse,
-    ExplainGroupRequest, ExplainGroupResponse, Fence, FenceTested, FencingState, Finding, Fleet, GetFleetRequest, Group, ListAuditRequest,
-    ListAuditResponse, ListFindingsRequest, ListFindingsResponse, ListTokensRequest, ListTokensResponse,
-    ListTransitionsRequest, ListTransitionsResponse, ListUsersRequest, ListUsersResponse, RevokeNodeRequest,
-    RevokeNodeResponse, RevokeUserRequest, RevokeUserResponse, SetMaintenanceRequest, SetMaintenanceResponse,
-    SwitchOverRequest, SwitchOverResponse, Tick, Token, TransitionRecord, UndoSwitchOverRequest,
-    UndoSwitchOverResponse, User, WatchEvent, WatchRequest,
+    ExplainGroupRequest, ExplainGroupResponse, Fence, FenceTested, FencingState, Finding, Fleet,
+    GetFleetRequest, Group, ListAuditRequest, ListAuditResponse, ListFindingsRequest, ListFindingsResponse,
+    ListTokensRequest, ListTokensResponse, ListTransitionsRequest, ListTransitionsResponse, ListUsersRequest,
+    ListUsersResponse, RevokeNodeRequest, RevokeNodeResponse, RevokeUserRequest, RevokeUserResponse,
+    SetMaintenanceRequest, SetMaintenanceResponse, SwitchOverRequest, SwitchOverResponse, Tick, Token,
+    TransitionRecord, UndoSwitchOverRequest, UndoSwitchOverResponse, User, WatchEvent, WatchRequest,
     config_service_server::ConfigServiceServer,
     fence_service_server::FenceServiceServer,
     operator_service_server::{OperatorService, OperatorServiceServer},

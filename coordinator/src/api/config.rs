@@ -39,13 +39,13 @@ impl Configs {
         Self { shared }
     }
 
-    async fn user<T>(
+    fn user<T>(
         &self,
         request: &Request<T>,
         need: Need,
         call: &'static str,
-    ) -> Result<Caller, CallError> {
-        caller::user(&self.shared, request.extensions(), need, call).await
+    ) -> Result<Arc<Caller>, RequestError> {
+        caller::user(&self.shared, request.extensions(), need, call)
     }
 
     async fn running(&self) -> Result<(u64, FleetFile), CallError> {
@@ -67,8 +67,8 @@ impl Configs {
             0 => (head, running.clone()),
             number => {
                 let row = self.generation(number).await?;
-                let file = parse(&row.text).map_err(|_| {
-                    RequestError::Conflict { what: format!("generation {number} cannot be read any more") }
+                let file = parse(&row.text).map_err(|_| RequestError::Conflict {
+                    what: format!("generation {number} cannot be read any more"),
                 })?;
                 (number, file)
             }
@@ -119,7 +119,7 @@ impl ConfigService for Configs {
         &self,
         request: Request<v1::ValidateConfigRequest>,
     ) -> Result<Response<v1::ValidateConfigResponse>, Status> {
-        self.user(&request, Need::Operate, "config.validate").await?;
+        self.user(&request, Need::Operate, "config.validate")?;
         let (_, running) = self.running().await?;
         let (problems, _) = push::judge(&self.shared, &running, &request.into_inner().text);
         Ok(Response::new(v1::ValidateConfigResponse { problems: problems.iter().map(problem).collect() }))
@@ -129,7 +129,7 @@ impl ConfigService for Configs {
         &self,
         request: Request<v1::DiffConfigRequest>,
     ) -> Result<Response<v1::DiffConfigResponse>, Status> {
-        self.user(&request, Need::Operate, "config.diff").await?;
+        self.user(&request, Need::Operate, "config.diff")?;
         Ok(Response::new(self.compare(request.into_inner()).await?))
     }
 
@@ -137,7 +137,7 @@ impl ConfigService for Configs {
         &self,
         request: Request<v1::ApplyConfigRequest>,
     ) -> Result<Response<Self::ApplyConfigStream>, Status> {
-        let caller = self.user(&request, Need::Administer, "config.apply").await?;
+        let caller = self.user(&request, Need::Administer, "config.apply")?;
         let v1::ApplyConfigRequest { text, parent, message, confirm_within_us } = request.into_inner();
         let confirm_within = within(confirm_within_us);
         let wish = Wish { text, parent, author: caller.actor.clone(), message, confirm_within };
@@ -148,7 +148,7 @@ impl ConfigService for Configs {
         &self,
         request: Request<v1::RollbackConfigRequest>,
     ) -> Result<Response<Self::RollbackConfigStream>, Status> {
-        let caller = self.user(&request, Need::Administer, "config.rollback").await?;
+        let caller = self.user(&request, Need::Administer, "config.rollback")?;
         let v1::RollbackConfigRequest { generation, parent, message, confirm_within_us } =
             request.into_inner();
         let text = match generation {
@@ -169,7 +169,7 @@ impl ConfigService for Configs {
         &self,
         request: Request<v1::ListConfigsRequest>,
     ) -> Result<Response<v1::ListConfigsResponse>, Status> {
-        self.user(&request, Need::Look, "config.list").await?;
+        self.user(&request, Need::Look, "config.list")?;
         let limit = match request.into_inner().limit {
             0 => LIMIT_DEFAULT,
             limit => limit,
@@ -183,7 +183,7 @@ impl ConfigService for Configs {
         &self,
         request: Request<v1::GetConfigRequest>,
     ) -> Result<Response<v1::GetConfigResponse>, Status> {
-        self.user(&request, Need::Operate, "config.get").await?;
+        self.user(&request, Need::Operate, "config.get")?;
         let row = self.generation(request.into_inner().generation).await?;
         let steps = self.shared.store.config_steps(row.number).await.map_err(CallError::from)?;
         let steps = steps.iter().map(step).collect();
@@ -194,7 +194,7 @@ impl ConfigService for Configs {
         &self,
         request: Request<v1::GetDriftRequest>,
     ) -> Result<Response<v1::GetDriftResponse>, Status> {
-        self.user(&request, Need::Look, "config.drift").await?;
+        self.user(&request, Need::Look, "config.drift")?;
         let (generation, file) = self.running().await?;
         Ok(Response::new(v1::GetDriftResponse { generation, nodes: push::drift(&self.shared, &file) }))
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use hafleet_fleet::NodeName;
+use hafleet_fleet::{FenceInput, Input, NodeName};
 use hafleet_fleetfile::FleetFile;
 use hafleet_proto::v1::{self, request::Request as What};
 use tokio::{task::JoinSet, time::sleep};
@@ -51,6 +51,21 @@ pub async fn run(shared: Arc<Shared>) {
     tokio::select! {
         () = serve(shared) => {}
         () = closing.closing() => {}
+    }
+}
+
+/// The node runs what it may have to give up again.
+const fn is_mid_commit(state: StepState) -> bool {
+    match state {
+        StepState::Committing | StepState::Committed | StepState::Confirming | StepState::RollingBack => true,
+        StepState::Waiting
+        | StepState::Unchanged
+        | StepState::Staging
+        | StepState::Staged
+        | StepState::Refused
+        | StepState::Confirmed
+        | StepState::RolledBack
+        | StepState::Failed => false,
     }
 }
 
@@ -307,6 +322,10 @@ impl Apply<'_> {
         self.shared.store.save_config_step(self.row.number, &step).await?;
         tracing::info!(generation = self.row.number, node, step = %state, detail, "configuration");
         self.shared.pushes.note();
+        // Nobody is fenced in the middle of a commit.
+        let on = is_mid_commit(state);
+        let committing = FenceInput::Committing { node: NodeName(node.to_owned()), on };
+        self.shared.fleet.tell(Input::Fence(committing), self.shared.clock.now()).await?;
         Ok(())
     }
 
