@@ -1,6 +1,6 @@
 //! Fence operations, their epoch, and what stands over them.
 
-use ha_coordinator::store::{FenceCommit, FenceFilter, FenceRow, FenceStandingRow};
+use ha_coordinator::store::{FenceCommit, FenceFilter, FenceRow, FenceStandingRow, StoreError};
 use hafleet_fleet::fence::FenceState;
 
 use super::fixture::{Fixture, T0};

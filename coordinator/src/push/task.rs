@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use hafleet_fleet::{FenceInput, Input, NodeName};
+use hafleet_fleet::{Input, NodeName, fence::FenceInput};
 use hafleet_fleetfile::FleetFile;
 use hafleet_proto::v1::{self, request::Request as What};
 use tokio::{task::JoinSet, time::sleep};

@@ -285,12 +285,12 @@ async fn a_moved_parent_and_a_second_apply_are_conflicts() {
     let (one, _two, _asked) = pair(&rig).await;
     let mut configs = rig.configs_as(&rig.admin()).await;
     let error = configs.apply_config(wish(FILE, 7)).await.unwrap_err();
-    assert_eq!(error.code(), Code::Aborted);
+    assert_eq!(error.code(), Code::FailedPrecondition);
     assert!(error.message().contains("made from generation 7, but generation 0"), "{error}");
     one.mood.send_replace(Mood::Silent);
     let running = configs.apply_config(wish(FILE, 0)).await.unwrap().into_inner();
     let error = configs.apply_config(wish(FILE, 0)).await.unwrap_err();
-    assert_eq!(error.code(), Code::Aborted);
+    assert_eq!(error.code(), Code::FailedPrecondition);
     assert!(error.message().contains("generation 1 is being applied"), "{error}");
     // The silent one was told, so that nobody knows what it does: everything goes back.
     let end = told(running).await.pop().unwrap();
