@@ -103,7 +103,7 @@ fn next_after(code: Code) -> Option<&'static str> {
         Code::ResourceExhausted => Some("Ask for less with --limit or --since, or try again later."),
         Code::Internal | Code::Unknown | Code::DataLoss => Some("The coordinator's log says more."),
         Code::AlreadyExists | Code::Aborted | Code::FailedPrecondition => {
-            Some("Look at what is there already: `hactl get nodes`, `hactl get tokens`, `hactl get audit`.")
+            Some("Look at what is there already: `hactl get nodes`, `hactl get fences`, `hactl get audit`.")
         }
         Code::InvalidArgument | Code::OutOfRange => Some("`--help` of this verb says what it takes."),
         Code::DeadlineExceeded => Some("Allow more time with --timeout 30s."),

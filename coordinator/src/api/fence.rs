@@ -7,6 +7,7 @@ use hafleet_fleet::{
     fence::{Consent, FenceVerb, Level, Operation, OperationId, Origin, Refusal, RefusalCode, Rung},
 };
 use hafleet_proto::v1::{self, fence_service_server::FenceService};
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -27,16 +28,19 @@ use crate::{
 
 /// A person's words are kept up to here.
 const WHY_MAX: usize = 1024;
+/// People's tests of fence devices at once: each runs a program.
+const TESTS_MAX: usize = 4;
 
 /// The people's way to fencing.
 pub struct FenceDesk {
     shared: Arc<Shared>,
+    tests: Semaphore,
 }
 
 impl FenceDesk {
     /// Over what is shared.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self { shared, tests: Semaphore::new(TESTS_MAX) }
     }
 
     fn user<T>(
@@ -113,6 +117,10 @@ impl FenceDesk {
         if rungs.is_empty() {
             return Err(RequestError::NotFound { what: "fence device of node", name: node.0 }.into());
         }
+        let Ok(_place) = self.tests.try_acquire() else {
+            let what = format!("{TESTS_MAX} tests of fence devices are under way; try again");
+            return Err(RequestError::Conflict { what }.into());
+        };
         let (audit, store) = (&self.shared.audit, &self.shared.store);
         let detail = format!("asked from {}", caller.peer);
         audit.record(store, &caller.actor, "fence.test", &node.0, AuditOutcome::Done, detail).await?;

@@ -352,7 +352,7 @@ impl Reader<'_> {
             rate: read("rate", [1, 86_400], default.rate),
             demote: read("demote", [2, 300], default.demote),
             step: read("step", [5, 600], default.step),
-            poll: read("poll", [1, 300], default.poll),
+            poll: read("poll", [2, 300], default.poll),
             act: read("act", [1, 600], default.act),
             escalate: read("escalate", [1, 3600], default.escalate),
             path: read("path", [5, 86_400], default.path),

@@ -118,7 +118,7 @@ impl Store {
         Ok(u64::try_from(epoch).unwrap_or_default())
     }
 
-    /// The newest epoch that was taken, by the connection that writes; 0: none.
+    /// The newest epoch that was taken; 0: none. It does not wait for those who write.
     ///
     /// # Errors
     /// The database refuses.

@@ -19,7 +19,7 @@ const BEAT: Duration = Duration::from_millis(100);
 /// The design's promise, from the confirmation of the split brain to the order at the victim.
 const PROMISE: Duration = Duration::from_secs(5);
 /// What makes the rules quick enough for a test; which of them hold is the core's own tests'.
-const QUICK: &str = "[fencing.windows]\ngrace = \"1s\"\nconfirm = \"2s\"\npoll = \"1s\"\nobserved = \"2s\"\n\
+const QUICK: &str = "[fencing.windows]\ngrace = \"1s\"\nconfirm = \"2s\"\npoll = \"4s\"\nobserved = \"2s\"\n\
                      aftercare = \"5s\"\n";
 
 /// A fake agent that takes orders: it lets go when it is told to, unless it is stubborn.

@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
-use std::{fs, path::Path};
+use std::fs;
 
 use hafleet_fleet::fence::{Device, FencePolicy};
 use tempfile::TempDir;
@@ -138,8 +138,6 @@ async fn a_program_that_cannot_be_used_says_why_and_a_path_is_verified_by_its_st
         let told = bench.steps.take(verify).await;
         assert_eq!(told, Some(FenceInput::PathVerified { node, rung, outcome: expected }));
     }
-    // What is missing is asked for again: a program may be installed meanwhile.
-    assert!(!Path::new("/nonexistent").exists());
 }
 
 #[tokio::test]
@@ -183,4 +181,39 @@ async fn an_agent_is_told_the_operation_s_order_and_each_end_has_its_word() {
     };
     let (withdrawn, ()) = tokio::join!(bench.steps.take(withdraw), agent);
     assert_eq!(withdrawn, Some(FenceInput::Withdrawn { operation: OperationId(17), outcome: Outcome::Done }));
+}
+
+#[test]
+fn what_is_not_begun_is_told_and_only_what_changes_a_node_cannot_wait() {
+    let (operation, node, device) = (OperationId(17), NodeName("lb02".into()), Device("lb02".into()));
+    let run = |action| FenceEffect::RunStep {
+        epoch: 1,
+        operation,
+        revision: 5,
+        node: node.clone(),
+        rung: Rung::Power,
+        device: device.clone(),
+        action,
+    };
+    let demote = FenceEffect::Demote {
+        epoch: 1,
+        operation,
+        node: node.clone(),
+        instances: Vec::new(),
+        why: String::new(),
+    };
+    assert!(cannot_wait(&demote) && cannot_wait(&run(StepAction::Off)));
+    assert_eq!(not_begun(&demote, "late"), Some(FenceInput::Demoted { operation, outcome: Outcome::Failed }));
+    let off = not_begun(&run(StepAction::Off), "late");
+    assert!(matches!(off, Some(FenceInput::Ran { outcome: Outcome::Failed, revision: 5, .. })), "{off:?}");
+    assert!(!cannot_wait(&run(StepAction::Status)));
+    let status = not_begun(&run(StepAction::Status), "late");
+    assert!(matches!(status, Some(FenceInput::Status { reading: Reading::Unknown, .. })), "{status:?}");
+    let withdraw = FenceEffect::Withdraw { epoch: 1, operation, node: node.clone() };
+    assert!(!cannot_wait(&withdraw));
+    assert_eq!(
+        not_begun(&withdraw, "full"),
+        Some(FenceInput::Withdrawn { operation, outcome: Outcome::Failed })
+    );
+    assert_eq!(not_begun(&FenceEffect::Answer { request: 1, answer: Ok(None) }, "x"), None);
 }
