@@ -32,7 +32,7 @@ pub fn describe() -> Result<Table> {
     Ok(table)
 }
 
-/// What this run's own build left of load is waited for, at most [`CALM_WITHIN`].
+/// What this run's own build left of load is waited for, three minutes at most.
 pub fn wait_until_calm() -> Result<()> {
     let begin = Instant::now();
     while is_busy()? && begin.elapsed() < CALM_WITHIN {
