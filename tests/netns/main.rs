@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing there")]
 #![allow(clippy::disallowed_methods, reason = "the lab measures real time on real hosts")]
 
+mod acting;
 mod failover;
 mod fleet;
 mod lab;
