@@ -23,7 +23,7 @@ use std::{
 
 use hafleet_fleet::{
     Effect, Finding, Fleet, GroupKey, Input, Instant, NodeName, Probe, Windows,
-    fence::{FenceInput, FenceVerb},
+    fence::{FenceEffect, FenceInput, FenceVerb},
     view::FleetView,
     view::GroupState,
 };
@@ -41,6 +41,7 @@ use crate::{
     shared::Change,
     store::{FindingRow, NewOutbox, Store, StoreError},
 };
+use fence::Entry;
 pub use fence::{FenceAnswer, Fences};
 
 /// Inputs that the core has not taken yet.
@@ -260,12 +261,25 @@ impl Keeper {
             // A probe that cannot be sent is the core's to know; at the same instant, so that this comes to an end.
             self.fleet.handle(input, at);
             while let Some(effect) = self.fleet.next_output() {
+                let effect = match effect {
+                    Effect::Fence(FenceEffect::Write(row)) => {
+                        inputs.extend(self.enter(Entry::Write(row)).await);
+                        continue;
+                    }
+                    Effect::Fence(FenceEffect::Audit(line)) => {
+                        inputs.extend(self.enter(Entry::Audit(line)).await);
+                        continue;
+                    }
+                    other => other,
+                };
+                inputs.extend(self.write_fences().await);
                 match effect {
                     Effect::Finding { finding, notify } => self.write_down(finding, notify).await,
                     Effect::Probe(probe) => inputs.extend(self.probe(&probe)),
-                    Effect::Fence(effect) => inputs.extend(self.fence(effect, at).await),
+                    Effect::Fence(effect) => inputs.extend(self.fence(effect, at)),
                 }
             }
+            inputs.extend(self.write_fences().await);
         }
         self.catch_up(at);
     }

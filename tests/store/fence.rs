@@ -1,6 +1,8 @@
 //! Fence operations, their epoch, and what stands over them.
 
-use ha_coordinator::store::{FenceCommit, FenceFilter, FenceRow, FenceStandingRow};
+use ha_coordinator::store::{
+    AuditFilter, AuditOutcome, AuditRow, FenceCommit, FenceEntry, FenceFilter, FenceRow, FenceStandingRow,
+};
 use hafleet_fleet::fence::FenceState;
 
 use super::fixture::{Fixture, T0};
@@ -24,6 +26,10 @@ fn operation(number: u64, target: &str, state: FenceState) -> FenceRow {
     }
 }
 
+fn write(standing: FenceStandingRow, operation: Option<&FenceRow>) -> FenceEntry {
+    FenceEntry::Write(standing, operation.cloned())
+}
+
 fn all() -> FenceFilter {
     FenceFilter { limit: 100, ..FenceFilter::default() }
 }
@@ -33,14 +39,14 @@ pub async fn an_epoch_shuts_out_the_one_before(fixture: Fixture) {
     let first = store.fence_standing().await.unwrap();
     assert_eq!((first.revision, first.epoch, first.body.as_str()), (0, 0, ""));
     assert_eq!(store.take_fence_epoch(T0).await.unwrap(), 1);
-    assert_eq!(store.commit_fence(&standing(1, 1), None).await.unwrap(), FenceCommit::Written);
+    assert_eq!(store.commit_fence(&[write(standing(1, 1), None)]).await.unwrap(), FenceCommit::Written);
     // Another one takes over; the first one does not know.
     let other = fixture.again().await.unwrap();
     assert_eq!(other.take_fence_epoch(T0 + 1).await.unwrap(), 2);
     assert_eq!(store.fence_epoch().await.unwrap(), 2);
     let stale = FenceCommit::Stale { epoch: 2, revision: 1 };
-    assert_eq!(store.commit_fence(&standing(2, 1), None).await.unwrap(), stale);
-    assert_eq!(other.commit_fence(&standing(2, 2), None).await.unwrap(), FenceCommit::Written);
+    assert_eq!(store.commit_fence(&[write(standing(2, 1), None)]).await.unwrap(), stale);
+    assert_eq!(other.commit_fence(&[write(standing(2, 2), None)]).await.unwrap(), FenceCommit::Written);
     let kept = store.fence_standing().await.unwrap();
     assert_eq!(kept, standing(2, 2));
 }
@@ -50,11 +56,11 @@ pub async fn revisions_are_contiguous_and_a_lost_answer_is_no_loss(fixture: Fixt
     let store = &fixture.store;
     store.take_fence_epoch(T0).await.unwrap();
     let row = operation(1, "lb01", FenceState::Proposed);
-    assert_eq!(store.commit_fence(&standing(1, 1), Some(&row)).await.unwrap(), FenceCommit::Written);
+    assert_eq!(store.commit_fence(&[write(standing(1, 1), Some(&row))]).await.unwrap(), FenceCommit::Written);
     // The same again: its answer was lost.
-    assert_eq!(store.commit_fence(&standing(1, 1), Some(&row)).await.unwrap(), FenceCommit::Written);
+    assert_eq!(store.commit_fence(&[write(standing(1, 1), Some(&row))]).await.unwrap(), FenceCommit::Written);
     for wrong in [0, 3] {
-        let commit = store.commit_fence(&standing(wrong, 1), Some(&row)).await.unwrap();
+        let commit = store.commit_fence(&[write(standing(wrong, 1), Some(&row))]).await.unwrap();
         assert_eq!(commit, FenceCommit::Stale { epoch: 1, revision: 1 }, "{wrong}");
     }
     let moved = FenceRow {
@@ -65,7 +71,10 @@ pub async fn revisions_are_contiguous_and_a_lost_answer_is_no_loss(fixture: Fixt
         body: "nul\0".into(),
         ..row
     };
-    assert_eq!(store.commit_fence(&standing(2, 1), Some(&moved)).await.unwrap(), FenceCommit::Written);
+    assert_eq!(
+        store.commit_fence(&[write(standing(2, 1), Some(&moved))]).await.unwrap(),
+        FenceCommit::Written
+    );
     let kept = FenceRow { body: "nul\u{FFFD}".into(), ..moved };
     assert_eq!(store.fence(1).await.unwrap(), Some(kept.clone()));
     assert_eq!(store.fence(2).await.unwrap(), None);
@@ -79,7 +88,7 @@ pub async fn one_is_open_for_a_target(fixture: Fixture) {
     store.take_fence_epoch(T0).await.unwrap();
     let mut revision = 0;
     let mut commit = async |row: FenceRow| {
-        let written = store.commit_fence(&standing(revision + 1, 1), Some(&row)).await;
+        let written = store.commit_fence(&[write(standing(revision + 1, 1), Some(&row))]).await;
         written.map(|commit| {
             assert_eq!(commit, FenceCommit::Written);
             revision += 1;
@@ -116,7 +125,10 @@ pub async fn every_state(fixture: Fixture) {
         let node = format!("lb{number}");
         fixture.enroll(&node).await;
         let row = operation(number, &node, state);
-        assert_eq!(store.commit_fence(&standing(number, 1), Some(&row)).await.unwrap(), FenceCommit::Written);
+        assert_eq!(
+            store.commit_fence(&[write(standing(number, 1), Some(&row))]).await.unwrap(),
+            FenceCommit::Written
+        );
         assert_eq!(store.fence(number).await.unwrap(), Some(row));
     }
     for wrong in [
@@ -127,4 +139,46 @@ pub async fn every_state(fixture: Fixture) {
     ] {
         assert!(fixture.execute(wrong).await.is_err(), "{wrong}");
     }
+}
+
+pub async fn many_entries_are_one_commit(fixture: Fixture) {
+    fixture.enroll("lb01").await;
+    let store = &fixture.store;
+    store.take_fence_epoch(T0).await.unwrap();
+    let line = |detail: &str| AuditRow {
+        at_us: T0,
+        actor: "hafleet".into(),
+        action: "fence".into(),
+        subject: "lb01".into(),
+        outcome: AuditOutcome::Done,
+        detail: detail.into(),
+    };
+    let (first, second) =
+        (operation(1, "lb01", FenceState::Proposed), operation(1, "lb01", FenceState::Approved));
+    let entries = [
+        FenceEntry::Audit(line("proposed")),
+        write(standing(1, 1), Some(&first)),
+        FenceEntry::Audit(line("proposed -> approved")),
+        write(standing(2, 1), Some(&second)),
+    ];
+    let audited = async || {
+        let rows = store.audit(&AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap().rows;
+        rows.into_iter().map(|row| row.detail).collect::<Vec<_>>()
+    };
+    assert_eq!(store.commit_fence(&entries).await.unwrap(), FenceCommit::Written);
+    // Its answer was lost: nothing is written twice.
+    assert_eq!(store.commit_fence(&entries).await.unwrap(), FenceCommit::Written);
+    assert_eq!(audited().await, ["proposed -> approved", "proposed"]);
+    assert_eq!(store.fence(1).await.unwrap().unwrap().state, FenceState::Approved);
+    // One that does not follow, or that is refused, takes all of them with it.
+    let hole = [write(standing(3, 1), None), FenceEntry::Audit(line("hole")), write(standing(5, 1), None)];
+    assert_eq!(store.commit_fence(&hole).await.unwrap(), FenceCommit::Stale { epoch: 1, revision: 2 });
+    let stranger = operation(2, "lb09", FenceState::Proposed);
+    let wrong = [FenceEntry::Audit(line("wrong")), write(standing(3, 1), Some(&stranger))];
+    assert!(store.commit_fence(&wrong).await.unwrap_err().is_for_good());
+    assert_eq!(audited().await.len(), 2);
+    assert_eq!(store.fence_standing().await.unwrap().revision, 2);
+    // Lines alone need no epoch.
+    assert_eq!(store.commit_fence(&[FenceEntry::Audit(line("alone"))]).await.unwrap(), FenceCommit::Written);
+    assert_eq!(audited().await[0], "alone");
 }

@@ -17,11 +17,13 @@ use crate::{
     clock::micros,
     fencing::{row, steps},
     finding::EvidenceRecord,
-    store::{AuditOutcome, AuditRow, FenceCommit, StoreError},
+    store::{AuditOutcome, AuditRow, FenceCommit, FenceEntry, StoreError},
 };
 
 /// A step that was decided longer ago is not begun: what it rests on is no older than 5 s at its decision.
 const DECIDED_MAX: Duration = Duration::from_secs(2);
+/// Entries of one transaction.
+const ENTRIES_MAX: usize = 256;
 /// Steps under way at once: far more than the core hands out.
 const STEPS_MAX: usize = 64;
 
@@ -37,18 +39,34 @@ pub struct Fences {
     pub inert: Option<Arc<str>>,
 }
 
+/// What is not written down yet.
+#[derive(Debug)]
+pub(super) enum Entry {
+    /// A row, with the standing.
+    Write(Box<FenceRow>),
+    /// A line of the audit log.
+    Audit(Audit),
+}
+
 /// What the task keeps for fencing.
 #[derive(Debug)]
 pub(super) struct Fencing {
     pub(super) under_way: JoinSet<Option<FenceInput>>,
     waiting: BTreeMap<u64, oneshot::Sender<FenceAnswer>>,
     next_request: u64,
+    entries: Vec<Entry>,
     inert: Option<Arc<str>>,
 }
 
 impl Fencing {
     pub(super) fn new(inert: Option<Arc<str>>) -> Self {
-        Self { under_way: JoinSet::new(), waiting: BTreeMap::new(), next_request: 0, inert }
+        Self {
+            under_way: JoinSet::new(),
+            waiting: BTreeMap::new(),
+            next_request: 0,
+            entries: Vec::new(),
+            inert,
+        }
     }
 
     /// Somebody waits for the answer to this request. The core answers within the same input.
@@ -76,13 +94,10 @@ impl Keeper {
     }
 
     /// Does what was decided `at` this instant, or begins to; what the core is to know of it at once.
-    pub(super) async fn fence(&mut self, effect: FenceEffect, at: Instant) -> Option<Input> {
+    pub(super) fn fence(&mut self, effect: FenceEffect, at: Instant) -> Option<Input> {
         match effect {
-            FenceEffect::Write(row) => Some(Input::Fence(self.write_fence(&row).await)),
-            FenceEffect::Audit(line) => {
-                self.audit_fence(line).await;
-                None
-            }
+            // They are entered before.
+            FenceEffect::Write(_) | FenceEffect::Audit(_) => None,
             FenceEffect::Answer { request, answer } => {
                 if let Some(waiting) = self.fencing.waiting.remove(&request) {
                     // An error means that the asker has gone away.
@@ -112,37 +127,56 @@ impl Keeper {
         }
     }
 
-    async fn write_fence(&mut self, written: &FenceRow) -> FenceInput {
-        let revision = written.standing.revision;
-        let operation = written.operation.as_ref().map(|operation| operation.id);
-        let why = match self.commit_fence(written).await {
-            Ok(FenceCommit::Written) => return FenceInput::Written { operation, revision },
+    /// Keeps it for the next commit: what comes one after the other is one transaction.
+    pub(super) async fn enter(&mut self, entry: Entry) -> Vec<Input> {
+        self.fencing.entries.push(entry);
+        if self.fencing.entries.len() < ENTRIES_MAX { Vec::new() } else { self.write_fences().await }
+    }
+
+    /// Rules 11 and 20: what is decided, and what is refused, is written down before what follows from it.
+    pub(super) async fn write_fences(&mut self) -> Vec<Input> {
+        let entries = std::mem::take(&mut self.fencing.entries);
+        if entries.is_empty() {
+            return Vec::new();
+        }
+        let why = match self.commit_fences(&entries).await {
+            Ok(FenceCommit::Written) => {
+                return entries.iter().filter_map(Entry::written).map(Input::Fence).collect();
+            }
             Ok(FenceCommit::Stale { epoch, revision }) => {
                 format!("the store has epoch {epoch} and revision {revision}: another coordinator leads")
             }
             Err(why) => why,
         };
+        // What was refused with them is written nevertheless.
+        for entry in &entries {
+            if let Entry::Audit(line) = entry {
+                self.audit_fence(line).await;
+            }
+        }
+        let refused = entries.iter().find_map(Entry::written);
+        let Some(FenceInput::Written { revision, .. }) = refused else { return Vec::new() };
         tracing::error!("nothing more will be fenced by this coordinator: {why}");
         self.fencing.inert = Some(why.as_str().into());
-        FenceInput::WriteRefused { revision, why }
+        vec![Input::Fence(FenceInput::WriteRefused { revision, why })]
     }
 
-    async fn commit_fence(&mut self, written: &FenceRow) -> Result<FenceCommit, String> {
+    async fn commit_fences(&mut self, entries: &[Entry]) -> Result<FenceCommit, String> {
         let now_us = self.parts.clock.now_us();
-        let said_json = |error: serde_json::Error| format!("it cannot be put into JSON: {error}");
-        let standing = row::standing_row(&written.standing, now_us).map_err(said_json)?;
-        let operation = written.operation.as_ref().map(|operation| row::operation_row(operation, now_us));
-        let operation = operation.transpose().map_err(said_json)?;
+        let rows: Result<Vec<FenceEntry>, serde_json::Error> =
+            entries.iter().map(|entry| entry.row(now_us)).collect();
+        let rows = rows.map_err(|error| format!("it cannot be put into JSON: {error}"))?;
+        for row in &rows {
+            if let FenceEntry::Audit(row) = row {
+                tracing::info!(actor = row.actor, subject = row.subject, outcome = %row.outcome, "{}", row.detail);
+            }
+        }
         let store = self.parts.store.clone();
-        let what = written.operation.as_ref().map_or("fencing".to_owned(), |one| one.id.to_string());
-        let attempt = || store.commit_fence(&standing, operation.as_ref());
-        self.persist(&what, attempt).await.map_err(|error| said(&error))
+        self.persist("fencing", || store.commit_fence(&rows)).await.map_err(|error| said(&error))
     }
 
-    /// Rule 20: what is decided and what is refused is written down before what follows from it.
-    async fn audit_fence(&mut self, line: Audit) {
-        let row = audit_row(&line);
-        tracing::info!(actor = row.actor, subject = row.subject, outcome = %row.outcome, "{}", row.detail);
+    async fn audit_fence(&mut self, line: &Audit) {
+        let row = audit_row(line);
         let store = self.parts.store.clone();
         let saved: Result<(), StoreError> =
             self.persist("the audit of fencing", || store.append_audit(&row)).await;
@@ -153,6 +187,28 @@ impl Keeper {
                 "not in the audit log: {}",
                 said(&error)
             );
+        }
+    }
+}
+
+impl Entry {
+    fn row(&self, now_us: i64) -> Result<FenceEntry, serde_json::Error> {
+        match self {
+            Self::Audit(line) => Ok(FenceEntry::Audit(audit_row(line))),
+            Self::Write(row) => {
+                let operation = row.operation.as_ref().map(|operation| row::operation_row(operation, now_us));
+                Ok(FenceEntry::Write(row::standing_row(&row.standing, now_us)?, operation.transpose()?))
+            }
+        }
+    }
+
+    fn written(&self) -> Option<FenceInput> {
+        match self {
+            Self::Audit(_) => None,
+            Self::Write(row) => Some(FenceInput::Written {
+                operation: row.operation.as_ref().map(|operation| operation.id),
+                revision: row.standing.revision,
+            }),
         }
     }
 }

@@ -50,6 +50,10 @@ pub struct AuditFilter {
     pub limit: u32,
 }
 
+/// Adds one line; bound in the order of its fields.
+pub(super) const INSERT_AUDIT: &str =
+    "INSERT INTO audit (at_us, actor, action, subject, outcome, detail) VALUES ($1, $2, $3, $4, $5, $6)";
+
 impl Store {
     /// Adds one line.
     ///
@@ -57,18 +61,16 @@ impl Store {
     /// The database refuses; what was to be audited must then not be done.
     pub async fn append_audit(&self, line: &AuditRow) -> Result<(), StoreError> {
         let saved = on_writer!(self, |db| {
-            sqlx::query(
-            "INSERT INTO audit (at_us, actor, action, subject, outcome, detail) VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(line.at_us)
-        .bind(text(&line.actor))
-        .bind(text(&line.action))
-        .bind(text(&line.subject))
-        .bind(line.outcome.as_str())
-        .bind(text(&line.detail))
-        .execute(db)
-        .await
-        .map(|_| ())
+            sqlx::query(INSERT_AUDIT)
+                .bind(line.at_us)
+                .bind(text(&line.actor))
+                .bind(text(&line.action))
+                .bind(text(&line.subject))
+                .bind(line.outcome.as_str())
+                .bind(text(&line.detail))
+                .execute(db)
+                .await
+                .map(|_| ())
         });
         saved.map_err(|source| StoreError::Write {
             what: format!("the audit of {} by {}", line.action, line.actor),

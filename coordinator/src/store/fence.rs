@@ -1,4 +1,5 @@
-//! Fence operations and what stands over all of them: written in one transaction before anything is done.
+//! Fence operations, what stands over all of them, and what is audited between: written in one transaction before anything
+//! is done.
 //!
 //! Whoever is to act takes an epoch first. From then on rows of an older epoch are refused: a coordinator that was held
 //! up cannot write, and therefore not act, under another one that leads by now.
@@ -6,7 +7,7 @@
 use hafleet_fleet::fence::FenceState;
 use sqlx::QueryBuilder;
 
-use super::{Page, Store, StoreError, bounded, error::signed, row::text};
+use super::{AuditRow, Page, Store, StoreError, audit::INSERT_AUDIT, bounded, error::signed, row::text};
 
 /// Operations that may be open, or have an order out, at once; a coordinator that has more runs wild.
 pub const FENCES_MAX: u32 = 1024;
@@ -64,6 +65,15 @@ pub struct FenceStandingRow {
 
 stored_row!(FenceStandingRow { revision, epoch, body, updated_us });
 
+/// What is written down, in its order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FenceEntry {
+    /// The standing, and with it the operation that changed it, if one did.
+    Write(FenceStandingRow, Option<FenceRow>),
+    /// A line of the audit log.
+    Audit(AuditRow),
+}
+
 /// What became of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -97,6 +107,14 @@ const COLUMNS: &str =
     "number, revision, epoch, target, state, holds_order, proposed_at_us, entered_at_us, body, updated_us";
 /// No second operation against the same node; the index says the same.
 const OPEN: &str = "state NOT IN ('denied', 'released')";
+
+const SAVE_OPERATION: &str = "\
+    INSERT INTO fence_operations (number, revision, epoch, target, state, holds_order, proposed_at_us, entered_at_us, body, \
+                                  updated_us) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+    ON CONFLICT (number) DO UPDATE SET revision = excluded.revision, epoch = excluded.epoch, state = excluded.state, \
+        holds_order = excluded.holds_order, entered_at_us = excluded.entered_at_us, body = excluded.body, \
+        updated_us = excluded.updated_us";
 
 impl Store {
     /// Takes the next epoch: larger than every one before, and than those of all rows.
@@ -132,82 +150,70 @@ impl Store {
         Ok(u64::try_from(epoch).unwrap_or_default())
     }
 
-    /// Writes the standing, and with it the operation that changed it, if one did. Both or nothing: nothing when the
-    /// store has a newer epoch, or when the standing's revision is not the next.
+    /// Writes all entries in their order, or nothing: nothing when the store has a newer epoch, or when the revisions are not
+    /// the next ones.
     ///
     /// # Errors
     /// Another operation against the same node is open; there is no such node; the database refuses.
-    pub async fn commit_fence(
-        &self,
-        standing: &FenceStandingRow,
-        operation: Option<&FenceRow>,
-    ) -> Result<FenceCommit, StoreError> {
-        let (revision, epoch) = (signed("revision", standing.revision)?, signed("epoch", standing.epoch)?);
-        let numbers = match operation {
-            None => None,
-            Some(row) => Some((
-                signed("fence number", row.number)?,
-                signed("revision", row.revision)?,
-                signed("epoch", row.epoch)?,
-            )),
-        };
+    pub async fn commit_fence(&self, entries: &[FenceEntry]) -> Result<FenceCommit, StoreError> {
         let saved = in_transaction!(self, |db| {
-            let moved = sqlx::query(
-                "UPDATE fence_standing SET revision = $1, epoch = $2, body = $3, updated_us = $4 \
-                 WHERE id = 1 AND revision + 1 = $1 AND epoch <= $2",
+            // It writes nothing, and holds the row until the commit. (SELECT … FOR UPDATE is not known to SQLite.)
+            let found: FenceStandingRow = sqlx::query_as(
+                "UPDATE fence_standing SET epoch = epoch WHERE id = 1 RETURNING revision, epoch, body, updated_us",
             )
-            .bind(revision)
-            .bind(epoch)
-            .bind(text(&standing.body))
-            .bind(standing.updated_us)
-            .execute(&mut *db)
+            .fetch_one(&mut *db)
             .await?;
-            if moved.rows_affected() == 0 {
-                let row: FenceStandingRow = sqlx::query_as(
-                    "SELECT revision, epoch, body, updated_us FROM fence_standing WHERE id = 1",
-                )
-                .fetch_one(&mut *db)
-                .await?;
-                // An epoch is one coordinator's alone, and it counts its writes: this is the very same one.
-                let again = row.revision == standing.revision && row.epoch == standing.epoch;
-                return Ok(if again {
-                    FenceCommit::Written
-                } else {
-                    FenceCommit::Stale { epoch: row.epoch, revision: row.revision }
-                });
+            match fits(&found, entries) {
+                Fit::Next => {}
+                Fit::Before => return Ok(FenceCommit::Written),
+                Fit::Stale => {
+                    return Ok(FenceCommit::Stale { epoch: found.epoch, revision: found.revision });
+                }
             }
-            if let (Some(row), Some((number, revision, epoch))) = (operation, numbers) {
-                sqlx::query(
-                    "INSERT INTO fence_operations (number, revision, epoch, target, state, holds_order, \
-                                                   proposed_at_us, entered_at_us, body, updated_us) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
-                     ON CONFLICT (number) DO UPDATE SET revision = excluded.revision, epoch = excluded.epoch, \
-                         state = excluded.state, holds_order = excluded.holds_order, \
-                         entered_at_us = excluded.entered_at_us, body = excluded.body, \
-                         updated_us = excluded.updated_us",
-                )
-                .bind(number)
-                .bind(revision)
-                .bind(epoch)
-                .bind(&row.target)
-                .bind(row.state.as_str())
-                .bind(row.holds_order)
-                .bind(row.proposed_at_us)
-                .bind(row.entered_at_us)
-                .bind(text(&row.body))
-                .bind(row.updated_us)
-                .execute(&mut *db)
-                .await?;
+            for entry in entries {
+                match entry {
+                    FenceEntry::Audit(line) => {
+                        sqlx::query(INSERT_AUDIT)
+                            .bind(line.at_us)
+                            .bind(text(&line.actor))
+                            .bind(text(&line.action))
+                            .bind(text(&line.subject))
+                            .bind(line.outcome.as_str())
+                            .bind(text(&line.detail))
+                            .execute(&mut *db)
+                            .await?;
+                    }
+                    FenceEntry::Write(standing, operation) => {
+                        sqlx::query(
+                            "UPDATE fence_standing SET revision = $1, epoch = $2, body = $3, updated_us = $4 \
+                             WHERE id = 1",
+                        )
+                        .bind(signed("revision", standing.revision)?)
+                        .bind(signed("epoch", standing.epoch)?)
+                        .bind(text(&standing.body))
+                        .bind(standing.updated_us)
+                        .execute(&mut *db)
+                        .await?;
+                        let Some(row) = operation else { continue };
+                        sqlx::query(SAVE_OPERATION)
+                            .bind(signed("fence number", row.number)?)
+                            .bind(signed("revision", row.revision)?)
+                            .bind(signed("epoch", row.epoch)?)
+                            .bind(&row.target)
+                            .bind(row.state.as_str())
+                            .bind(row.holds_order)
+                            .bind(row.proposed_at_us)
+                            .bind(row.entered_at_us)
+                            .bind(text(&row.body))
+                            .bind(row.updated_us)
+                            .execute(&mut *db)
+                            .await?;
+                    }
+                }
             }
             Ok(FenceCommit::Written)
         });
-        saved.map_err(|abort| {
-            let what = match operation {
-                Some(row) => format!("fence/{} against {}", row.number, row.target),
-                None => "the standing of fencing".to_owned(),
-            };
-            abort.or(|source| StoreError::Write { what, source })
-        })
+        saved.map_err(|abort| abort.or(|source| StoreError::Write { what: named(entries), source }))
     }
 
     /// What stands over all operations.
@@ -274,4 +280,46 @@ impl Store {
         });
         row.map_err(|source| StoreError::Read { what: format!("fence/{number}"), source })
     }
+}
+
+/// How entries follow on what is there.
+enum Fit {
+    /// They are the next ones.
+    Next,
+    /// They were written already, and the answer was lost.
+    Before,
+    /// Somebody has a newer epoch, or wrote in between.
+    Stale,
+}
+
+fn fits(found: &FenceStandingRow, entries: &[FenceEntry]) -> Fit {
+    let (mut revision, mut epoch) = (found.revision, found.epoch);
+    let mut next = true;
+    for entry in entries {
+        if let FenceEntry::Write(standing, _) = entry {
+            next &= revision.checked_add(1) == Some(standing.revision) && epoch <= standing.epoch;
+            (revision, epoch) = (standing.revision, standing.epoch);
+        }
+    }
+    if next {
+        Fit::Next
+    } else if (revision, epoch) == (found.revision, found.epoch) {
+        // An epoch is one coordinator's alone, and it counts its writes: these are the very same ones.
+        Fit::Before
+    } else {
+        Fit::Stale
+    }
+}
+
+/// For errors.
+fn named(entries: &[FenceEntry]) -> String {
+    let names: Vec<String> = entries
+        .iter()
+        .map(|entry| match entry {
+            FenceEntry::Write(_, Some(row)) => format!("fence/{} against {}", row.number, row.target),
+            FenceEntry::Write(_, None) => "the standing of fencing".to_owned(),
+            FenceEntry::Audit(line) => format!("the audit of {} by {}", line.action, line.actor),
+        })
+        .collect();
+    names.join(", ")
 }

@@ -41,7 +41,7 @@ pub use error::StoreError;
 pub use event::{
     AppendOutcome, EventBatch, EventRow, GapRow, Happening, PruneOutcome, TransitionFilter, TransitionRow,
 };
-pub use fence::{FENCES_MAX, FenceCommit, FenceFilter, FenceRow, FenceStandingRow};
+pub use fence::{FENCES_MAX, FenceCommit, FenceEntry, FenceFilter, FenceRow, FenceStandingRow};
 pub use node::{NodeRow, SnapshotRow};
 pub use order::{OPEN_ORDERS_MAX, OrderKind, OrderRow, OrderState};
 pub use outbox::{NewOutbox, OutboxRow, OutboxStatus, OutboxSummary};
