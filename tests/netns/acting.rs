@@ -9,7 +9,8 @@ use crate::fleet::{Fleet, SOON, VIP};
 /// hactl, and what it said when it failed.
 fn hactl(fleet: &Fleet, arguments: &[&str]) -> String {
     let output = fleet.coordinator.hactl(arguments).unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(
         output.status.success(),
         "hactl {arguments:?}: {:?}\n{said}\ncoordinator:\n{}\nagents:\n{}",
@@ -95,9 +96,9 @@ fn a_split_brain_is_ended_by_demoting_the_explained_victim() {
     let finding = || fleet.coordinator.finding("split_brain.confirmed");
     wait_for("split_brain.confirmed", SOON, finding).unwrap();
     let confirmed = std::time::Instant::now();
-    wait_for("one holder", SOON, || Ok((fleet.holders() == ["lb01"]).then_some(()))).unwrap_or_else(|error| {
-        panic!("{error}\n{}\n{}", fleet.coordinator.log(), hactl(&fleet, &["get", "fences"]))
-    });
+    wait_for("one holder", SOON, || Ok((fleet.holders() == ["lb01"]).then_some(()))).unwrap_or_else(
+        |error| panic!("{error}\n{}\n{}", fleet.coordinator.log(), hactl(&fleet, &["get", "fences"])),
+    );
     let took = confirmed.elapsed();
     println!("one holder {took:?} after the confirmation");
     assert!(took < Duration::from_secs(5), "{took:?}");
