@@ -16,7 +16,7 @@ use super::{
     line::Line,
     plan::{Checks, Plan},
     reconfigure::line_of,
-    served::Served,
+    served::{Served, own_addresses},
 };
 use crate::{
     config::Instance,
@@ -86,12 +86,11 @@ async fn release_with(
             }
         }
     }
-    let virtual_addresses = virtual_addresses(&routers, &lines);
+    let own: Vec<Vec<Address>> = lines.iter().map(|line| own_addresses(line, &routers)).collect();
     let mut answer = Vec::new();
     let mut leftovers = Vec::new();
     for served in &routers {
-        let here =
-            served.addresses.iter().filter(|held| is_leftover(served, held, &lines, &virtual_addresses));
+        let here = served.addresses.iter().filter(|held| is_leftover(served, held, &lines, &own));
         let here: Vec<&HeldAddress> = here.collect();
         let name = served.instance.name.clone();
         let mut released =
@@ -103,7 +102,7 @@ async fn release_with(
         leftovers.extend(here.into_iter().map(|held| (answer.len(), held)));
         released.resigned = true;
         for path in 0..served.paths.len() {
-            if let Err(error) = resign(served, path, &lines, &virtual_addresses) {
+            if let Err(error) = resign(served, path, &lines, &own) {
                 let interface = served.paths.get(path).and_then(|path| lines.get(path.line));
                 let interface = interface.map_or("", |line| line.name.as_str());
                 released.errors.push(format!("cannot send priority 0 on {interface}: {error}"));
@@ -119,32 +118,10 @@ async fn release_with(
     Ok(answer)
 }
 
-/// Every address that is configured as a virtual one, but for those that are a host's own, of an owner (priority 255).
-fn virtual_addresses(routers: &[Served], lines: &[Line]) -> BTreeSet<IpAddr> {
-    let is_native = |address: IpAddr| {
-        lines.iter().any(|line| {
-            let is_it = |present: &Address| {
-                present.address == address && routers.iter().any(|served| served.is_native(present))
-            };
-            line.find_any(address, is_it).is_some()
-        })
-    };
-    let configured = routers.iter().flat_map(|served| &served.addresses).map(|held| held.vip.address);
-    configured.filter(|address| !is_native(*address)).collect()
-}
-
-fn is_leftover(
-    served: &Served,
-    held: &HeldAddress,
-    lines: &[Line],
-    virtual_addresses: &BTreeSet<IpAddr>,
-) -> bool {
-    let Some(line) = lines.get(held.line) else { return false };
-    let is_virtual = |present: &Address| virtual_addresses.contains(&present.address);
-    let own =
-        line.interface.as_ref().map(|interface| interface.own_addresses(is_virtual)).unwrap_or_default();
+fn is_leftover(served: &Served, held: &HeldAddress, lines: &[Line], own: &[Vec<Address>]) -> bool {
+    let (Some(line), Some(own)) = (lines.get(held.line), own.get(held.line)) else { return false };
     line.find(held.vip.address, held.vip.prefix_len)
-        .is_some_and(|present| !served.is_native(present) && !served.is_the_host_s(present, held.line, &own))
+        .is_some_and(|present| !served.is_native(present) && !served.is_the_host_s(present, held.line, own))
 }
 
 /// All at once; each belongs to the answer of this place.
@@ -219,12 +196,7 @@ async fn take_away(
 }
 
 /// One advert of priority 0 to everybody on one path.
-fn resign(
-    served: &Served,
-    at: usize,
-    lines: &[Line],
-    virtual_addresses: &BTreeSet<IpAddr>,
-) -> io::Result<()> {
+fn resign(served: &Served, at: usize, lines: &[Line], own: &[Vec<Address>]) -> io::Result<()> {
     let path = served.paths.get(at).ok_or(io::ErrorKind::NotFound)?;
     let line = lines.get(path.line).ok_or(io::ErrorKind::NotFound)?;
     let interface = line.interface.as_ref().ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?;
@@ -232,8 +204,8 @@ fn resign(
         .instance
         .source
         .or_else(|| {
-            let is_virtual = |present: &Address| virtual_addresses.contains(&present.address);
-            primary_address(&interface.own_addresses(is_virtual), served.source_kind(at), None)
+            let own = own.get(path.line).map_or(&[][..], Vec::as_slice);
+            primary_address(own, served.source_kind(at), None)
         })
         .ok_or_else(|| io::Error::from_raw_os_error(libc::EADDRNOTAVAIL))?;
     let config = served.router.config();

@@ -244,6 +244,18 @@ impl Served {
     }
 }
 
+/// The addresses that the host has on a line for itself, in the kernel's order: all that no router has as a virtual one, and those
+/// that an owner has as the host's own.
+pub(super) fn own_addresses(line: &Line, routers: &[Served]) -> Vec<Address> {
+    let Some(interface) = &line.interface else { return Vec::new() };
+    let virtual_addresses: BTreeSet<IpAddr> =
+        routers.iter().flat_map(|served| &served.addresses).map(|held| held.vip.address).collect();
+    interface.own_addresses(|present| {
+        virtual_addresses.contains(&present.address)
+            && !routers.iter().any(|served| served.is_native(present))
+    })
+}
+
 /// What the paths of an instance are on the engine's lines; the router was told nothing of them yet.
 pub(super) fn served_paths(
     instance: &Instance,

@@ -1,6 +1,6 @@
 //! What netlink says is so, held against what the routers believe and want.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::net::IpAddr;
 
 use hafleet_vrrp::{AddressFault, Input, LinkFault, PathId, State};
 
@@ -8,7 +8,7 @@ use super::{
     engine::Engine,
     held::Phase,
     line::Line,
-    served::{Served, ServedMac},
+    served::{Served, ServedMac, own_addresses},
 };
 use crate::{
     clock,
@@ -96,14 +96,7 @@ impl Engine {
 
     /// The addresses that the host has on a line for itself, in the kernel's order.
     pub(super) fn own_addresses(&self, position: usize) -> Vec<Address> {
-        let interface = self.lines.get(position).and_then(|line| line.interface.as_ref());
-        let Some(interface) = interface else { return Vec::new() };
-        let virtual_addresses: BTreeSet<IpAddr> =
-            self.routers.iter().flat_map(|served| &served.addresses).map(|held| held.vip.address).collect();
-        interface.own_addresses(|present| {
-            virtual_addresses.contains(&present.address)
-                && !self.routers.iter().any(|served| served.is_native(present))
-        })
+        self.lines.get(position).map(|line| own_addresses(line, &self.routers)).unwrap_or_default()
     }
 
     /// Tells a router what its lines on this interface are like, if that is new.
