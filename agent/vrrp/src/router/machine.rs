@@ -8,7 +8,7 @@ use super::{
     State, Transition, VirtualRouter, timers,
 };
 use crate::{
-    Instant, Override, PathId, Priority, Version, Vip,
+    Instant, Override, PathId, Priority, Vip,
     packet::{self, Advertisement},
 };
 
@@ -145,10 +145,7 @@ impl VirtualRouter {
         if !gone.is_empty() {
             self.outputs.push_back(Output::ReleaseAddresses(gone));
         }
-        let whole = match self.config.version {
-            Version::V2 => Duration::from_secs(1),
-            Version::V3 => self.config.interval.as_duration(),
-        };
+        let whole = timers::whole_skew(self.config.version, self.config.interval.as_centiseconds());
         let until = now + (whole + HAND_OVER_LATE).min(Self::HAND_OVER_AT_MOST);
         self.role = Role::Init(Init::HandingOver { until });
         let (from, to, reason) = (State::Master, State::Init, Reason::Stopped);

@@ -10,12 +10,17 @@ pub(super) const fn interval(cs: u16) -> Duration {
     Duration::from_micros(cs as u64 * 10_000)
 }
 
-/// Skew_Time: `(256 - priority) / 256` of a second (version 2) or of the master's interval (version 3).
-pub(super) const fn skew(version: Version, priority: u8, master_interval_cs: u16) -> Duration {
-    let whole = match version {
+/// What every Skew_Time is a part of: a second (version 2) or the master's interval (version 3).
+pub(super) const fn whole_skew(version: Version, master_interval_cs: u16) -> Duration {
+    match version {
         Version::V2 => Duration::from_secs(1),
         Version::V3 => interval(master_interval_cs),
-    };
+    }
+}
+
+/// Skew_Time: `(256 - priority) / 256` of [`whole_skew`].
+pub(super) const fn skew(version: Version, priority: u8, master_interval_cs: u16) -> Duration {
+    let whole = whole_skew(version, master_interval_cs);
     // At most 41 s in microseconds, times 256: far from overflow.
     Duration::from_micros(whole.as_micros() as u64 * (256 - priority as u64) / 256)
 }
