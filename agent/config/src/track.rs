@@ -47,6 +47,22 @@ pub struct ScriptCheck {
     pub run_as: RunAs,
 }
 
+impl Default for ScriptCheck {
+    /// keepalived's defaults, and no command yet.
+    fn default() -> Self {
+        let interval = Duration::from_secs(1);
+        Self {
+            command: Vec::new(),
+            interval,
+            timeout: interval,
+            rise: 1,
+            fall: 1,
+            init_fail: false,
+            run_as: RunAs::default(),
+        }
+    }
+}
+
 /// The user that a script runs as, looked up when the configuration was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum RunAs {

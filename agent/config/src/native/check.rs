@@ -12,7 +12,7 @@ use crate::{
     command::{Command, approve},
     security::{Policy, UserName},
     source::{Report, Span},
-    track::{CheckKind, FileCheck, FileInit, ParameterMatch, ProcessCheck, RunAs, ScriptCheck},
+    track::{CheckKind, FileCheck, FileInit, ParameterMatch, ProcessCheck, ScriptCheck},
 };
 
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
@@ -124,16 +124,7 @@ fn script(
     common: &mut Common,
     report: &mut Report,
 ) -> Option<CheckKind> {
-    let second = Duration::from_secs(1);
-    let mut script = ScriptCheck {
-        command: Vec::new(),
-        interval: second,
-        timeout: second,
-        rise: 1,
-        fall: 1,
-        init_fail: false,
-        run_as: RunAs::default(),
-    };
+    let mut script = ScriptCheck::default();
     let (mut named, mut timeout, mut command, mut account) = (false, None, None, Account::default());
     for field in fields {
         match field.key.as_str() {

@@ -10,7 +10,7 @@ use crate::{
     command::{Command, approve},
     security::UserName,
     source::{Report, Span},
-    track::{CheckKind, RunAs, ScriptCheck},
+    track::{CheckKind, ScriptCheck},
 };
 
 /// keepalived's longest, 4294 s.
@@ -26,16 +26,7 @@ pub(super) fn read(
     common: &mut Common,
     report: &mut Report,
 ) -> Option<CheckKind> {
-    let second = Duration::from_secs(1);
-    let mut script = ScriptCheck {
-        command: Vec::new(),
-        interval: second,
-        timeout: second,
-        rise: 1,
-        fall: 1,
-        init_fail: false,
-        run_as: RunAs::default(),
-    };
+    let mut script = ScriptCheck::default();
     let (mut timeout, mut command, mut named) = (None, None, None);
     for entry in entries {
         match (entry.name, entry.args) {
