@@ -250,10 +250,6 @@ impl Keeper {
         let mut at = self.parts.clock.now();
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
-            // Fencing keeps its own book of it.
-            if let Input::Maintenance { node, on } = &input {
-                inputs.push_back(Input::Fence(FenceInput::Maintenance { node: node.clone(), on: *on }));
-            }
             // What follows from a row is judged by the present: its commit may have taken long.
             if matches!(input, Input::Fence(FenceInput::Written { .. })) {
                 at = self.catch_up(at);

@@ -75,7 +75,7 @@ pub struct Fleet {
     grace_until: Option<Instant>,
     pub(crate) nodes: BTreeMap<NodeName, Node>,
     /// The names of those in maintenance, known or not.
-    maintenance: BTreeSet<NodeName>,
+    pub(crate) maintenance: BTreeSet<NodeName>,
     places: BTreeMap<NodeName, BTreeMap<MemberKey, Place>>,
     pub(crate) index: Index,
     pub(crate) units: BTreeMap<GroupKey, Unit>,

@@ -89,7 +89,7 @@ impl Fleet {
         if let Some(why) = policy.protection(target) {
             return Err(Refusal::new(Code::Protected, why));
         }
-        if self.fence.maintenance.contains(target) {
+        if self.maintenance.contains(target) {
             return Err(Refusal::new(Code::Maintenance, format!("{target} is in maintenance")));
         }
         if self.fence.committing.contains(target) {
@@ -368,7 +368,7 @@ impl Fleet {
 
     /// Why a node is not to be counted on for a group: it is, or may soon be, held back.
     fn not_counted_on(&self, node: &NodeName, key: &GroupKey) -> Option<alloc::string::String> {
-        if self.fence.maintenance.contains(node) {
+        if self.maintenance.contains(node) {
             return Some(format!("{node} is in maintenance"));
         }
         let about = |row: &&Operation| {

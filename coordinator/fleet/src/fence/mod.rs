@@ -74,7 +74,6 @@ pub(crate) struct Fencing {
     told: BTreeSet<Subject>,
     /// From when evidence counts: the coordinator was deaf before.
     evidence_from: Instant,
-    maintenance: BTreeSet<NodeName>,
     committing: BTreeSet<NodeName>,
     /// Reachable, of how many, told when.
     references: Option<(usize, usize, Instant)>,

@@ -53,9 +53,6 @@ impl Fleet {
             FenceInput::References { reachable, total } => {
                 self.fence.references = Some((reachable.min(total), total, now));
             }
-            FenceInput::Maintenance { node, on } => {
-                self.counters.nodes_refused += mark(&mut self.fence.maintenance, node, on);
-            }
             FenceInput::Committing { node, on } => {
                 self.counters.nodes_refused += mark(&mut self.fence.committing, node, on);
             }

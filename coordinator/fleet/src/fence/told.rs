@@ -114,13 +114,6 @@ pub enum FenceInput {
         /// Of so many.
         total: usize,
     },
-    /// A node's maintenance begins or ends.
-    Maintenance {
-        /// The node.
-        node: NodeName,
-        /// It begins.
-        on: bool,
-    },
     /// A configuration is being committed on a node, or no more.
     Committing {
         /// The node.

@@ -128,6 +128,12 @@ impl Lab {
         self.carry_out();
     }
 
+    /// Puts it into maintenance.
+    pub fn maintain(&mut self, name: &str) {
+        self.world.input(Input::Maintenance { node: node(name), on: true });
+        self.carry_out();
+    }
+
     /// lb02 becomes MASTER too, and neither of them hears the other.
     pub fn split(&mut self) {
         self.world.filter("lb01", "lb02");

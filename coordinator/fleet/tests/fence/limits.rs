@@ -314,7 +314,7 @@ fn rule_17_some_are_never_fenced() {
             },
             Code::Protected,
         ),
-        (|lab| lab.tell(FenceInput::Maintenance { node: node("lb02"), on: true }), Code::Maintenance),
+        (|lab| lab.maintain("lb02"), Code::Maintenance),
         (|lab| lab.tell(FenceInput::Committing { node: node("lb02"), on: true }), Code::Committing),
     ];
     for (protect, code) in ways {
