@@ -91,16 +91,8 @@ pub async fn begin(shared: &Arc<Shared>, wish: Wish) -> Result<v1::SetMaintenanc
     let task = tokio::spawn({
         let shared = Arc::clone(shared);
         async move {
-            let begun = shared.orders.begin(&shared.store, row).await;
-            let (row, _claim) = begun.map_err(|error| {
-                // The look above was not quick enough.
-                let what = "somebody else put this node into maintenance at the same instant".to_owned();
-                if error.is_for_good() {
-                    RequestError::Conflict { what }.into()
-                } else {
-                    CallError::from(error)
-                }
-            })?;
+            let at_once = "somebody else put this node into maintenance at the same instant";
+            let (row, _claim) = shared.orders.begin(&shared.store, row, at_once).await?;
             tell(&shared, &row.node, true).await?;
             let pending = tokio::select! {
                 told = carry_out(&shared, &row, Attempt::First) => !told?,

@@ -25,6 +25,7 @@ use tokio::sync::Notify;
 
 use crate::{
     actuator::agent::AskError,
+    api::status::{CallError, RequestError},
     shared::Shared,
     store::{OPEN_ORDERS_MAX, OrderKind, OrderRow, OrderState, Store, StoreError},
 };
@@ -93,9 +94,21 @@ impl Orders {
         self.lock().len() < usize::try_from(OPEN_ORDERS_MAX).unwrap_or(usize::MAX)
     }
 
-    /// Writes a new order; who gave it drives it.
-    async fn begin(&self, store: &Store, mut row: OrderRow) -> Result<(OrderRow, Claim<'_>), StoreError> {
-        row.number = store.begin_order(&row).await?;
+    /// Writes a new order; who gave it drives it. `at_once` is what the caller is told when another one was quicker than the look
+    /// before it.
+    async fn begin(
+        &self,
+        store: &Store,
+        mut row: OrderRow,
+        at_once: &str,
+    ) -> Result<(OrderRow, Claim<'_>), CallError> {
+        row.number = store.begin_order(&row).await.map_err(|error| {
+            if error.is_for_good() {
+                RequestError::Conflict { what: at_once.to_owned() }.into()
+            } else {
+                CallError::from(error)
+            }
+        })?;
         let number = row.number;
         self.lock().insert(number, Entry { row: row.clone(), claimed: true });
         Ok((row, Claim { orders: self, number }))

@@ -109,16 +109,8 @@ pub async fn switch_over(shared: &Arc<Shared>, wish: Wish) -> Result<v1::SwitchO
     let task = tokio::spawn({
         let shared = Arc::clone(shared);
         async move {
-            let begun = shared.orders.begin(&shared.store, row).await;
-            let (row, _claim) = begun.map_err(|error| {
-                // The look above was not quick enough.
-                let what = "another handover of this group began at the same instant; try again".to_owned();
-                if error.is_for_good() {
-                    RequestError::Conflict { what }.into()
-                } else {
-                    CallError::from(error)
-                }
-            })?;
+            let at_once = "another handover of this group began at the same instant; try again";
+            let (row, _claim) = shared.orders.begin(&shared.store, row, at_once).await?;
             let moved = tokio::select! {
                 moved = carry_out(&shared, &row, Attempt::First) => moved?,
                 () = shared.closing() => return Err(CallError::Gone(crate::effects::FleetGone)),
