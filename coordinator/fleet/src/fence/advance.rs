@@ -57,6 +57,9 @@ impl Fleet {
     /// A person has not decided yet; there may be nothing left to decide.
     fn awaiting(&mut self, id: OperationId, now: Instant) -> bool {
         let Some(row) = self.row(id) else { return false };
+        if self.let_go_late(id, &row, now) {
+            return true;
+        }
         let still = |key: &GroupKey| {
             self.is_contested(key) && self.fence.cases.get(key).is_some_and(|case| case.victim == row.target)
         };
@@ -74,9 +77,20 @@ impl Fleet {
         self.wait_or(id, Event::Deny, refusal, now)
     }
 
+    /// The demote came too late, before a person has answered: it is held down, and is not to be set free by a denial.
+    fn let_go_late(&mut self, id: OperationId, row: &Operation, now: Instant) -> bool {
+        let why = format!("{} has let go by now", row.target);
+        row.ordered
+            && self.has_let_go(row, Some(row.entered_at), now)
+            && self.edge(id, Event::Clear, ("let_go", &why), now)
+    }
+
     fn approved(&mut self, id: OperationId, now: Instant) -> bool {
         self.forget_ended_groups(id, now);
         let Some(row) = self.row(id) else { return false };
+        if self.let_go_late(id, &row, now) {
+            return true;
+        }
         let level = match (row.is_order(), row.approved_up_to, row.taken) {
             (true, Some(level), _) => level,
             (true, None, _) | (false, _, None) => self.fence_first_level(&row.target, now),
@@ -165,7 +179,8 @@ impl Fleet {
         };
         let level = Level::Device(rung);
         let authority = self.authority(&row, level);
-        let needs_person = authority == Authority::Policy && !self.is_automatic(&row);
+        let mode = self.fence_mode_of(&row.target, &row.groups, level);
+        let needs_person = authority == Authority::Policy && mode != Mode::Auto;
         let going_on = self.groups_going_on(&row);
         let asked = Step { acting: !needs_person, groups: &going_on, ..step(&row, level, authority, false) };
         let asked = if needs_person { Step { authority: Authority::Approved, ..asked } } else { asked };
@@ -365,10 +380,6 @@ impl Fleet {
         } else {
             Authority::Policy
         }
-    }
-
-    fn is_automatic(&self, row: &Operation) -> bool {
-        row.groups.iter().all(|key| self.fence_mode(key) == Mode::Auto)
     }
 
     /// The target itself says, since then, that it holds none of it any more, and its kernel agrees.

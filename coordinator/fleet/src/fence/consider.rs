@@ -53,8 +53,11 @@ impl Fleet {
             }
         };
         let case = self.fence.cases.get(key)?.clone();
-        let mode = self.fence_mode(key);
-        if mode == Mode::Disabled || case.dry && mode == Mode::DryRun {
+        let groups = BTreeSet::from([key.clone()]);
+        let level = self.fence_first_level(&case.victim, now);
+        let mode = self.fence_mode_of(&case.victim, &groups, level);
+        let own = self.fence_mode(key);
+        if own == Mode::Disabled || case.dry && mode == Mode::DryRun {
             self.fence.refused.remove(key);
             return None;
         }
@@ -62,7 +65,7 @@ impl Fleet {
         let known =
             open.clone().find(|row| row.state.is_open() && row.target == case.victim).map(|row| row.id);
         if let Some(id) = known {
-            return self.fence_join(id, key, &case, mode, evidence, now);
+            return self.fence_join(id, key, &case, own, evidence, now);
         }
         if self.fence.standing.denied.get(key) == Some(&case.victim) {
             let why = format!("a person has refused to fence {} for {key}", case.victim);
@@ -75,8 +78,6 @@ impl Fleet {
             );
             return None;
         }
-        let groups = BTreeSet::from([key.clone()]);
-        let level = self.fence_first_level(&case.victim, now);
         let authority = if mode == Mode::Approve { Authority::Approved } else { Authority::Policy };
         let step = Step {
             target: &case.victim,
@@ -113,7 +114,13 @@ impl Fleet {
             }
         }
         self.fence.refused.remove(key);
-        let Ok(id) = self.fence_propose(&case, groups, Origin::Detection, evidence, now) else { return None };
+        let id = match self.fence_propose(&case, groups, Origin::Detection, evidence.clone(), now) {
+            Ok(id) => id,
+            Err(refusal) => {
+                self.fence_refuse(key, Some(&case.victim), refusal, evidence, now);
+                return None;
+            }
+        };
         let why = ("split_brain", case.explanation.clone());
         // A new operation is never refused its first edge.
         let _ = match mode {
@@ -142,7 +149,8 @@ impl Fleet {
         let choice = victim::choose(&claimants, self.fence_pin(key))?;
         let (name, survivor) = (choice.victim.name().clone(), choice.survivor.name().clone());
         let some_level = Level::Device(Rung::Power);
-        let witnessed = evidence::suffices(choice.victim, &survivor, some_level, &scene, policy).is_ok();
+        let witnessed =
+            evidence::suffices(choice.victim, &survivor, some_level, None, &scene, policy).is_ok();
         let instances: BTreeSet<String> = scene
             .members
             .iter()
@@ -297,7 +305,7 @@ impl Fleet {
         line.action = "proposed".to_string();
         line.detail.clone_from(&row.detail);
         line.evidence.clone_from(&row.evidence);
-        fence.operations.insert(id, Open { row, live: Live::default() });
+        fence.operations.insert(id, Open { row, live: Live::default(), escalated_at: None });
         self.fence_audit(line);
         self.fence_write(Some(id));
         Ok(id)

@@ -219,7 +219,7 @@ refusals! {
     NeedsApproval => "needs_approval",
     /// 21: the node's name was not typed back.
     ConsentMissing => "consent_missing",
-    /// 22: the node that is vouched for is speaking.
+    /// 13, 22: the node that is to be down is speaking, or is seen.
     StillSpeaking => "still_speaking",
     /// No such node.
     UnknownNode => "unknown_node",

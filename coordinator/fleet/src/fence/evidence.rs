@@ -25,6 +25,9 @@ use crate::{
     words::{list, span},
 };
 
+/// A packet and the word of it are on their way for less.
+pub(crate) const ON_THE_WAY: Duration = Duration::from_secs(2);
+
 /// One who is seen to hold the address.
 pub(crate) struct Claimant<'a> {
     pub(crate) member: Member<'a>,
@@ -159,16 +162,20 @@ pub(crate) fn health(node: &Node, fresh: bool, now: Instant, policy: &FencePolic
     }
 }
 
-/// Whether what is seen of the victim is enough for this level (rule 3), apart from how long it has lasted.
+/// Whether what is seen of the victim is enough for this level (rule 3), apart from how long it has lasted. What witnesses saw up to
+/// `after` is history: a step was taken since.
 pub(crate) fn suffices(
     victim: &Claimant<'_>,
     survivor: &NodeName,
     level: Level,
+    after: Option<Instant>,
     scene: &Scene<'_>,
     policy: &FencePolicy,
 ) -> Result<(), Refusal> {
     let (needed, name) = (policy.limits.observers, victim.name());
-    let others = victim.seen_by.keys().filter(|witness| *witness != survivor).count();
+    let since = |(_, at): &(&NodeName, &Instant)| after.is_none_or(|after| **at > after);
+    let seen_by: Vec<&NodeName> = victim.seen_by.iter().filter(since).map(|(witness, _)| witness).collect();
+    let others = seen_by.iter().filter(|witness| **witness != survivor).count();
     let own = match level {
         Level::Demote => {
             let recent = scene.age(&victim.member).is_some_and(|age| age <= speaks(&victim.member, policy));
@@ -177,15 +184,15 @@ pub(crate) fn suffices(
         }
         Level::Device(_) => 0,
     };
-    let count = own + victim.seen_by.len();
+    let count = own + seen_by.len();
     if count >= needed && own + others >= 1 {
         return Ok(());
     }
-    let seen = list(victim.seen_by.keys());
+    let (seen, lately) = (list(seen_by.iter()), if after.is_some() { " since the last step" } else { "" });
     Err(Refusal::new(
         Code::TooFewObservers,
         format!(
-            "{count} of {needed} observers for {level}: {name} is seen by {seen}, of whom {others} would not profit"
+            "{count} of {needed} observers for {level}: {name} is seen by {seen}{lately}, of whom {others} would not profit"
         ),
     ))
 }

@@ -129,7 +129,7 @@ impl Fleet {
         if step.groups.is_empty() && fleet == Mode::Disabled {
             return Err(Refusal::new(Code::Disabled, "fencing is disabled"));
         }
-        for key in step.groups {
+        for key in &self.fence_hits(step.target, step.groups, step.level) {
             match (self.fence_mode(key), step.authority) {
                 (Mode::Disabled, _) => {
                     return Err(Refusal::new(Code::Disabled, format!("fencing is disabled for {key}")));
@@ -271,7 +271,13 @@ impl Fleet {
         if choice.victim.name() != step.target {
             return gone(format!("it is not {} that loses: {}", step.target, choice.explanation));
         }
-        evidence::suffices(choice.victim, choice.survivor.name(), step.level, &scene, policy)?;
+        // A step was taken that may have worked late, and the word of it be lost.
+        let escalated = step.operation.and_then(|id| self.fence.operations.get(&id)?.escalated_at);
+        let after = match step.level {
+            Level::Demote => None,
+            Level::Device(_) => escalated.map(|at| at + evidence::ON_THE_WAY),
+        };
+        evidence::suffices(choice.victim, choice.survivor.name(), step.level, after, &scene, policy)?;
         self.survives(choice.survivor, &scene, step)?;
         self.lasted(key, step, policy, now)?;
         if step.acting { asked_again(&choice, step.level, &scene, policy) } else { Ok(()) }
@@ -363,6 +369,8 @@ impl Fleet {
             acting: true,
             counted: true,
         };
+        self.never(&step, policy, now)?;
+        self.modes(&step)?;
         self.others_serve(&step, policy, now)
     }
 
@@ -385,6 +393,21 @@ impl Fleet {
         };
         let row = self.fence.operations.values().map(|open| &open.row).find(about)?;
         Some(format!("{} against {node} is {}", row.id, row.state))
+    }
+
+    /// The groups that a step takes the node away from: a fence program takes it away from all.
+    fn fence_hits(&self, node: &NodeName, groups: &BTreeSet<GroupKey>, level: Level) -> BTreeSet<GroupKey> {
+        let whole = match level {
+            Level::Demote => None,
+            Level::Device(_) => self.units_of.get(node),
+        };
+        groups.iter().chain(whole.into_iter().flatten()).cloned().collect()
+    }
+
+    /// The most careful mode of the groups that a step takes the node away from.
+    pub(super) fn fence_mode_of(&self, node: &NodeName, groups: &BTreeSet<GroupKey>, level: Level) -> Mode {
+        let modes = self.fence_hits(node, groups, level);
+        modes.iter().map(|key| self.fence_mode(key)).min().unwrap_or_default()
     }
 
     /// The mode that counts for a group now.

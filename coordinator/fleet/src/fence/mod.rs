@@ -108,6 +108,9 @@ struct Leader {
 struct Open {
     row: Operation,
     live: Live,
+    /// When the last step was found not to be enough. What was seen before speaks for no further one. Forgotten in a restart, after
+    /// which evidence has to last anew.
+    escalated_at: Option<Instant>,
 }
 
 /// What is known of the present state of an operation; forgotten when it leaves it.
@@ -250,8 +253,8 @@ impl Fleet {
                 }
                 FenceEvent::Run(rung) => row.taken = row.taken.max(Some(Level::Device(rung))),
                 FenceEvent::Clear | FenceEvent::Quarantine => row.aftercare = Aftercare::Pending,
-                FenceEvent::Deny | FenceEvent::AwaitApproval | FenceEvent::Approve | FenceEvent::Escalate => {
-                }
+                FenceEvent::Escalate => open.escalated_at = Some(now),
+                FenceEvent::Deny | FenceEvent::AwaitApproval | FenceEvent::Approve => {}
                 FenceEvent::Ran | FenceEvent::SeeOff | FenceEvent::GiveUp | FenceEvent::LoseSight => {}
                 FenceEvent::Vouch | FenceEvent::Release => {}
             }

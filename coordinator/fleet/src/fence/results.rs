@@ -7,9 +7,11 @@ use crate::{
     detect::fact,
     fence::{
         Audit, FenceEvent, FenceState, OURSELVES, Operation, OperationId, Outcome, Reading,
-        RefusalCode as Code, Rung, Trace, cut, evidence,
+        RefusalCode as Code, Rung, Trace, cut,
+        evidence::{self, ON_THE_WAY},
     },
     fleet::Fleet,
+    model::NodeName,
     scene::INTERVALS,
     time::Instant,
 };
@@ -116,31 +118,49 @@ impl Fleet {
         rung: Rung,
         now: Instant,
     ) -> Option<alloc::string::String> {
-        /// A packet and the word of it are on their way for less.
-        const ON_THE_WAY: Duration = Duration::from_secs(2);
-        let policy = self.fence.policy.as_ref()?;
         let open = self.fence.operations.get(&id)?;
-        let from = open.live.ended_at.unwrap_or(row.entered_at) + ON_THE_WAY;
-        if now < from {
-            return Some("it is too early to tell".to_string());
+        let ended_at = open.live.ended_at.unwrap_or(row.entered_at);
+        let from = ended_at + ON_THE_WAY;
+        if now < from || open.live.polled_at.is_none_or(|at| at < ended_at) {
+            return Some("it is too early to tell: it was asked before the program ended".to_string());
         }
         let spoke = self.nodes.get(&row.target).and_then(|node| node.heard_at);
         if rung == Rung::Power && spoke.is_some_and(|at| at > from) {
             return Some(format!("the agent of {} speaks", row.target));
         }
-        for key in self.units_of.get(&row.target).into_iter().flatten() {
+        self.fence_seen(&row.target, from, now)
+    }
+
+    /// Who has seen a node hold an address since then, in words.
+    pub(super) fn fence_seen(
+        &self,
+        target: &NodeName,
+        from: Instant,
+        now: Instant,
+    ) -> Option<alloc::string::String> {
+        let policy = self.fence.policy.as_ref()?;
+        for key in self.units_of.get(target).into_iter().flatten() {
             let (Some(scene), Some(unit)) = (self.scene(key, now), self.units.get(key)) else { continue };
             let claimants = evidence::claimants(&scene, &unit.story, policy);
-            let own = claimants.iter().filter(|claimant| *claimant.name() == row.target);
+            let own = claimants.iter().filter(|claimant| claimant.name() == target);
             let seen = own.flat_map(|claimant| &claimant.seen_by).find(|(_, at)| **at > from);
             if let Some((witness, _)) = seen {
-                return Some(format!("{witness} sees {} hold {}", row.target, key.address));
+                return Some(format!("{witness} sees {target} hold {}", key.address));
             }
         }
         None
     }
 
-    fn fence_unexpected(&mut self, id: OperationId, what: alloc::string::String, now: Instant) {
+    /// Its order is to be taken back, and is not known to be.
+    pub(super) fn fence_awaits_withdrawal(&self, id: OperationId) -> bool {
+        let row = self.fence.operations.get(&id).map(|open| &open.row);
+        row.is_some_and(|row| !row.state.is_open() && row.ordered && !row.withdrawn)
+    }
+
+    /// Nobody waits for it: it changes nothing and is written down.
+    pub(super) fn fence_unexpected(&mut self, id: OperationId, what: alloc::string::String, now: Instant) {
+        let state = self.fence.operations.get(&id).map(|open| open.row.state);
+        let detail = state.map_or(format!("{id} is not open"), |state| format!("{id} is {state}"));
         let line = Audit {
             at: now,
             operation: Some(id),
@@ -150,7 +170,7 @@ impl Fleet {
             target: None,
             group: None,
             refused: Some(Code::Unexpected),
-            detail: format!("{id} is not open"),
+            detail,
             evidence: Vec::new(),
         };
         self.fence_audit(line);

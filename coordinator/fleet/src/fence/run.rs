@@ -37,7 +37,12 @@ impl Fleet {
             }
             FenceInput::Asked { request, actor, verb } => self.fence_asked(request, &actor, verb, now),
             FenceInput::Demoted { operation, outcome } => self.fence_demoted(operation, outcome, now),
-            FenceInput::Withdrawn { operation, outcome } => self.fence_withdrawn(operation, outcome, now),
+            FenceInput::Withdrawn { operation, outcome } if self.fence_awaits_withdrawal(operation) => {
+                self.fence_withdrawn(operation, outcome, now);
+            }
+            FenceInput::Withdrawn { operation, outcome } => {
+                self.fence_unexpected(operation, alloc::format!("withdraw {}", outcome.as_str()), now);
+            }
             FenceInput::Announced { operation, node, outcome } => {
                 self.fence_announced(operation, node, outcome, now);
             }
@@ -108,7 +113,12 @@ impl Fleet {
     }
 
     fn fence_configured(&mut self, policy: FencePolicy, now: Instant) {
-        self.fence.paths.retain(|(node, rung), _| policy.device(node, *rung).is_some());
+        // What was verified is the device, not its place.
+        let known = self.fence.policy.take();
+        self.fence.paths.retain(|(node, rung), _| {
+            let before = known.as_ref().and_then(|known| known.device(node, *rung));
+            before.is_some() && policy.device(node, *rung) == before
+        });
         self.fence.paths_due = None;
         self.fence.policy = Some(policy);
         self.fence_end_path_findings(now);
@@ -126,8 +136,10 @@ impl Fleet {
         fence.standing.last_operation = fence.standing.last_operation.max(last);
         let newest = operations.iter().map(|row| row.revision).max().unwrap_or_default();
         fence.standing.revision = fence.standing.revision.max(newest);
-        let open =
-            |row: Operation| (row.id, Open { row, live: Live { from_store: true, ..Live::default() } });
+        let open = |row: Operation| {
+            let live = Live { from_store: true, ..Live::default() };
+            (row.id, Open { row, live, escalated_at: None })
+        };
         fence.operations = operations.into_iter().map(open).collect();
     }
 
@@ -157,6 +169,11 @@ impl Fleet {
         self.fence_write(None);
         let ids: Vec<OperationId> = self.fence.operations.keys().copied().collect();
         for id in ids {
+            if let Some(open) = self.fence.operations.get_mut(&id) {
+                // Written under a clock that was ahead: nobody waits until this one is there too.
+                open.row.entered_at = open.row.entered_at.min(now);
+                open.row.proposed_at = open.row.proposed_at.min(now);
+            }
             self.fence_write(Some(id));
         }
     }

@@ -97,17 +97,19 @@ pub fn next(state: FenceState, event: FenceEvent) -> Result<FenceState, IllegalP
         S::AwaitingApproval => match event {
             E::Deny => Ok(S::Denied),
             E::Approve => Ok(S::Approved),
+            E::Clear => Ok(S::Resolved),
             E::Vouch => Ok(S::Fenced),
-            E::AwaitApproval | E::Demote | E::Clear | E::Escalate | E::Run(_) | E::Ran => illegal,
+            E::AwaitApproval | E::Demote | E::Escalate | E::Run(_) | E::Ran => illegal,
             E::SeeOff | E::GiveUp | E::LoseSight | E::Quarantine | E::Release => illegal,
         },
         S::Approved => match event {
             E::Deny => Ok(S::Denied),
             E::Demote => Ok(S::Demoting),
+            E::Clear => Ok(S::Resolved),
             E::Escalate => Ok(S::Escalating),
             E::Run(rung) => Ok(S::Running(rung)),
             E::Vouch => Ok(S::Fenced),
-            E::AwaitApproval | E::Approve | E::Clear | E::Ran | E::SeeOff | E::GiveUp => illegal,
+            E::AwaitApproval | E::Approve | E::Ran | E::SeeOff | E::GiveUp => illegal,
             E::LoseSight | E::Quarantine | E::Release => illegal,
         },
         S::Demoting => match event {

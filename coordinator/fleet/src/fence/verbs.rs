@@ -247,6 +247,10 @@ impl Fleet {
             let why = format!("{node} is heard from at this moment: it is not down");
             return Err(Refusal::new(Code::StillSpeaking, why));
         }
+        let observed = self.fence.policy.as_ref().map(|policy| policy.windows.observed).unwrap_or_default();
+        if let Some(why) = self.fence_seen(node, now - observed, now) {
+            return Err(Refusal::new(Code::StillSpeaking, format!("{why} at this moment: it is not down")));
+        }
         let id = match self.open_against(node) {
             Some(id) => id,
             None => {

@@ -6,12 +6,14 @@ mod chance;
 mod evidence;
 mod lab;
 mod ladder;
+mod late;
 mod limits;
 #[allow(dead_code, reason = "shared with the tests of detection")]
 #[path = "../fleet/network.rs"]
 mod network;
 mod people;
 mod promise;
+mod reach;
 mod restart;
 mod simulation;
 mod table;

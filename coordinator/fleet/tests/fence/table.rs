@@ -6,11 +6,11 @@ use hafleet_fleet::fence::{FenceEvent, FenceState, RefusalCode, next};
 
 const EDGES: [(&str, &str); 14] = [
     ("proposed", "deny denied, await_approval awaiting_approval, approve approved, vouch fenced"),
-    ("awaiting_approval", "deny denied, approve approved, vouch fenced"),
+    ("awaiting_approval", "deny denied, approve approved, clear resolved, vouch fenced"),
     (
         "approved",
-        "deny denied, demote demoting, escalate escalating, run_network running_network, run_power running_power, \
-         vouch fenced",
+        "deny denied, demote demoting, clear resolved, escalate escalating, run_network running_network, run_power \
+         running_power, vouch fenced",
     ),
     (
         "demoting",
