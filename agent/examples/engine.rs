@@ -1,6 +1,6 @@
 //! The engine alone, without the agent around it: what `tests/engine` runs in network namespaces, and the shortest way
 //! to see it work. Reports go to standard output, one a line; `snapshot`, `probe ADDRESS`, `reload`, `track NAME up|down`,
-//! `stand [hold] [priority NUMBER] [takeover]` (for VI_1, whole each time), `isolate [NAME…]`, `stall` and `resume` are read from standard input. A stall is a kernel that does not answer: netlink is cut off as by a lock that another program
+//! `announce NAME…`, `stand [hold] [maintenance] [by WORD] [priority NUMBER] [takeover]` (for VI_1, whole each time), `isolate [NAME…]`, `stall` and `resume` are read from standard input. A stall is a kernel that does not answer: netlink is cut off as by a lock that another program
 //! holds. SIGTERM and the end of standard input stop the engine.
 //!
 //! ```text
@@ -198,7 +198,9 @@ async fn obey(line: &str, file: &Path, commands: &mpsc::Sender<Command>) -> anyh
             let mut words = words.split_whitespace();
             while let Some(word) = words.next() {
                 match word {
-                    "hold" => stand.held = true,
+                    "hold" => stand.fenced = true,
+                    "maintenance" => stand.in_maintenance = true,
+                    "by" => stand.held_by = words.next().context("by WORD")?.to_owned(),
                     "takeover" => drop(take_over.insert("VI_1".to_owned())),
                     _ => stand.priority = Override::new(words.next().context("priority NUMBER")?.parse()?),
                 }
@@ -208,6 +210,13 @@ async fn obey(line: &str, file: &Path, commands: &mpsc::Sender<Command>) -> anyh
             let command = Command::Stand { standing, take_over, reply };
             commands.send(command).await.ok().context("the engine is gone")?;
             println!("stands {:?}", answer.await.context("the engine is gone")?);
+        }
+        ("announce", names) => {
+            let (reply, answer) = oneshot::channel();
+            let instances = names.split_whitespace().map(str::to_owned).collect();
+            let command = Command::Announce { instances, reply };
+            commands.send(command).await.ok().context("the engine is gone")?;
+            println!("announced {:?}", answer.await.context("the engine is gone")?);
         }
         ("isolate", names) => {
             let (reply, answer) = oneshot::channel();

@@ -389,6 +389,12 @@ impl Engine {
             // The kernel's words.
             detail = format!("{detail}: {fault}");
         }
+        let is_held_by = matches!(transition.reason, Reason::Held | Reason::Unheld);
+        let is_taken_by = matches!(transition.reason, Reason::TookOver { .. });
+        let by = if is_held_by { &served.held_by } else { &served.priority_by };
+        if (is_held_by || is_taken_by) && !by.is_empty() {
+            detail = format!("{detail}: {by}");
+        }
         served.note(transition, detail.clone(), now);
         let (instance, vrid) = (served.instance.name.clone(), served.instance.vrid.get());
         let Transition { from, to, reason } = transition;

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Command, EngineSnapshot, Report,
+    announcing::{AskedToAnnounce, Owed},
     bell::Bell,
     carry_out::{Feedback, Ticket},
     line::Line,
@@ -36,7 +37,7 @@ use crate::{
     net::{
         Family,
         advert::{self, Batch},
-        announce::{self, AnnounceQueue, AnnounceSocket},
+        announce::{AnnounceQueue, AnnounceSocket},
         netlink::{Event, Netlink},
     },
 };
@@ -47,8 +48,6 @@ const BATCHES_AT_ONCE: usize = 256 / advert::BATCH_LEN;
 const EVENTS_AT_ONCE: usize = 512;
 /// Commands taken in before deadlines are looked at.
 const COMMANDS_AT_ONCE: usize = 16;
-/// Announcements sent before deadlines are looked at again.
-const ANNOUNCEMENTS_AT_ONCE: usize = 64;
 /// How long a stop waits for the kernel to take the addresses off.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -89,6 +88,9 @@ pub(super) struct Engine {
     pub(super) isolated: BTreeSet<String>,
     /// As many as commands are taken in at once.
     pub(super) taking_over: Vec<TakeOver>,
+    /// Likewise.
+    pub(super) asked_to_announce: Vec<AskedToAnnounce>,
+    pub(super) owed: Vec<Owed>,
     timers: BTreeSet<(Instant, usize, Timer)>,
     commands: mpsc::Receiver<Command>,
     probes: Probes,
@@ -169,6 +171,8 @@ impl Engine {
             standing: plan.standing,
             isolated: BTreeSet::new(),
             taking_over: Vec::new(),
+            asked_to_announce: Vec::new(),
+            owed: Vec::new(),
             timers: BTreeSet::new(),
             commands,
             probes: Probes::default(),
@@ -200,13 +204,15 @@ impl Engine {
             self.take_events()?;
             self.take_commands();
             self.take_feedback();
-            if std::mem::take(&mut self.hear_first) || !self.taking_over.is_empty() {
+            let is_asked = !self.taking_over.is_empty() || !self.asked_to_announce.is_empty();
+            if std::mem::take(&mut self.hear_first) || is_asked {
                 self.more = true;
                 for source in self.wait()? {
                     self.receive(source, &mut batch);
                 }
             }
             self.take_over();
+            self.announce_what_is_asked();
             self.run_timers();
             self.take_feedback();
             self.send_announcements();
@@ -227,11 +233,7 @@ impl Engine {
                 served.unstarted = false;
             }
             self.input(index, Input::Stop { hand_over });
-            // A successor's announcements are not answered with old ones of ours.
-            self.announcements.forget(index, |_| true);
-            if let Some(served) = self.routers.get_mut(index) {
-                served.addresses.iter_mut().for_each(|held| held.announce = 0);
-            }
+            self.forget_what_is_handed_over(index);
         }
     }
 
@@ -318,7 +320,7 @@ impl Engine {
     fn sleep_at_most(&self) -> Option<Duration> {
         let stop = self.stopping.as_ref().map(|stopping| stopping.until);
         let timer = self.timers.first().map(|(at, _, _)| *at);
-        let next = [stop, timer, self.announcements.due()].into_iter().flatten().min();
+        let next = [stop, timer, self.announcements.due(), self.owed_until()].into_iter().flatten().min();
         next.map(|at| at.since(clock::now()))
     }
 
@@ -407,6 +409,9 @@ impl Engine {
                     self.take_standing(standing);
                     self.taking_over.push(TakeOver { instances: take_over, reply });
                 }
+                Poll::Ready(Some(Command::Announce { instances, reply })) => {
+                    self.asked_to_announce.push(AskedToAnnounce { instances, reply });
+                }
                 Poll::Ready(Some(Command::Isolate(isolated, reply))) => {
                     self.take_isolated(isolated);
                     // Whoever asked may have gone.
@@ -465,25 +470,6 @@ impl Engine {
             };
             set == Some(at)
         })
-    }
-
-    fn send_announcements(&mut self) {
-        if self.adding == 0 {
-            self.announcements.expect_no_more();
-        }
-        let now = clock::now();
-        for _ in 0..ANNOUNCEMENTS_AT_ONCE {
-            let Some(announcement) = self.announcements.pop(now) else { return };
-            match self.announce_socket.send(&announcement) {
-                Ok(()) => {}
-                Err(error) if announce::is_full(&error) => {
-                    // The interface takes no more for the moment; the repeats would meet the same.
-                    self.announcements.put_back(announcement, now + announce::FULL_PAUSE);
-                }
-                // Lost like one on the wire; the repeats are there for it.
-                Err(error) => tracing::debug!(address = %announcement.address, %error, "cannot announce"),
-            }
-        }
     }
 
     fn stop(&mut self, reply: Option<oneshot::Sender<Vec<String>>>) {

@@ -11,6 +11,7 @@
 //! If it ends other than by [`Command::Stop`], by a panic or because the kernel's door closed, the process aborts: the peers
 //! are told if that is still possible, and the kernel drops the addresses when their leases run out.
 
+mod announcing;
 mod bell;
 mod carry_out;
 mod engine;
@@ -43,6 +44,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::engine::Engine as Loop;
 pub use self::{
+    announcing::{ANNOUNCED_WITHIN, NotAnnounced},
     plan::Plan,
     probe::{BUSY, is_busy},
     reconfigure::Changes,
@@ -91,6 +93,14 @@ pub enum Command {
         take_over: BTreeSet<String>,
         /// The states.
         reply: oneshot::Sender<BTreeMap<String, State>>,
+    },
+    /// These instances, each of which has to be MASTER, tell the neighbours once more whose their addresses are. The answer comes when
+    /// the kernel has taken one announcement of each address, within [`ANNOUNCED_WITHIN`].
+    Announce {
+        /// By name.
+        instances: BTreeSet<String>,
+        /// Whether it is done.
+        reply: oneshot::Sender<Result<(), NotAnnounced>>,
     },
     /// These are the instances that a host without a network holds back from now on, whole.
     Isolate(BTreeSet<String>, oneshot::Sender<()>),

@@ -42,6 +42,9 @@ pub(super) struct Served {
     pub(super) renewal: Option<Instant>,
     /// When it is looked whether the kernel has answered, as it stands in the engine's timers.
     pub(super) answer: Option<Instant>,
+    /// Who holds it back and why, and who gives it another priority: for the reader of a transition.
+    pub(super) held_by: String,
+    pub(super) priority_by: String,
     since: Instant,
     transitions: Transitions,
     reason: &'static str,
@@ -101,6 +104,8 @@ impl Served {
             deadline: None,
             renewal: None,
             answer: None,
+            held_by: String::new(),
+            priority_by: String::new(),
             since: Instant::default(),
             transitions: Transitions::default(),
             reason: "never_started",

@@ -10,13 +10,53 @@ use tokio::sync::oneshot;
 
 use super::engine::Engine;
 
+/// What is told of the orders behind a transition is not longer, in bytes.
+const WORDS_LEN_MAX: usize = 512;
+
 /// What stands over one instance, or over all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stand {
-    /// It is held back.
-    pub held: bool,
+    /// A fence holds it back.
+    pub fenced: bool,
+    /// Maintenance holds it back.
+    pub in_maintenance: bool,
+    /// Who says so and why, for the reader of a transition.
+    pub held_by: String,
     /// Its base priority; `None`: the configured one.
     pub priority: Option<Override>,
+    /// Who says so and why, likewise.
+    pub priority_by: String,
+}
+
+impl Stand {
+    /// A fence, or whatever else may be one.
+    pub fn fence(by: String) -> Self {
+        Self { fenced: true, held_by: by, ..Self::default() }
+    }
+
+    /// Whether it is held back for any cause.
+    pub const fn is_held(&self) -> bool {
+        self.fenced || self.in_maintenance
+    }
+
+    /// One more that stands. A later priority goes before an earlier one.
+    pub fn add(&mut self, other: &Self) {
+        self.fenced |= other.fenced;
+        self.in_maintenance |= other.in_maintenance;
+        join(&mut self.held_by, &other.held_by);
+        if other.priority.is_some() {
+            self.priority = other.priority;
+            self.priority_by.clone_from(&other.priority_by);
+        }
+    }
+}
+
+fn join(words: &mut String, more: &str) {
+    if !words.is_empty() && !more.is_empty() {
+        words.push_str("; ");
+    }
+    words.push_str(more);
+    words.truncate(words.floor_char_boundary(WORDS_LEN_MAX));
 }
 
 /// What stands over the instances of this node.
@@ -31,8 +71,11 @@ pub struct Standing {
 impl Standing {
     /// What stands over this instance. A priority of its own goes before one for all.
     pub fn over(&self, instance: &str) -> Stand {
-        let named = self.named.get(instance).copied().unwrap_or_default();
-        Stand { held: self.all.held || named.held, priority: named.priority.or(self.all.priority) }
+        let mut stand = self.all.clone();
+        if let Some(named) = self.named.get(instance) {
+            stand.add(named);
+        }
+        stand
     }
 }
 
@@ -62,22 +105,46 @@ impl Engine {
 
     /// Tells a router what stands over it, as far as it does not know.
     pub(super) fn stand(&mut self, index: usize) {
-        let Some(served) = self.routers.get(index).filter(|served| !served.retired) else { return };
-        let Stand { held, priority } = self.standing.over(&served.instance.name);
+        let Some(served) = self.routers.get_mut(index).filter(|served| !served.retired) else { return };
+        let stand = self.standing.over(&served.instance.name);
         let isolated = self.isolated.contains(&served.instance.name);
-        let wanted = [(HoldCause::Order, held), (HoldCause::Isolation, isolated)];
+        let is_held = stand.is_held();
+        if is_held {
+            // Who lets go of it later is told by whom it was held.
+            served.held_by = stand.held_by;
+        }
+        served.priority_by = stand.priority_by;
+        let wanted = [
+            (HoldCause::Fence, stand.fenced),
+            (HoldCause::Maintenance, stand.in_maintenance),
+            (HoldCause::Isolation, isolated),
+        ];
         let differs = wanted.map(|(cause, holds)| (cause, holds, served.router.is_held_for(cause) != holds));
-        let is_new_priority = served.router.overridden() != priority;
+        let is_new_priority = served.router.overridden() != stand.priority;
         // Who is to stand back does so before anything else, and who may serve again does with the right priority.
         for (cause, _, _) in differs.into_iter().filter(|(_, holds, differs)| *holds && *differs) {
             self.input(index, Input::Hold(cause));
+            self.forget_what_is_handed_over(index);
         }
         if is_new_priority {
-            self.input(index, Input::Override(priority));
+            self.input(index, Input::Override(stand.priority));
         }
         for (cause, _, _) in differs.into_iter().filter(|(_, holds, differs)| !*holds && *differs) {
             self.input(index, Input::Unhold(cause));
         }
+        if !is_held && let Some(served) = self.routers.get_mut(index) {
+            served.held_by.clear();
+        }
+    }
+
+    /// A successor's announcements are not answered with old ones of ours.
+    pub(super) fn forget_what_is_handed_over(&mut self, index: usize) {
+        let Some(served) = self.routers.get_mut(index).filter(|served| served.router.is_handing_over())
+        else {
+            return;
+        };
+        served.addresses.iter_mut().for_each(|held| held.announce = 0);
+        self.announcements.forget(index, |_| true);
     }
 
     /// Lets those take over who were told to, after the sockets were read: what was said meanwhile is heard before.

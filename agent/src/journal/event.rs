@@ -35,7 +35,8 @@ impl Happening {
         Self::now(Event::Lost(v1::EventsLost { count, at: at.to_owned() }))
     }
 
-    /// A configuration came while the agent runs; `what` is `applied` or `refused`.
+    /// What is configured has changed while the agent runs; `what` is `applied` or `refused`, of an order `ordered`, `withdrawn` or
+    /// `ended`.
     pub fn configured(what: &str, detail: String) -> Self {
         let event = v1::ConfigurationEvent { what: what.to_owned(), detail: bounded(detail) };
         Self::now(Event::Configuration(event))

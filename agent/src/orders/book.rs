@@ -87,7 +87,10 @@ impl Book {
     /// What the orders of this moment come to. With a file that cannot be read everything is held back.
     pub fn standing(&self, wall_us: i64) -> Standing {
         match self.unreadable {
-            Some(_) => Standing { all: Stand { held: true, priority: None }, ..Standing::default() },
+            Some(_) => {
+                let by = "the standing orders cannot be read, and a fence may be among them";
+                Standing { all: Stand::fence(by.to_owned()), ..Standing::default() }
+            }
             None => self.orders.at(wall_us).standing(),
         }
     }

@@ -75,10 +75,22 @@ impl Order {
         self.until_us.is_some_and(|until_us| until_us <= wall_us)
     }
 
+    /// `fence/17 (demote) by hafleet: lb02 loses`, as far as it says so much.
+    pub fn words(&self) -> String {
+        let Self { id, by, why, what, .. } = self;
+        let said_by = if by.is_empty() { String::new() } else { format!(" by {by}") };
+        let for_this = if why.is_empty() { String::new() } else { format!(": {why}") };
+        format!("{id} ({}){said_by}{for_this}", what.as_str())
+    }
+
     fn stand(&self) -> Stand {
+        let by = self.words();
         match self.what {
-            What::Demote | What::Maintenance => Stand { held: true, priority: None },
-            What::TakeOver { priority } => Stand { held: false, priority: Some(priority) },
+            What::Demote => Stand::fence(by),
+            What::Maintenance => Stand { in_maintenance: true, held_by: by, ..Stand::default() },
+            What::TakeOver { priority } => {
+                Stand { priority: Some(priority), priority_by: by, ..Stand::default() }
+            }
         }
     }
 }
@@ -125,15 +137,11 @@ impl Orders {
         let mut standing = Standing::default();
         for order in &self.0 {
             let stand = order.stand();
-            let add = |to: &mut Stand| {
-                to.held |= stand.held;
-                to.priority = stand.priority.or(to.priority);
-            };
             if order.instances.is_empty() {
-                add(&mut standing.all);
+                standing.all.add(&stand);
             }
             for instance in &order.instances {
-                add(standing.named.entry(instance.clone()).or_default());
+                standing.named.entry(instance.clone()).or_default().add(&stand);
             }
         }
         standing

@@ -36,10 +36,10 @@ fn orders_outlive_the_process() {
     let again = Book::open(dir.path());
     assert_eq!(again.orders(), &orders);
     assert_eq!(again.error(), None);
-    assert!(again.standing(0).over("anything").held);
+    assert!(again.standing(0).over("anything").is_held());
     assert_eq!(again.standing(999).over("VI_1").priority, Override::new(200));
     assert_eq!(again.standing(1_000).over("VI_1").priority, None, "its time is over");
-    assert!(again.standing(i64::MAX).over("VI_1").held, "a fence ends by withdrawal only");
+    assert!(again.standing(i64::MAX).over("VI_1").is_held(), "a fence ends by withdrawal only");
     // The old file stays whole beside a new one that was never finished.
     fs::write(dir.path().join("orders.json.new"), b"{\"version\":1,").unwrap();
     assert_eq!(Book::open(dir.path()).orders(), &orders);
@@ -95,7 +95,7 @@ fn a_file_that_cannot_be_read_holds_everything_back() {
         let mut book = Book::open(dir.path());
         let error = book.error().unwrap();
         assert!(error.contains(why) && error.contains("SIGHUP"), "{error}");
-        assert!(book.standing(0).over("VI_1").held, "{why}");
+        assert!(book.standing(0).over("VI_1").is_held(), "{why}");
         // It is left as it is for whoever looks at it, whatever a coordinator asks for.
         let refused = book.keep(Orders::default()).unwrap_err();
         assert!(matches!(refused, BookError::Unreadable { .. }), "{refused:?}");
@@ -108,7 +108,7 @@ fn a_file_that_cannot_be_read_holds_everything_back() {
     // A directory cannot be read either.
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(file(dir.path())).unwrap();
-    assert!(Book::open(dir.path()).standing(0).all.held);
+    assert!(Book::open(dir.path()).standing(0).all.is_held());
 }
 
 #[test]
@@ -131,14 +131,39 @@ fn orders_add_up() {
     ];
     let orders = orders.into_iter().fold(Orders::default(), |orders, order| orders.with(order).unwrap());
     let over = |orders: &Orders, name: &str| orders.standing().over(name);
-    assert_eq!(over(&orders, "VI_1"), Stand { held: false, priority: Override::new(170) });
-    assert_eq!(over(&orders, "VI_2"), Stand { held: true, priority: Override::new(160) });
-    assert_eq!(over(&orders, "VI_3"), Stand { held: false, priority: Override::new(160) });
+    let by = |id: &str| format!("{id} (take_over) by coordinator: test");
+    let taken = |priority, id: &str| Stand {
+        priority: Override::new(priority),
+        priority_by: by(id),
+        ..Stand::default()
+    };
+    assert_eq!(over(&orders, "VI_1"), taken(170, "s3"));
+    let held_by = "m (maintenance) by coordinator: test".to_owned();
+    assert_eq!(over(&orders, "VI_2"), Stand { in_maintenance: true, held_by, ..taken(160, "s2") });
+    assert_eq!(over(&orders, "VI_3"), taken(160, "s2"));
+    // A fence beside a maintenance is both, and says so.
+    let fenced = over(&orders.with(order("fence/1", &[], What::Demote)).unwrap(), "VI_2");
+    assert!(fenced.fenced && fenced.in_maintenance && fenced.is_held());
+    assert_eq!(fenced.held_by, "fence/1 (demote) by coordinator: test; m (maintenance) by coordinator: test");
     assert_eq!(over(&orders.without("s3"), "VI_1").priority, Override::new(150));
     // The same once more is the same; another one of its id replaces it.
     assert_eq!(orders.with(order("m", &["VI_2"], What::Maintenance)).unwrap(), orders);
     let replaced = orders.with(order("m", &["VI_3"], What::Maintenance)).unwrap();
-    assert!(!over(&replaced, "VI_2").held && over(&replaced, "VI_3").held);
+    assert!(!over(&replaced, "VI_2").is_held() && over(&replaced, "VI_3").is_held());
+}
+
+/// However much there is to say, what a transition tells has a bound.
+#[test]
+fn the_words_of_many_orders_are_cut() {
+    let long = |number: usize| Order {
+        why: "\u{e4}".repeat(500),
+        ..order(&format!("fence/{number}"), &["VI_1"], What::Demote)
+    };
+    let orders = (0..ORDERS_MAX).fold(Orders::default(), |orders, number| orders.with(long(number)).unwrap());
+    let stand = orders.standing().over("VI_1");
+    assert!(stand.fenced && (400..=512).contains(&stand.held_by.len()), "{}", stand.held_by.len());
+    let said = Order { by: String::new(), why: String::new(), ..long(7) };
+    assert_eq!(said.words(), "fence/7 (demote)");
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! All of it is done by the task that also takes signals: a reload and a commit never meet. Files are written on a thread that may wait
 //! for the disk. Whoever asks may go away in between: what was begun is finished, and the same request again finds it done.
 
+mod announce;
 mod orders;
 mod pushed;
 mod request;
@@ -21,10 +22,14 @@ use std::{
 use hafleet_proto::v1;
 use tokio::{
     sync::{mpsc, oneshot, watch},
+    task::JoinSet,
     time::{Instant, sleep_until},
 };
 
-use self::request::Request;
+use self::{
+    announce::Announced,
+    request::{Act, Request},
+};
 use super::{Door, EngineClient};
 use crate::{
     clock,
@@ -111,6 +116,8 @@ impl Asked {
 #[derive(Debug)]
 pub(super) enum Work {
     Asked(Asked),
+    /// Something that was begun earlier.
+    Answered(Box<Announced>),
     Look,
 }
 
@@ -124,6 +131,8 @@ pub(super) struct Acts {
     asked: mpsc::Receiver<Asked>,
     status: watch::Sender<ActStatus>,
     answered: VecDeque<v1::Answer>,
+    /// What is being announced again.
+    announcing: JoinSet<Announced>,
     /// What the engine was told last and has taken.
     told: Option<Standing>,
     /// The pushed generation that is part of what runs.
@@ -154,6 +163,7 @@ impl Acts {
             asked,
             status: watch::Sender::default(),
             answered: VecDeque::new(),
+            announcing: JoinSet::new(),
             told: None,
             applied,
             look_at: now,
@@ -174,6 +184,7 @@ impl Acts {
     pub(super) async fn next(&mut self) -> Work {
         tokio::select! {
             Some(asked) = self.asked.recv() => Work::Asked(asked),
+            Some(Ok(announced)) = self.announcing.join_next() => Work::Answered(Box::new(announced)),
             () = sleep_until(self.look_at) => Work::Look,
         }
     }
@@ -182,10 +193,17 @@ impl Acts {
     pub(super) async fn perform(&mut self, work: Work) {
         match work {
             Work::Asked(Asked { request, reply }) => {
-                let answer = self.answer(request).await;
-                // Whoever has the answer finds the present to be so.
-                self.publish();
-                // Whoever asked may have gone, and asks again.
+                if let Some((answer, reply)) = self.answer(request, reply).await {
+                    // Whoever has the answer finds the present to be so.
+                    self.publish();
+                    // Whoever asked may have gone, and asks again.
+                    let _ = reply.send(answer);
+                }
+            }
+            Work::Answered(announced) => {
+                let (answer, reply) = *announced;
+                self.remember(&answer);
+                // Likewise.
                 let _ = reply.send(answer);
             }
             Work::Look => {
@@ -214,43 +232,49 @@ impl Acts {
         self.door.close().await;
     }
 
-    async fn answer(&mut self, request: v1::Request) -> v1::Answer {
+    /// The answer and whom to give it to; `None` when it takes its time.
+    async fn answer(
+        &mut self,
+        request: v1::Request,
+        reply: oneshot::Sender<v1::Answer>,
+    ) -> Option<(v1::Answer, oneshot::Sender<v1::Answer>)> {
         if let Some(answer) = self.answered.iter().find(|answer| answer.id == request.id) {
-            return answer.clone();
+            return Some((answer.clone(), reply));
         }
         let mut id = request.id.clone();
         id.truncate(id.floor_char_boundary(request::ID_LEN_MAX));
         let done = match Request::try_from(request) {
-            Ok(request) => self.act(request).await,
+            Ok(Request::Announce { instances }) => {
+                self.announce(id, instances, reply);
+                return None;
+            }
+            Ok(Request::Act(act)) => self.act(act).await,
             Err(invalid) => Err(Refusal::new("invalid", invalid.to_string())),
         };
-        let (done, reason, mut detail) = match done {
-            Ok(detail) => (true, String::new(), detail),
-            Err(Refusal { reason, detail }) => {
-                tracing::warn!(request = id, reason, "a coordinator's request is not done: {detail}");
-                (false, reason.to_owned(), detail)
-            }
-        };
-        detail.truncate(detail.floor_char_boundary(DETAIL_LEN_MAX));
-        let answer = v1::Answer { id, done, reason, detail };
-        // What was not done can be tried again: it has changed nothing.
-        if done {
-            if self.answered.len() >= ANSWERS_MAX {
-                self.answered.pop_front();
-            }
-            self.answered.push_back(answer.clone());
-        }
-        answer
+        let answer = answer_of(id, done);
+        self.remember(&answer);
+        Some((answer, reply))
     }
 
-    async fn act(&mut self, request: Request) -> Done {
-        match request {
-            Request::Give(order) => self.give(order).await,
-            Request::Withdraw { order_id } => self.withdraw(&order_id).await,
-            Request::Stage { generation, text } => self.stage(generation, text).await,
-            Request::Commit { number, within_us } => self.commit(number, within_us).await,
-            Request::Confirm { number } => self.confirm(number).await,
-            Request::RollBack { number } => self.roll_back(number).await,
+    /// What was not done can be tried again: it has changed nothing.
+    fn remember(&mut self, answer: &v1::Answer) {
+        if !answer.done {
+            return;
+        }
+        if self.answered.len() >= ANSWERS_MAX {
+            self.answered.pop_front();
+        }
+        self.answered.push_back(answer.clone());
+    }
+
+    async fn act(&mut self, act: Act) -> Done {
+        match act {
+            Act::Give(order) => self.give(order).await,
+            Act::Withdraw { order_id } => self.withdraw(&order_id).await,
+            Act::Stage { generation, text } => self.stage(generation, text).await,
+            Act::Commit { number, within_us } => self.commit(number, within_us).await,
+            Act::Confirm { number } => self.confirm(number).await,
+            Act::RollBack { number } => self.roll_back(number).await,
         }
     }
 
@@ -284,6 +308,18 @@ impl Acts {
             is_new
         });
     }
+}
+
+fn answer_of(id: String, done: Done) -> v1::Answer {
+    let (done, reason, mut detail) = match done {
+        Ok(detail) => (true, String::new(), detail),
+        Err(Refusal { reason, detail }) => {
+            tracing::warn!(request = id, reason, "a coordinator's request is not done: {detail}");
+            (false, reason.to_owned(), detail)
+        }
+    };
+    detail.truncate(detail.floor_char_boundary(DETAIL_LEN_MAX));
+    v1::Answer { id, done, reason, detail }
 }
 
 /// Does something with a value on a thread that may wait for the disk.

@@ -14,6 +14,7 @@ use crate::{
     config::{AgentConfig, Inputs, Instance, LoadError, Loaded, PushedText, load_with},
     driver::Plan,
     journal::{Happening, Journal},
+    orders::Order,
     reference::Watched,
     track::Tracker,
 };
@@ -171,6 +172,11 @@ impl Door {
             (status.error, status.error_at_us) = (None, None);
         });
         Ok(())
+    }
+
+    /// History has what became of standing orders, too.
+    pub fn note_order(&self, what: &str, order: &Order) {
+        self.journal.append(Happening::configured(what, order.words()));
     }
 
     /// Nothing comes by this door any more: running scripts are ended.

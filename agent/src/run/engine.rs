@@ -13,7 +13,9 @@ use tokio::{
 
 use hafleet_vrrp::{State, TrackResult};
 
-use crate::driver::{ArpObservation, Changes, Command, EngineSnapshot, Plan, Standing};
+use crate::driver::{
+    ANNOUNCED_WITHIN, ArpObservation, Changes, Command, EngineSnapshot, NotAnnounced, Plan, Standing,
+};
 
 /// A healthy engine answers within a millisecond.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
@@ -80,6 +82,18 @@ impl EngineClient {
         take_over: BTreeSet<String>,
     ) -> Result<BTreeMap<String, State>, EngineSilent> {
         self.ask(|reply| Command::Stand { standing, take_over, reply }, ANSWER_WITHIN).await
+    }
+
+    /// Lets these instances announce their addresses once more; done when the kernel has taken the packets, or why it is not.
+    ///
+    /// # Errors
+    /// When the engine does not answer. It may still do it.
+    pub async fn announce(
+        &self,
+        instances: BTreeSet<String>,
+    ) -> Result<Result<(), NotAnnounced>, EngineSilent> {
+        let within = ANNOUNCED_WITHIN + ANSWER_WITHIN;
+        self.ask(|reply| Command::Announce { instances, reply }, within).await
     }
 
     /// Makes these the instances that a host without a network holds back.

@@ -140,6 +140,9 @@ async fn fake_engine(mut orders: mpsc::Receiver<Command>) {
             Command::Stand { reply, .. } => {
                 let _ = reply.send(std::collections::BTreeMap::new());
             }
+            Command::Announce { reply, .. } => {
+                let _ = reply.send(Ok(()));
+            }
             Command::Isolate(_, reply) => {
                 let _ = reply.send(());
             }

@@ -54,6 +54,7 @@ pub fn snapshot(
         orders: acting.orders.iter().map(orders::to_wire).collect(),
         pushed: Some(acting.push.to_wire(&Clocks::now())),
         references: references.iter().map(|one| reference(one, now)).collect(),
+        orders_unreadable: acting.orders_error.clone().map(bounded).unwrap_or_default(),
     }
 }
 

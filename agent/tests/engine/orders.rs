@@ -74,8 +74,10 @@ fn a_fence_releases_within_one_advert_and_lasts() {
     second.state("BACKUP");
     until("lb01 serves", Duration::from_secs(2), || lb01.has(VIP));
     pause(Duration::from_millis(1_200));
-    first.say("stand hold");
-    assert_eq!(first.state("FAULT").reason, "held");
+    first.say("stand hold by fence/17");
+    let held = first.state("FAULT");
+    assert_eq!(held.reason, "held");
+    assert!(held.line.ends_with("held back by instruction: fence/17"), "{}", held.line);
     let took = until("lb01 has let go", Duration::from_secs(1), || !lb01.has(VIP));
     eprintln!("fenced: the address was gone after {took:?}");
     assert_eq!(second.state("MASTER").reason, "master_resigned");
@@ -90,9 +92,56 @@ fn a_fence_releases_within_one_advert_and_lasts() {
     assert!(!lb01.has(VIP));
     lb02.carrier(true);
     first.say("stand");
-    first.state("BACKUP");
+    let unheld = first.state("BACKUP");
+    assert!(unheld.line.ends_with("no longer held back: fence/17"), "{}", unheld.line);
     first.state("MASTER");
     until("lb01 serves", Duration::from_secs(1), || lb01.has(VIP));
+}
+
+/// Whoever asks for the address is answered all the time, though the successor waits its skew.
+#[test]
+fn maintenance_hands_over() {
+    let mut lab = Lab::new();
+    let (lb01, lb02) = (lab.host("lb01", "192.168.178.130/24"), lab.host("lb02", "192.168.178.131/24"));
+    let client = lab.host("client", "192.168.178.1/24");
+    let mut first = lb01.engine(&config(150));
+    let second = lb02.engine(&config(100));
+    first.state("MASTER");
+    second.state("BACKUP");
+    until("lb01 serves", Duration::from_secs(2), || lb01.has(VIP));
+    pause(Duration::from_millis(1_200));
+    let fast = ping(&client, "0.02", 150);
+    first.say("stand maintenance");
+    let held = first.state("FAULT");
+    let taken = second.state("MASTER");
+    assert_eq!((held.reason.as_str(), taken.reason.as_str()), ("held", "master_resigned"));
+    // It had to wait for its skew.
+    assert!(taken.mono_us - held.mono_us > 500_000, "{held:?} {taken:?}");
+    until("only lb02 has it", Duration::from_secs(1), || lb02.has(VIP) && !lb01.has(VIP));
+    let fast = lost(&fast);
+    eprintln!("maintenance: {fast} of 150 lost at 20 ms");
+    assert!(fast <= 5, "{fast}");
+
+    // Nobody is there to take it: it goes all the same, and a fence takes it at once.
+    drop(second);
+    first.say("stand");
+    first.state("MASTER");
+    until("lb01 serves", Duration::from_secs(1), || lb01.has(VIP));
+    first.say("stand maintenance");
+    first.state("FAULT");
+    pause(Duration::from_millis(200));
+    assert!(lb01.has(VIP));
+    let took = until("lb01 has let go", Duration::from_secs(2), || !lb01.has(VIP));
+    eprintln!("maintenance without a successor: the address was gone {took:?} after 200 ms");
+    first.say("stand");
+    first.state("MASTER");
+    until("lb01 serves", Duration::from_secs(1), || lb01.has(VIP));
+    first.say("stand maintenance");
+    first.state("FAULT");
+    first.say("stand maintenance hold");
+    let took = until("lb01 has let go", Duration::from_secs(1), || !lb01.has(VIP));
+    eprintln!("fenced in maintenance: the address was gone after {took:?}");
+    assert!(took < Duration::from_millis(600), "{took:?}");
 }
 
 #[test]

@@ -40,6 +40,65 @@ fn adverts_and_announcements_are_keepalived_s() {
     assert!(times[9] - times[5] < 0.1, "{times:?}");
 }
 
+/// Asked for, it is what a takeover says, once more; and only of who is MASTER.
+#[test]
+fn what_is_asked_for_is_announced_again() {
+    let mut lab = Lab::new();
+    let (lb01, lb02) = (lab.host("lb01", "192.168.178.130/24"), lab.host("lb02", "192.168.178.131/24"));
+    let mut first = lb01.engine(&config(150));
+    first.state("MASTER");
+    let mut second = lb02.engine(&config(100));
+    second.state("BACKUP");
+    // The takeover has said all that it says.
+    pause(Duration::from_millis(5_500));
+    let filter = "arp[6:2] = 1 and arp src host 192.168.178.3 and arp dst host 192.168.178.3";
+    let announcements = lb02.tcpdump(&["-e", "-tt"], filter);
+    let mac = lb01.mac();
+    let mut answer = |name: &str| {
+        first.say(&format!("announce {name}"));
+        first.line("answer", |line| Some(line.strip_prefix("announced ")?.to_owned()))
+    };
+    assert_eq!(answer("VI_1"), "Ok(())");
+    let mut times = Vec::new();
+    for _ in 0..10 {
+        times.push(announcements.line("an announcement", |line| {
+            assert!(line.contains(&format!("{mac} > ff:ff:ff:ff:ff:ff")), "{line}");
+            assert!(line.contains("who-has 192.168.178.3 (ff:ff:ff:ff:ff:ff) tell 192.168.178.3"), "{line}");
+            line.split(' ').next()?.parse::<f64>().ok()
+        }));
+    }
+    assert!((4.9..5.5).contains(&(times[5] - times[0])), "five, and five more later: {times:?}");
+    assert_eq!(answer("VI_1 VI_9"), "Err(Unknown { instance: \"VI_9\" })");
+    second.say("announce VI_1");
+    second.line("answer", |line| {
+        let said = line.strip_prefix("announced ")?;
+        assert_eq!(said, "Err(NotMaster { instance: \"VI_1\", state: Backup })");
+        Some(())
+    });
+    pause(Duration::from_millis(500));
+    let more = announcements.drain();
+    assert!(!more.iter().any(|line| line.contains("who-has")), "who cannot says nothing: {more:?}");
+}
+
+/// A host whose packets the kernel does not take is told so, and nobody counts it as done.
+#[test]
+fn an_announcement_that_the_kernel_does_not_take_is_not_done() {
+    let mut lab = Lab::new();
+    let host = lab.host("lb01", "192.168.178.130/24");
+    // It goes on without carrier, and its interface may be down altogether.
+    let config = config(150).replace("vrid = 51", "vrid = 51\ntrack_service = false");
+    let mut engine = host.engine(&config);
+    engine.state("MASTER");
+    pause(Duration::from_millis(5_500));
+    host.ip(&["link", "set", "ens33", "down"]);
+    engine.say("announce VI_1");
+    engine.line("answer", |line| {
+        let said = line.strip_prefix("announced ")?;
+        assert!(said.starts_with("Err("), "{said}");
+        Some(())
+    });
+}
+
 #[test]
 fn a_probe_finds_everybody_who_answers_but_ourselves() {
     let mut lab = Lab::new();

@@ -81,6 +81,8 @@ pub enum FindingKind {
     AgentLost,
     /// A running agent did not take its last configuration.
     ConfigRefused,
+    /// A node cannot read its standing orders, and holds everything back.
+    OrdersUnreadable,
     /// A node is being fenced, is fenced, or a person has to decide about it.
     Fence,
     /// A confirmed split brain that is not ended by fencing, though the mode allows it.
@@ -152,6 +154,8 @@ pub enum CauseCode {
     ConfigDiffers,
     /// A configuration has errors.
     ConfigInvalid,
+    /// A file of the agent's own cannot be read.
+    FileDamaged,
     /// The node or its management line is down.
     NodeUnreachable,
     /// The agent said that it was being stopped before it fell silent.

@@ -9,7 +9,7 @@ use core::{cell::Cell, time::Duration};
 
 use crate::{
     bounds::{self, Counters},
-    detect::{config, conflict, lost, no_master, orphan, refused, rejection, sooner, split_brain},
+    detect::{config, conflict, lost, no_master, orders, orphan, refused, rejection, sooner, split_brain},
     effect::{Effect, FindingKind, ProbeId},
     fence::Fencing,
     index::{self, Index, MemberKey, Place, Shape},
@@ -452,6 +452,7 @@ impl Fleet {
         let stale_at = node.heard_at.filter(|_| fresh).map(|at| at + self.windows.fresh);
         let wake = lost::judge(name, node, &self.windows, self.grace_until, &mut self.ledger, now);
         let wake = sooner(wake, refused::judge(name, node, fresh, &mut self.ledger, now));
+        let wake = sooner(wake, orders::judge(name, node, fresh, &mut self.ledger, now));
         if let Some(wake) = sooner(stale_at, wake) {
             self.timers.arm(Work::Node(name.clone()), wake, now);
         }

@@ -123,6 +123,8 @@ pub struct Snapshot {
     pub refused: Option<Refused>,
     /// The addresses outside its groups by which it knows whether it has a network; empty when it watches none.
     pub references: Vec<Reference>,
+    /// Why it cannot read its standing orders, and holds every instance back therefore.
+    pub orders_unreadable: Option<String>,
 }
 
 /// An address outside the groups that tells whether a node has a network: its gateway by default.

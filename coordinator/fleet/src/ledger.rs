@@ -415,7 +415,8 @@ fn subject_of(finding: &Finding) -> Option<(Subject, u64)> {
 impl FindingKind {
     const fn is_about_a_node(self) -> bool {
         match self {
-            Self::AgentLost | Self::ConfigRefused | Self::Fence | Self::FencePathBroken => true,
+            Self::AgentLost | Self::ConfigRefused | Self::OrdersUnreadable => true,
+            Self::Fence | Self::FencePathBroken => true,
             Self::SplitBrainConfirmed | Self::SplitBrainSuspected | Self::SplitBrainTransient => false,
             Self::NoMaster | Self::ConfigMismatch | Self::VridConflict => false,
             Self::OrphanVip | Self::FenceRefused => false,

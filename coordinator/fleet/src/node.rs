@@ -48,6 +48,8 @@ pub(crate) struct Node {
     pub(crate) heard: Vec<Heard>,
     /// The configuration that it refused, and when it came, by the coordinator's clock.
     pub(crate) refused: Option<(String, Instant)>,
+    /// Why it cannot read its standing orders, and when that was first told.
+    pub(crate) orders_unreadable: Option<(String, Instant)>,
     /// What it says about its own network.
     pub(crate) references: Vec<Reference>,
     /// Indices into `heard` by advertised address and by VRID, sorted.
@@ -111,6 +113,7 @@ impl Node {
             instances: BTreeMap::new(),
             heard: Vec::new(),
             refused: None,
+            orders_unreadable: None,
             references: Vec::new(),
             heard_by_address: Vec::new(),
             heard_by_vrid: Vec::new(),
@@ -274,6 +277,9 @@ impl Node {
             let same = known.filter(|(why, _)| *why == refused.why);
             (refused.why, same.map_or(came, |(_, before)| before.min(came)))
         });
+        let before = self.orders_unreadable.take();
+        self.orders_unreadable =
+            snapshot.orders_unreadable.map(|why| (why, before.map_or(now, |(_, since)| since)));
         let lines = || self.heard.iter().enumerate();
         self.heard_by_address = lines()
             .flat_map(|(index, heard)| heard.addresses.iter().map(move |address| (*address, index)))

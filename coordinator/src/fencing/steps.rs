@@ -144,10 +144,10 @@ impl Steps {
                 let outcome = self.agent(epoch, operation, &node, "withdraw", what).await;
                 Some(FenceInput::Withdrawn { operation, outcome })
             }
-            FenceEffect::Announce { operation, node, .. } => {
-                // Agents cannot be asked for it: there is no such request. The core calls a person when its time is over.
-                tracing::warn!(%operation, %node, "its addresses are not announced again: agents have no request for it");
-                Some(FenceInput::Announced { operation, node, outcome: Outcome::Failed })
+            FenceEffect::Announce { epoch, operation, node, groups: _, instances } => {
+                let what = What::Announce(v1::Announce { instances });
+                let outcome = self.agent(epoch, operation, &node, "announce", what).await;
+                Some(FenceInput::Announced { operation, node, outcome })
             }
             FenceEffect::RunStep { epoch, operation, revision, node, rung, action, device: _ } => {
                 Some(self.program_step(epoch, operation, revision, &node, rung, action).await)

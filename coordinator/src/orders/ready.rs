@@ -211,6 +211,7 @@ fn forbids(kind: FindingKind) -> bool {
         | FindingKind::OrphanVip
         | FindingKind::AgentLost
         | FindingKind::ConfigRefused
+        | FindingKind::OrdersUnreadable
         | FindingKind::FenceRefused
         | FindingKind::FencePathBroken => false,
     }

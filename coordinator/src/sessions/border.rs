@@ -62,6 +62,10 @@ pub fn snapshot(snapshot: &v1::Snapshot, journal_id: &str) -> Checked<Snapshot> 
         heard: each("heard", &snapshot.heard, heard)?,
         refused: snapshot.configuration_refused.as_ref().map(refused).transpose()?,
         references: each("references", &snapshot.references, reference)?,
+        orders_unreadable: match snapshot.orders_unreadable.as_str() {
+            "" => None,
+            why => Some(text("orders_unreadable", why)?),
+        },
     })
 }
 

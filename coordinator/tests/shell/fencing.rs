@@ -192,7 +192,7 @@ async fn three(rig: &Rig, obeys: bool) -> (Obedient, Obedient, Obedient) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_heartbeat_in_auto_is_ended_by_the_victim_s_own_agent() {
     let mut rig = Rig::start_with(&format!("[fencing]\nmode = \"auto\"\n{QUICK}")).await;
-    let (survivor, mut victim, witness) = three(&rig, true).await;
+    let (mut survivor, mut victim, witness) = three(&rig, true).await;
     holds(&rig, "lb03").await;
     tokio::time::sleep(Duration::from_secs(1)).await;
 
@@ -219,6 +219,17 @@ async fn a_cut_heartbeat_in_auto_is_ended_by_the_victim_s_own_agent() {
     );
     assert_eq!(fence.survivors["dc1/192.168.178.3"], "lb03");
     assert!(!fence.evidence.is_empty());
+
+    // The survivor tells the neighbours again, and then nobody is called.
+    let (request, _) = survivor.request().await;
+    let announced = v1::Announce { instances: vec!["VI_1".into()] };
+    assert_eq!(request.request, Some(What::Announce(announced)));
+    eventually("the aftercare to be over", async || {
+        let fence = fences(&mut viewer.clone()).await.pop()?;
+        assert_ne!(fence.aftercare, "escalated");
+        (fence.aftercare == "done").then_some(())
+    })
+    .await;
 
     // What was done is in the audit log, edge by edge, each before the next.
     let rows = rig.audit().await;

@@ -155,6 +155,21 @@ async fn a_configuration_that_an_agent_refused_is_a_finding_until_it_takes_one()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_cannot_read_its_orders_is_a_finding_until_it_can() {
+    let rig = Rig::start().await;
+    let mut agent = rig.enrol("lb01").await;
+    agent.orders_unreadable = "the standing orders cannot be read: EOF".into();
+    let living = Living::start(&rig, agent).await;
+    let unreadable = finding(&rig, "orders_unreadable", "firing").await;
+    assert_eq!((unreadable.subject.as_str(), unreadable.cause_code.as_str()), ("node/lb01", "file_damaged"));
+    assert!(unreadable.cause.ends_with("cannot be read: EOF"), "{unreadable:#?}");
+    let mut agent = living.leave().await;
+    agent.orders_unreadable.clear();
+    let _living = Living::start(&rig, agent).await;
+    assert_eq!(finding(&rig, "orders_unreadable", "resolved").await.id, unreadable.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_line_with_many_groups_is_cut_and_every_one_is_confirmed() {
     const GROUPS: usize = 101;
     let rig = Rig::start().await;

@@ -156,7 +156,7 @@ fn obey(
                 agent.pushed.clone_from(before);
             }
         }
-        What::Give(_) | What::Withdraw(_) => panic!("nobody asks for that"),
+        What::Give(_) | What::Withdraw(_) | What::Announce(_) => panic!("nobody asks for that"),
     }
     Some(answer)
 }

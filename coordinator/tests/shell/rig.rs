@@ -329,6 +329,7 @@ pub struct FakeAgent {
     pub twins: u8,
     /// Why its last configuration is refused; empty when it is not.
     pub refused: String,
+    pub orders_unreadable: String,
     /// More addresses of the first instance.
     pub also: Vec<String>,
     /// How many of its addresses the kernel refuses, from the last.
@@ -362,6 +363,7 @@ impl FakeAgent {
             number,
             twins: 0,
             refused: String::new(),
+            orders_unreadable: String::new(),
             also: Vec::new(),
             refused_addresses: 0,
             orders: Vec::new(),
@@ -448,6 +450,7 @@ impl FakeAgent {
             orders: self.orders.clone(),
             pushed: self.pushed.clone(),
             references: Vec::new(),
+            orders_unreadable: self.orders_unreadable.clone(),
         }
     }
 

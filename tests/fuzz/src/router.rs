@@ -68,6 +68,8 @@ pub const TARGET: Target = Target {
         "one MASTER at the end",
         "rejected",
         "repaired",
+        "hands over",
+        "hands over for maintenance",
     ],
 };
 
@@ -237,7 +239,8 @@ impl World {
                 let result = if watched.reverse { TrackResult::Down } else { TrackResult::Up };
                 self.give(at, Input::Track { track, result, detail: String::new() });
             }
-            self.give(at, Input::Unhold(HoldCause::Order));
+            self.give(at, Input::Unhold(HoldCause::Fence));
+            self.give(at, Input::Unhold(HoldCause::Maintenance));
             self.give(at, Input::Unhold(HoldCause::Isolation));
             self.give(at, Input::Override(None));
             self.give(at, Input::Start { adopt: false });

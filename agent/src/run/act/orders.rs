@@ -31,6 +31,7 @@ impl Acts {
                 return Err(Refusal::new("conflict", why));
             };
             self.keep(orders).await?;
+            self.door.note_order("ordered", &order);
         }
         let Order { id, by, why, what, .. } = &order;
         tracing::warn!(order = id, by, why, instances = ?order.instances, "ordered: {}", what.as_str());
@@ -50,6 +51,7 @@ impl Acts {
             // What cannot be taken now is not taken at another time.
             (What::TakeOver { .. }, Err(refusal)) => {
                 self.keep(before).await?;
+                self.door.note_order("withdrawn", &order);
                 let standing = self.book.standing(now_us);
                 if let Err(error) = self.tell(standing, BTreeSet::new()).await {
                     tracing::error!("the engine does not know the standing orders yet: {error}");
@@ -66,6 +68,9 @@ impl Acts {
             return Ok(format!("the order {id} does not stand"));
         }
         self.keep(before.without(id)).await?;
+        if let Some(order) = before.find(id) {
+            self.door.note_order("withdrawn", order);
+        }
         tracing::warn!(order = id, "withdrawn");
         let standing = self.book.standing(now_us);
         let told = self.tell(standing, BTreeSet::new()).await;
@@ -75,16 +80,19 @@ impl Acts {
     /// Takes out of the file what is over. A disk that refuses changes nothing about it: whoever reads the file finds it over.
     pub(super) async fn end_orders(&mut self) {
         let now_us = clock::wall_us();
-        let over: Vec<String> = {
-            let all = self.book.orders().all().iter();
-            all.filter(|order| order.is_over(now_us)).map(|order| order.id.clone()).collect()
-        };
+        let all = self.book.orders().all().iter();
+        let over: Vec<Order> = all.filter(|order| order.is_over(now_us)).cloned().collect();
         if over.is_empty() || tokio::time::Instant::now() < self.sweep_at {
             return;
         }
         self.sweep_at = tokio::time::Instant::now() + super::TRY_AGAIN_AFTER;
         match self.keep(self.book.orders().at(now_us)).await {
-            Ok(()) => tracing::info!("the time of {} is over", over.join(", ")),
+            Ok(()) => {
+                for order in &over {
+                    tracing::info!(order = order.id, "its time is over");
+                    self.door.note_order("ended", order);
+                }
+            }
             Err(refusal) => tracing::error!("orders whose time is over stay in the file: {}", refusal.detail),
         }
     }

@@ -1,18 +1,29 @@
 //! Requests on the wire: the border.
 
+use std::collections::BTreeSet;
+
 use hafleet_proto::v1::{self, request::Request as Wire};
 
 use crate::{
-    orders::{self, Order},
+    orders::{self, INSTANCES_MAX, Order},
     push::{Generation, TEXT_LEN_MAX},
 };
 
 /// No id is longer, in bytes.
 pub(super) const ID_LEN_MAX: usize = 255;
 
-/// Something to do.
+/// Something that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Request {
+    /// One after the other.
+    Act(Act),
+    /// Beside each other.
+    Announce { instances: BTreeSet<String> },
+}
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Act {
     Give(Order),
     Withdraw { order_id: String },
     Stage { generation: Generation, text: String },
@@ -34,6 +45,8 @@ pub(super) enum Invalid {
     TooLong { len: usize },
     #[error("`generation` counts from 1")]
     Generation,
+    #[error("1 to {INSTANCES_MAX} instances announce at once, here are {count}")]
+    Announced { count: usize },
 }
 
 impl TryFrom<v1::Request> for Request {
@@ -41,10 +54,17 @@ impl TryFrom<v1::Request> for Request {
 
     fn try_from(wire: v1::Request) -> Result<Self, Invalid> {
         orders::name("request id", wire.id)?;
-        Ok(match wire.request.ok_or(Invalid::Unknown)? {
-            Wire::Give(order) => Self::Give(Order::try_from(order)?),
+        Ok(Self::Act(match wire.request.ok_or(Invalid::Unknown)? {
+            Wire::Announce(v1::Announce { instances }) => {
+                if instances.is_empty() || instances.len() > INSTANCES_MAX {
+                    return Err(Invalid::Announced { count: instances.len() });
+                }
+                let instances = instances.into_iter().map(|one| orders::name("instances", one));
+                return Ok(Self::Announce { instances: instances.collect::<Result<_, _>>()? });
+            }
+            Wire::Give(order) => Act::Give(Order::try_from(order)?),
             Wire::Withdraw(v1::Withdraw { order_id }) => {
-                Self::Withdraw { order_id: orders::name("order_id", order_id)? }
+                Act::Withdraw { order_id: orders::name("order_id", order_id)? }
             }
             Wire::Stage(v1::StageConfig { generation, toml, hash }) => {
                 if hash.len() != 64 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -54,16 +74,16 @@ impl TryFrom<v1::Request> for Request {
                     return Err(Invalid::TooLong { len: toml.len() });
                 }
                 let generation = Generation { number: number(generation)?, hash: hash.to_ascii_lowercase() };
-                Self::Stage { generation, text: toml }
+                Act::Stage { generation, text: toml }
             }
             Wire::Commit(v1::CommitConfig { generation, confirm_within_us }) => {
-                Self::Commit { number: number(generation)?, within_us: confirm_within_us }
+                Act::Commit { number: number(generation)?, within_us: confirm_within_us }
             }
-            Wire::Confirm(v1::ConfirmConfig { generation }) => Self::Confirm { number: number(generation)? },
+            Wire::Confirm(v1::ConfirmConfig { generation }) => Act::Confirm { number: number(generation)? },
             Wire::RollBack(v1::RollBackConfig { generation }) => {
-                Self::RollBack { number: number(generation)? }
+                Act::RollBack { number: number(generation)? }
             }
-        })
+        }))
     }
 }
 

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     config::{Inputs, load},
-    driver::{Changes, Command, Stand},
+    driver::{Changes, Command, NotAnnounced, Stand},
     journal::{Journal, Limits},
     run::firewall::Firewall,
     track::{THIS_PROGRAM, Tracker},
@@ -40,6 +40,10 @@ struct Engine {
     standing: Standing,
     took_over: Vec<BTreeSet<String>>,
     plans: Vec<Vec<String>>,
+    announced: Vec<BTreeSet<String>>,
+    /// Why nothing is announced.
+    not_announced: Option<NotAnnounced>,
+    announces_never: bool,
     /// States that are not MASTER.
     states: BTreeMap<String, State>,
     is_silent: bool,
@@ -97,7 +101,14 @@ impl Node {
     }
 
     async fn ask(&mut self, id: &str, request: What) -> v1::Answer {
-        self.acts.answer(v1::Request { id: id.to_owned(), request: Some(request) }).await
+        let (reply, mut answer) = oneshot::channel();
+        let request = v1::Request { id: id.to_owned(), request: Some(request) };
+        self.acts.perform(Work::Asked(Asked { request, reply })).await;
+        while answer.is_empty() {
+            let work = self.acts.next().await;
+            self.acts.perform(work).await;
+        }
+        answer.try_recv().unwrap()
     }
 
     async fn done(&mut self, id: &str, request: What) -> String {
@@ -134,7 +145,7 @@ async fn stand_in(mut orders: mpsc::Receiver<Command>, engine: Arc<Mutex<Engine>
         match order {
             Command::Stand { standing, take_over, reply } => {
                 let state = |name: &str| {
-                    let held = standing.over(name).held;
+                    let held = standing.over(name).is_held();
                     let own = engine.states.get(name).copied().unwrap_or(State::Master);
                     (name.to_owned(), if held { State::Fault } else { own })
                 };
@@ -147,6 +158,14 @@ async fn stand_in(mut orders: mpsc::Receiver<Command>, engine: Arc<Mutex<Engine>
             Command::Reconfigure(plan, reply) => {
                 engine.plans.push(plan.instances.iter().map(|instance| instance.name.clone()).collect());
                 let _ = reply.send(Changes::default());
+            }
+            Command::Announce { instances, reply } => {
+                if engine.announces_never {
+                    std::mem::forget(reply);
+                    continue;
+                }
+                engine.announced.push(instances);
+                let _ = reply.send(engine.not_announced.clone().map_or(Ok(()), Err));
             }
             Command::Isolate(_, reply) => drop(reply.send(())),
             Command::Snapshot(_) | Command::Probe { .. } | Command::Track { .. } | Command::Stop(_) => {}
@@ -173,6 +192,10 @@ fn take_over(id: &str, instances: &[&str], priority: u32) -> What {
     order(id, instances, v1::order::Order::TakeOver(v1::TakeOver { priority }))
 }
 
+fn announce(instances: &[&str]) -> What {
+    What::Announce(v1::Announce { instances: instances.iter().map(|name| (*name).to_owned()).collect() })
+}
+
 fn withdraw(id: &str) -> What {
     What::Withdraw(v1::Withdraw { order_id: id.to_owned() })
 }
@@ -181,20 +204,57 @@ fn withdraw(id: &str) -> What {
 async fn a_fence_is_on_the_disk_before_it_counts_and_outlives_a_kill() {
     let mut node = Node::new();
     node.done("r1", demote("fence/1", &["VI_1"])).await;
-    assert!(node.over("VI_1").held && !node.over("VI_2").held);
+    assert!(node.over("VI_1").is_held() && !node.over("VI_2").is_held());
     assert_eq!(node.on_disk().len(), 1);
     // Once more, by the same request and by another one: nothing is done twice, and both are answered alike.
     node.done("r1", demote("fence/1", &["VI_1"])).await;
     node.done("r2", demote("fence/1", &["VI_1"])).await;
     assert_eq!(node.on_disk().len(), 1);
     let mut node = node.restart();
-    assert!(node.acts.book.standing(clock::wall_us()).over("VI_1").held, "before the engine is started");
+    assert!(node.acts.book.standing(clock::wall_us()).over("VI_1").is_held(), "before the engine is started");
     node.acts.look().await;
-    assert!(node.over("VI_1").held);
+    assert!(node.over("VI_1").is_held());
     assert_eq!(node.acts.status().borrow().orders.len(), 1);
     node.done("r3", withdraw("fence/1")).await;
     node.done("r4", withdraw("fence/1")).await;
     assert_eq!((node.over("VI_1"), node.on_disk()), (Stand::default(), Vec::new()));
+}
+
+/// Given, given again, withdrawn, over, and not to be had: history has each once, with who and why.
+#[tokio::test]
+async fn orders_are_journalled() {
+    let mut node = Node::new();
+    node.done("r1", demote("fence/1", &["VI_1"])).await;
+    node.done("r2", demote("fence/1", &["VI_1"])).await;
+    node.done("r3", withdraw("fence/1")).await;
+    node.done("r4", withdraw("fence/1")).await;
+    let mut maintenance = order("m", &[], v1::order::Order::Maintenance(v1::Maintenance {}));
+    if let What::Give(order) = &mut maintenance {
+        order.until_us = clock::wall_us() + 100_000;
+    }
+    node.done("r5", maintenance).await;
+    tokio::time::sleep(Duration::from_millis(110)).await;
+    node.acts.look().await;
+    node.engine.lock().unwrap().states.insert("VI_1".to_owned(), State::Backup);
+    node.refused("r6", take_over("s", &["VI_1"], 200)).await;
+    node.journal.flush().await.unwrap();
+    let events = node.journal.read(1, 256).await.unwrap();
+    let told: Vec<String> = events
+        .into_iter()
+        .map(|event| match event.event.unwrap() {
+            v1::event::Event::Configuration(event) => format!("{} {}", event.what, event.detail),
+            other => format!("{other:?}"),
+        })
+        .collect();
+    let expected = [
+        "ordered fence/1 (demote) by anna: test",
+        "withdrawn fence/1 (demote) by anna: test",
+        "ordered m (maintenance) by anna: test",
+        "ended m (maintenance) by anna: test",
+        "ordered s (take_over) by anna: test",
+        "withdrawn s (take_over) by anna: test",
+    ];
+    assert_eq!(told, expected);
 }
 
 #[tokio::test]
@@ -209,7 +269,7 @@ async fn a_disk_that_refuses_is_told_and_nothing_is_done() {
     // It is not remembered as an answer: the disk may be well again.
     fs::remove_dir_all(node.dir.path().join("orders.json")).unwrap();
     node.done("r1", demote("fence/1", &[])).await;
-    assert!(node.over("VI_2").held);
+    assert!(node.over("VI_2").is_held());
 }
 
 #[tokio::test]
@@ -223,7 +283,8 @@ async fn orders_that_cannot_be_are_refused() {
         order.until_us = 1;
     }
     assert_eq!(refused(node.refused("r", over).await), "invalid");
-    let answer = node.acts.answer(v1::Request { id: "x".repeat(300), request: None }).await;
+    let request = v1::Request { id: "x".repeat(300), request: None };
+    let (answer, _) = node.acts.answer(request, oneshot::channel().0).await.unwrap();
     assert_eq!((answer.id.len(), answer.done, answer.reason.as_str()), (255, false, "invalid"));
     assert_eq!(node.on_disk(), []);
 }
@@ -255,10 +316,10 @@ async fn a_silent_engine_is_told_until_it_has_heard() {
     assert_eq!(node.refused("r1", demote("fence/1", &[])).await.0, "engine");
     assert_eq!(node.on_disk().len(), 1, "it stands");
     node.acts.look().await;
-    assert!(!node.over("VI_1").held);
+    assert!(!node.over("VI_1").is_held());
     node.engine.lock().unwrap().is_silent = false;
     node.acts.look().await;
-    assert!(node.over("VI_1").held);
+    assert!(node.over("VI_1").is_held());
     // A take-over that nobody heard is taken back: it is not done later, when nobody expects it.
     node.done("r2", withdraw("fence/1")).await;
     node.engine.lock().unwrap().is_silent = true;
@@ -277,10 +338,10 @@ async fn an_order_ends_by_the_clock_and_the_engine_is_told() {
         order.until_us = clock::wall_us() + 300_000;
     }
     node.done("r1", maintenance).await;
-    assert!(node.over("VI_1").held);
+    assert!(node.over("VI_1").is_held());
     tokio::time::sleep(Duration::from_millis(310)).await;
     node.acts.look().await;
-    assert!(!node.over("VI_1").held);
+    assert!(!node.over("VI_1").is_held());
     assert_eq!(node.on_disk(), []);
 }
 
@@ -290,16 +351,57 @@ async fn orders_that_cannot_be_read_hold_everything_back_until_somebody_has_look
     fs::write(node.dir.path().join("orders.json"), "{").unwrap();
     let mut node = node.restart();
     node.acts.look().await;
-    assert!(node.over("VI_1").held);
+    assert!(node.over("VI_1").is_held());
     assert!(node.acts.status().borrow().orders_error.is_some());
     for request in [demote("fence/1", &[]), withdraw("fence/1")] {
         assert_eq!(node.refused("r1", request).await.0, "disk");
     }
-    assert!(node.over("VI_1").held);
+    assert!(node.over("VI_1").is_held());
     fs::remove_file(node.dir.path().join("orders.json")).unwrap();
     node.acts.reload().await;
-    assert!(!node.over("VI_1").held);
+    assert!(!node.over("VI_1").is_held());
     assert_eq!(node.acts.status().borrow().orders_error, None);
+}
+
+#[tokio::test]
+async fn an_announcement_leaves_nothing_behind_and_says_why_it_is_not_done() {
+    let mut node = Node::new();
+    node.done("r1", announce(&["VI_1", "VI_2", "VI_1"])).await;
+    // The same request once more has its answer already.
+    node.done("r1", announce(&["VI_1", "VI_2", "VI_1"])).await;
+    assert_eq!(node.told().announced, [["VI_1", "VI_2"].map(str::to_owned).into()]);
+    assert_eq!((node.on_disk(), node.told().standing), (Vec::new(), Standing::default()));
+    let invalid = [announce(&[]), announce(&[""]), announce(&vec!["VI_1"; 256])];
+    for request in invalid {
+        assert_eq!(node.refused("r2", request).await.0, "invalid");
+    }
+    let instance = || "VI_1".to_owned();
+    let (state, address) = (State::Backup, [192, 0, 2, 51].into());
+    for (error, code) in [
+        (NotAnnounced::Unknown { instance: instance() }, "unknown_instance"),
+        (NotAnnounced::NotMaster { instance: instance(), state }, "not_master"),
+        (NotAnnounced::NotHeld { instance: instance(), address }, "engine"),
+        (NotAnnounced::Refused { address, error: "Network is down".to_owned() }, "engine"),
+        (NotAnnounced::Late { left: 1 }, "engine"),
+        (NotAnnounced::Busy, "engine"),
+    ] {
+        node.engine.lock().unwrap().not_announced = Some(error.clone());
+        assert_eq!(node.refused("r3", announce(&["VI_1"])).await, (code.to_owned(), error.to_string()));
+    }
+    node.engine.lock().unwrap().not_announced = None;
+    node.done("r3", announce(&["VI_1"])).await;
+}
+
+/// A kernel that takes its time with packets delays no fence.
+#[tokio::test]
+async fn a_fence_does_not_wait_for_an_announcement() {
+    let mut node = Node::new();
+    node.engine.lock().unwrap().announces_never = true;
+    let (reply, mut answer) = oneshot::channel();
+    let request = v1::Request { id: "r1".to_owned(), request: Some(announce(&["VI_1"])) };
+    node.acts.perform(Work::Asked(Asked { request, reply })).await;
+    node.done("r2", demote("fence/1", &["VI_1"])).await;
+    assert!(node.over("VI_1").is_held() && answer.try_recv().is_err());
 }
 
 fn text(vrid: u8) -> String {

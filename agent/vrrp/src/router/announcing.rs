@@ -1,5 +1,5 @@
-//! When the neighbours are told: at a takeover, once more after a delay, after a worse master was heard, and again and again if
-//! so configured.
+//! When the neighbours are told: at a takeover, once more after a delay, after a worse master was heard, when it is asked for, and
+//! again and again if so configured.
 
 use alloc::vec::Vec;
 use core::{net::IpAddr, time::Duration};
@@ -15,6 +15,19 @@ impl VirtualRouter {
         let refresh = announcing.refresh;
         if let Role::Master(master) = &mut self.role {
             master.refresh_at = (refresh > Duration::ZERO).then(|| now + refresh);
+        }
+    }
+
+    /// `Input::Announce`: the takeover's rounds once more. What is repeated for ever keeps its time.
+    pub(super) fn on_announce(&mut self, now: Instant) {
+        match &self.role {
+            Role::Init(_) | Role::Backup(_) | Role::Fault(_) => {}
+            Role::Master(_) => {
+                let announcing = self.config.announcing;
+                // Whoever asks is not to be answered by silence.
+                let repeat = announcing.repeat.max(1);
+                self.announce_now_and_later(repeat, announcing.delay, announcing.delayed_repeat, now);
+            }
         }
     }
 

@@ -2,7 +2,9 @@
 
 use core::{cmp::Ordering, net::IpAddr, time::Duration};
 
-use super::{Expiry, Init, Output, Preemption, Reason, Role, VirtualRouter, machine::Followed, timers};
+use super::{
+    Expiry, Fault, Init, Output, Preemption, Reason, Role, VirtualRouter, machine::Followed, timers,
+};
 use crate::{
     Instant, PathId,
     packet::{self, Datagram, Received, Rejection, Remark, Verdict},
@@ -42,7 +44,11 @@ impl VirtualRouter {
                 self.release_all();
             }
             // The successor.
-            Role::Init(Init::HandingOver { .. }) if heard.priority > 0 => self.end_hand_over(),
+            Role::Init(Init::HandingOver { .. }) | Role::Fault(Fault { handing_over: Some(_), .. })
+                if heard.priority > 0 =>
+            {
+                self.end_hand_over();
+            }
             // Heard and counted; there is nothing to decide.
             Role::Init(_) | Role::Fault(_) => {}
             Role::Backup(_) => self.on_advert_as_backup(heard, now),

@@ -1,6 +1,6 @@
 //! Every (state, input) pair except what an advert decides; that is in `election`.
 
-use alloc::{collections::BTreeSet, string::String, vec, vec::Vec};
+use alloc::{collections::BTreeSet, string::String, vec};
 use core::{net::IpAddr, time::Duration};
 
 use super::{
@@ -14,8 +14,6 @@ use crate::{
 
 /// How much of the kernel's words is kept.
 const MAX_ERROR_LEN: usize = 200;
-/// What a successor's advert may be late beyond its skew: two processes woken, the wire, and the kernel between.
-const HAND_OVER_LATE: Duration = Duration::from_millis(100);
 
 /// A master that a BACKUP begins to follow.
 #[derive(Clone, Copy)]
@@ -39,10 +37,11 @@ impl VirtualRouter {
             Input::AddressHeld(vip) => self.on_address_held(vip),
             Input::AddressFault { vip, fault } => self.on_address_fault(vip, fault, now),
             Input::SendFailed { path, error } => self.on_send_failed(path, error),
-            Input::Hold(cause) => self.on_hold(cause),
+            Input::Hold(cause) => self.on_hold(cause, now),
             Input::Unhold(cause) => self.on_unhold(cause, now),
             Input::Override(over) => self.on_override(over, now),
             Input::TakeOver => self.on_take_over(now),
+            Input::Announce => self.on_announce(now),
             Input::Track { track, result, detail } => self.on_track(track, result, detail, now),
             Input::Reconfigure(config) => self.on_reconfigure(config, now),
         }
@@ -76,7 +75,7 @@ impl VirtualRouter {
                 if adopt {
                     self.release_all();
                 }
-                self.leave_for(Role::Fault(Fault { retry: None }), reason);
+                self.leave_for(Role::Fault(Fault::default()), reason);
             }
             None if self.is_owner() => self.become_master(Reason::AddressOwner, now),
             None if adopt => self.adopt(now),
@@ -124,38 +123,20 @@ impl VirtualRouter {
             }
             // Asked once more to go.
             Role::Init(Init::HandingOver { .. }) => self.end_hand_over(),
-            Role::Master(_) if hand_over && self.may_hand_over() => self.hand_over(now),
+            Role::Master(_) if hand_over && self.may_hand_over() => {
+                self.hand_over(|until| Role::Init(Init::HandingOver { until }), Reason::Stopped, now);
+            }
+            // For maintenance it does so already.
+            Role::Fault(Fault { handing_over: Some(until), .. }) if hand_over => {
+                self.role = Role::Init(Init::HandingOver { until: *until });
+                let (from, to, reason) = (State::Fault, State::Init, Reason::Stopped);
+                self.outputs.push_back(Output::Transition(Transition { from, to, reason }));
+            }
             Role::Backup(_) | Role::Master(_) | Role::Fault(_) => {
                 self.refusals = timers::Refusals::default();
                 self.leave_for(Role::Init(Init::Idle), Reason::Stopped);
             }
         }
-    }
-
-    /// A successor hears priority 0 and can be heard, and there is something that it may find here.
-    fn may_hand_over(&self) -> bool {
-        let is_heard = self.paths.first().is_some_and(|path| path.link.is_ok());
-        is_heard && self.config.family_sample().is_ipv4()
-    }
-
-    fn hand_over(&mut self, now: Instant) {
-        self.refusals = timers::Refusals::default();
-        self.advertise(0);
-        let gone: Vec<Vip> = self.config.vips.iter().copied().filter(|vip| vip.address.is_ipv6()).collect();
-        if !gone.is_empty() {
-            self.outputs.push_back(Output::ReleaseAddresses(gone));
-        }
-        let whole = timers::whole_skew(self.config.version, self.config.interval.as_centiseconds());
-        let until = now + (whole + HAND_OVER_LATE).min(Self::HAND_OVER_AT_MOST);
-        self.role = Role::Init(Init::HandingOver { until });
-        let (from, to, reason) = (State::Master, State::Init, Reason::Stopped);
-        self.outputs.push_back(Output::Transition(Transition { from, to, reason }));
-    }
-
-    /// The addresses go; they were all that was left of this router.
-    pub(super) fn end_hand_over(&mut self) {
-        self.role = Role::Init(Init::Idle);
-        self.release_all();
     }
 
     fn on_deadline(&mut self, now: Instant) {
@@ -211,11 +192,12 @@ impl VirtualRouter {
             Role::Init(Init::Idle | Init::Waiting { .. }) => {}
             Role::Backup(_) | Role::Master(_) => {
                 if self.is_link_obstacle(fault) {
-                    self.leave_for(Role::Fault(Fault { retry: None }), Reason::Link(fault));
+                    self.leave_for(Role::Fault(Fault::default()), Reason::Link(fault));
                 }
             }
             // It may be back without carrier, which is enough for some.
             Role::Fault(_) => {
+                self.end_hand_over();
                 if before.is_err_and(|fault| self.is_link_obstacle(fault)) {
                     self.leave_fault(Reason::LinkRestored, now);
                 }
@@ -247,6 +229,8 @@ impl VirtualRouter {
             (Role::Master(_), AddressFault::Removed) => self.repair(vip, now),
             // An agent before this one left it, and it is kept until somebody else is heard.
             (Role::Backup(Backup { adopting: true, .. }), AddressFault::Foreign) => {}
+            // Likewise, on purpose.
+            (Role::Fault(Fault { handing_over: Some(_), .. }), AddressFault::Foreign) => {}
             (Role::Backup(_) | Role::Fault(_), AddressFault::Foreign) => {
                 if self.taken_off.allow(vip.address, now) {
                     self.counters.foreign_released = self.counters.foreign_released.saturating_add(1);
@@ -277,24 +261,29 @@ impl VirtualRouter {
         }
     }
 
-    fn on_hold(&mut self, cause: HoldCause) {
-        let (is_held, reason) = match cause {
-            HoldCause::Order => (&mut self.held_back.by_order, Reason::Held),
-            HoldCause::Isolation => (&mut self.held_back.by_isolation, Reason::Isolated),
+    fn on_hold(&mut self, cause: HoldCause, now: Instant) {
+        let (is_held, reason, hands_over) = match cause {
+            HoldCause::Fence => (&mut self.held_back.by_fence, Reason::Held, false),
+            HoldCause::Maintenance => (&mut self.held_back.by_maintenance, Reason::Held, true),
+            HoldCause::Isolation => (&mut self.held_back.by_isolation, Reason::Isolated, false),
         };
         *is_held = true;
         match &self.role {
-            Role::Init(Init::HandingOver { .. }) => self.end_hand_over(),
-            Role::Init(Init::Idle | Init::Waiting { .. }) | Role::Fault(_) => {}
-            Role::Backup(_) | Role::Master(_) => {
-                self.leave_for(Role::Fault(Fault { retry: None }), reason);
+            // Whatever is being handed over goes on to be, unless it has to go now.
+            Role::Init(_) | Role::Fault(_) if hands_over => {}
+            Role::Init(_) | Role::Fault(_) => self.end_hand_over(),
+            Role::Master(_) if hands_over && self.may_hand_over() => {
+                let role = |until| Role::Fault(Fault { retry: None, handing_over: Some(until) });
+                self.hand_over(role, reason, now);
             }
+            Role::Backup(_) | Role::Master(_) => self.leave_for(Role::Fault(Fault::default()), reason),
         }
     }
 
     fn on_unhold(&mut self, cause: HoldCause, now: Instant) {
         let (is_held, reason) = match cause {
-            HoldCause::Order => (&mut self.held_back.by_order, Reason::Unheld),
+            HoldCause::Fence => (&mut self.held_back.by_fence, Reason::Unheld),
+            HoldCause::Maintenance => (&mut self.held_back.by_maintenance, Reason::Unheld),
             HoldCause::Isolation => (&mut self.held_back.by_isolation, Reason::Reconnected),
         };
         let was_held_back = core::mem::take(is_held);
@@ -389,6 +378,9 @@ impl VirtualRouter {
 
     fn on_fault_deadline(&mut self, now: Instant) {
         let Role::Fault(fault) = &mut self.role else { return };
+        if fault.handing_over.is_some_and(|until| now >= until) {
+            return self.end_hand_over();
+        }
         if let Some((at, after)) = fault.retry
             && now >= at
         {
@@ -419,7 +411,9 @@ impl VirtualRouter {
         let from = self.state();
         match &self.role {
             Role::Master(_) => self.release_all(),
-            Role::Init(_) | Role::Backup(_) | Role::Fault(_) => {}
+            // Whoever hears it meanwhile finds them with nobody else.
+            Role::Fault(_) => self.end_hand_over(),
+            Role::Init(_) | Role::Backup(_) => {}
         }
         let (master, master_interval_cs) = match master {
             Some(Followed { source, priority, interval_cs }) => (Some((source, priority)), interval_cs),
@@ -448,7 +442,8 @@ impl VirtualRouter {
                 self.release_all();
             }
             Role::Backup(Backup { adopting: true, .. }) => self.release_all(),
-            Role::Init(_) | Role::Backup(_) | Role::Fault(_) => {}
+            Role::Fault(_) => self.end_hand_over(),
+            Role::Init(_) | Role::Backup(_) => {}
         }
         self.role = role;
         self.outputs.push_back(Output::Transition(Transition { from, to: self.state(), reason }));
@@ -456,7 +451,7 @@ impl VirtualRouter {
 
     /// Leaves FAULT if nothing else keeps us there.
     pub(super) fn leave_fault(&mut self, reason: Reason, now: Instant) {
-        let Role::Fault(Fault { retry: None }) = &self.role else { return };
+        let Role::Fault(Fault { retry: None, .. }) = &self.role else { return };
         match self.obstacle() {
             Some(_) => {}
             None if self.is_owner() => self.become_master(reason, now),
@@ -468,7 +463,10 @@ impl VirtualRouter {
     fn give_up(&mut self, reason: Reason, now: Instant) {
         let back_off = self.refusals.add(now);
         self.counters.refusals = self.counters.refusals.saturating_add(1);
-        self.leave_for(Role::Fault(Fault { retry: Some((now + back_off, back_off)) }), reason);
+        self.leave_for(
+            Role::Fault(Fault { retry: Some((now + back_off, back_off)), handing_over: None }),
+            reason,
+        );
     }
 
     /// Puts one removed address back alone; its siblings do not notice.
@@ -487,7 +485,7 @@ impl VirtualRouter {
 
     /// What forbids to serve, apart from a back-off.
     pub(super) fn obstacle(&self) -> Option<Reason> {
-        if self.held_back.by_order {
+        if self.held_back.by_fence || self.held_back.by_maintenance {
             return Some(Reason::Held);
         }
         if self.held_back.by_isolation {

@@ -34,6 +34,7 @@
 
 mod announcing;
 mod election;
+mod hand_over;
 mod machine;
 mod reason;
 mod reconfigure;
@@ -119,8 +120,10 @@ pub enum AddressFault {
 /// Who holds a router back. Each cause ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HoldCause {
-    /// An order: a fence, or maintenance.
-    Order,
+    /// A fence: at once.
+    Fence,
+    /// Maintenance: a MASTER hands over as it does when it is stopped.
+    Maintenance,
     /// This host has no network: nothing that it knows outside answers.
     Isolation,
 }
@@ -182,7 +185,8 @@ pub enum Input<'a> {
         error: String,
     },
     /// Stand back: release, and stay in FAULT until [`Input::Unhold`] for the same cause. In INIT it is remembered, so that
-    /// a router that is held back before its start never serves.
+    /// a router that is held back before its start never serves. For maintenance addresses are handed over as by a `Stop` with
+    /// `hand_over`; any other cause takes them off at once, also what is being handed over.
     Hold(HoldCause),
     /// Ends [`Input::Hold`] for this cause.
     Unhold(HoldCause),
@@ -193,6 +197,9 @@ pub enum Input<'a> {
     /// go. Not if the master it follows would not yield to our priority; in other states there is nothing to take, or it
     /// cannot be served.
     TakeOver,
+    /// A MASTER tells the neighbours once more, as after a takeover: somebody else may have told them something else. In other
+    /// states there is nothing to tell.
+    Announce,
     /// What became of something watched ([`Config::tracks`]).
     Track {
         /// Which.
@@ -353,14 +360,17 @@ struct Master {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct HeldBack {
-    by_order: bool,
+    by_fence: bool,
+    by_maintenance: bool,
     by_isolation: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Fault {
     /// When the back-off after a refusal ends, and how long it is. `None` when only the link or a hold is waited for.
     retry: Option<(Instant, Duration)>,
+    /// It was MASTER and is in maintenance; the addresses stay until a successor is heard, or until then.
+    handing_over: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -375,10 +385,6 @@ struct Counters {
 }
 
 impl VirtualRouter {
-    /// The longest that addresses outlast [`Input::Stop`]: a second, and what two hosts and the wire may be late. A successor
-    /// takes over within its skew, which is shorter than a second (version 2) or an interval (version 3).
-    pub const HAND_OVER_AT_MOST: Duration = Duration::from_millis(1_100);
-
     /// A router in INIT. It does nothing before [`Input::Start`]. `config` should have passed [`Config::validate`].
     pub fn new(config: Config) -> Self {
         let paths = config.paths.iter().map(PathHealth::new).collect();
@@ -415,7 +421,10 @@ impl VirtualRouter {
                 let announcements = announce_at.into_iter().chain(master.refresh_at);
                 Some(announcements.fold(master.advert_at, Instant::min))
             }
-            Role::Fault(fault) => fault.retry.map(|(at, _)| at),
+            Role::Fault(fault) => {
+                let retry_at = fault.retry.map(|(at, _)| at);
+                retry_at.into_iter().chain(fault.handing_over).min()
+            }
         }
     }
 
@@ -475,11 +484,6 @@ impl VirtualRouter {
         matches!(&self.role, Role::Init(Init::Waiting { .. }))
     }
 
-    /// Whether it was stopped and keeps the addresses until its successor is heard.
-    pub const fn is_handing_over(&self) -> bool {
-        matches!(&self.role, Role::Init(Init::HandingOver { .. }))
-    }
-
     /// The address that adverts are sent from on the service path; `None` while it cannot serve.
     pub fn source(&self) -> Option<IpAddr> {
         self.paths.first().and_then(|path| path.link.ok())
@@ -500,13 +504,14 @@ impl VirtualRouter {
 
     /// Whether [`Input::Hold`] is in force for any cause.
     pub const fn is_held_back(&self) -> bool {
-        self.held_back.by_order || self.held_back.by_isolation
+        self.held_back.by_fence || self.held_back.by_maintenance || self.held_back.by_isolation
     }
 
     /// Whether [`Input::Hold`] is in force for this cause.
     pub const fn is_held_for(&self, cause: HoldCause) -> bool {
         match cause {
-            HoldCause::Order => self.held_back.by_order,
+            HoldCause::Fence => self.held_back.by_fence,
+            HoldCause::Maintenance => self.held_back.by_maintenance,
             HoldCause::Isolation => self.held_back.by_isolation,
         }
     }

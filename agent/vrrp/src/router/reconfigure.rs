@@ -31,6 +31,9 @@ impl VirtualRouter {
             Role::Backup(_) => self.reconfigure_backup(&old, before, now),
             Role::Master(_) => self.reconfigure_master(&old, before, now),
             Role::Fault(fault) => {
+                if fault.handing_over.is_some() {
+                    release(&mut self.outputs, missing(&old.vips, &self.config.vips));
+                }
                 // Other addresses may be what the kernel takes.
                 if old.vips != self.config.vips {
                     fault.retry = None;
@@ -73,7 +76,7 @@ impl VirtualRouter {
             self.let_the_master_be(now);
         }
         if let Some(reason) = self.obstacle() {
-            return self.leave_for(Role::Fault(super::Fault { retry: None }), reason);
+            return self.leave_for(Role::Fault(super::Fault::default()), reason);
         }
         if self.is_owner() {
             return self.become_master(Reason::AddressOwner, now);
@@ -100,7 +103,7 @@ impl VirtualRouter {
         if let Some(reason) = self.obstacle() {
             // The goodbye is the new configuration's; what is released is what is held.
             let removed = missing(&old.vips, &self.config.vips);
-            self.leave_for(Role::Fault(super::Fault { retry: None }), reason);
+            self.leave_for(Role::Fault(super::Fault::default()), reason);
             return release(&mut self.outputs, removed);
         }
         let (added, removed) = (missing(&self.config.vips, &old.vips), missing(&old.vips, &self.config.vips));

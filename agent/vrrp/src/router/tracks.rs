@@ -27,7 +27,7 @@ impl VirtualRouter {
             Role::Backup(_) | Role::Master(_) => {
                 if self.is_track_fault(index) {
                     let reason = Reason::TrackFailed { track: self.track_name(index), detail };
-                    self.leave_for(Role::Fault(Fault { retry: None }), reason);
+                    self.leave_for(Role::Fault(Fault::default()), reason);
                 } else {
                     self.priority_changed(before, now);
                 }

@@ -61,7 +61,10 @@ pub fn is_true(host: &Host, transition: &Transition, now: Instant) -> bool {
                 ends == (State::Master, State::Fault) && removals.count() > 3
             }
             Reason::Retry { after } => leaves_fault && now.since(witness.fault_at) >= *after,
-            Reason::Held => transition.to == State::Fault && host.held == Some(HoldCause::Order),
+            Reason::Held => {
+                transition.to == State::Fault
+                    && matches!(host.held, Some(HoldCause::Fence | HoldCause::Maintenance))
+            }
             Reason::Isolated => transition.to == State::Fault && host.held == Some(HoldCause::Isolation),
             Reason::Unheld | Reason::Reconnected => leaves_fault,
             // Ordered just now, from a master that must yield to it.

@@ -167,7 +167,11 @@ impl World {
             return Ok(());
         }
         let is_isolation = self.has_orders && self.chance.percent(30);
-        let new = if is_isolation { HoldCause::Isolation } else { HoldCause::Order };
+        let new = match (is_isolation, self.chance.percent(50)) {
+            (true, _) => HoldCause::Isolation,
+            (false, true) => HoldCause::Maintenance,
+            (false, false) => HoldCause::Fence,
+        };
         // One cause at a time; both at once are a unit test's matter.
         let cause = *self.hosts[index].held.get_or_insert(new);
         self.schedule(lasts, Event::Unhold { host: index });

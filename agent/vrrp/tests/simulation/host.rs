@@ -86,7 +86,7 @@ pub struct Witness {
     pub lower: Option<(Instant, u8, u16)>,
     /// It started where its addresses were, and has heard no master since.
     pub adopts: bool,
-    /// When the first advert of another master came after it was asked to end.
+    /// When the first advert of another master came after it began to hand over.
     pub succeeded_at: Option<Instant>,
     /// When the process began.
     pub began_at: Instant,

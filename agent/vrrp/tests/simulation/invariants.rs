@@ -16,7 +16,7 @@
 //!
 //! **Nobody else holds.** A running process that is not MASTER has no address in its kernel longer than the kernel's work, but
 //! for what it adopts: it started where its addresses were, listens, and has heard no master; and for what it hands over: it
-//! was stopped, and has heard no successor, for at most the longest skew. What it does not want of a process before it goes at
+//! was stopped or put into maintenance, and has heard no successor, for at most the longest skew. What it does not want of a process before it goes at
 //! the shell's next look, and what is no longer configured with its lease.
 //!
 //! **Who cannot serve does not.** A running process that is held back, whose service link is down (and is tracked), or for which
@@ -292,6 +292,7 @@ impl World {
         }
         if transition.from == State::Master {
             host.left_master_at = now;
+            host.witness.succeeded_at = None;
         }
         match transition.to {
             State::Master => {
@@ -363,6 +364,7 @@ pub fn note(host: &mut Host, input: &Input<'_>, now: Instant) {
         | Input::Hold(_)
         | Input::Unhold(_)
         | Input::Override(_)
+        | Input::Announce
         | Input::Track { .. }
         | Input::Reconfigure(_) => {}
     }

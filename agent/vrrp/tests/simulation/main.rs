@@ -63,6 +63,7 @@ fn every_seed_keeps_the_invariants() {
         total.adopted > 0
             && total.ordered > 0
             && total.handed_over > 0
+            && total.maintained > 0
             && total.tracked > seeds
             && total.reconfigured > seeds,
         "{total:?}"

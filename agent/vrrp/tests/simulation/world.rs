@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, net::IpAddr, time::Duration};
 
-use hafleet_vrrp::{AddressFault, Input, Instant, Output, VirtualRouter, packet::Header};
+use hafleet_vrrp::{AddressFault, HoldCause, Input, Instant, Output, VirtualRouter, packet::Header};
 
 use crate::{
     chance::Chance,
@@ -42,6 +42,8 @@ pub struct Tally {
     pub repaired: u64,
     pub adopted: u64,
     pub handed_over: u64,
+    /// The same for maintenance.
+    pub maintained: u64,
     pub tracked: u64,
     pub reconfigured: u64,
     /// Taken over by order.
@@ -242,6 +244,7 @@ impl World {
         }
         let was_deadline = matches!(input, Input::Deadline);
         let was_stop = matches!(input, Input::Stop { .. });
+        let was_maintenance = matches!(input, Input::Hold(HoldCause::Maintenance));
         invariants::note(&mut self.hosts[index], &input, now);
         let Some(router) = &mut self.hosts[index].router else { return Ok(()) };
         router.handle(input, now);
@@ -285,6 +288,7 @@ impl World {
         }
         let hands_over = host.router.as_ref().is_some_and(VirtualRouter::is_handing_over);
         self.tally.handed_over += u64::from(was_stop && hands_over);
+        self.tally.maintained += u64::from(was_maintenance && hands_over);
         for (to, has_reached) in reached {
             if !has_reached {
                 self.watch.obstructed(index, to, now);
@@ -401,6 +405,7 @@ impl Tally {
         self.repaired += other.repaired;
         self.adopted += other.adopted;
         self.handed_over += other.handed_over;
+        self.maintained += other.maintained;
         self.tracked += other.tracked;
         self.reconfigured += other.reconfigured;
         self.ordered += other.ordered;

@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod conflict;
 pub(crate) mod lost;
 pub(crate) mod no_master;
+pub(crate) mod orders;
 pub(crate) mod orphan;
 pub(crate) mod refused;
 pub(crate) mod rejection;

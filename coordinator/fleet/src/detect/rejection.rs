@@ -182,6 +182,7 @@ pub(crate) const fn advice(code: CauseCode) -> &'static str {
         | CauseCode::AgentStalled
         | CauseCode::ConfigDiffers
         | CauseCode::ConfigInvalid
+        | CauseCode::FileDamaged
         | CauseCode::NodeUnreachable
         | CauseCode::StoppedOnPurpose => "make the VRRP settings agree",
     }

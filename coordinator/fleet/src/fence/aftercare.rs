@@ -20,6 +20,17 @@ use crate::{
     words::list,
 };
 
+/// Who holds each group of an operation alone, if anybody does.
+type Holders<'a> = BTreeMap<&'a GroupKey, Option<Holder>>;
+
+/// The one that holds a group's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Holder {
+    node: NodeName,
+    /// Those of its instances that do.
+    instances: BTreeSet<String>,
+}
+
 /// What an agent did not do is asked for again after this.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -42,10 +53,11 @@ impl Fleet {
             return false;
         }
         let known = row.groups.iter().filter(|key| self.units.contains_key(*key));
-        let holders: BTreeMap<&GroupKey, Option<NodeName>> =
-            known.map(|key| (key, self.sole_holder(key, &row, now))).collect();
-        let mut all = holders.values();
-        if all.all(|holder| holder.as_ref().is_some_and(|holder| announced.contains(holder))) {
+        let holders: Holders<'_> = known.map(|key| (key, self.sole_holder(key, &row, now))).collect();
+        let has_announced = |(key, holder): (&&GroupKey, &Option<Holder>)| {
+            holder.as_ref().is_some_and(|holder| announced.get(*key) == Some(&holder.node))
+        };
+        if holders.iter().all(has_announced) {
             return self.end_aftercare(id, Aftercare::Done, None, "exactly one holder, announced again", now);
         }
         if now >= until {
@@ -59,7 +71,7 @@ impl Fleet {
             };
             return self.end_aftercare(id, Aftercare::Escalated, Some(Code::NoSurvivor), &why, now);
         }
-        self.announce(id, &holders, now);
+        self.announce(id, leader.epoch, &holders, now);
         false
     }
 
@@ -95,24 +107,29 @@ impl Fleet {
         }
     }
 
-    fn announce(&mut self, id: OperationId, holders: &BTreeMap<&GroupKey, Option<NodeName>>, now: Instant) {
+    fn announce(&mut self, id: OperationId, epoch: u64, holders: &Holders<'_>, now: Instant) {
         let Some(open) = self.fence.operations.get_mut(&id) else { return };
         if open.live.announce_at.is_some_and(|at| now < at + AGAIN) {
             return;
         }
-        let mut asked: BTreeMap<NodeName, Vec<GroupKey>> = BTreeMap::new();
+        let mut asked: BTreeMap<NodeName, (BTreeSet<GroupKey>, BTreeSet<String>)> = BTreeMap::new();
         for (key, holder) in holders {
-            let holder = holder.as_ref().filter(|holder| !open.live.announced.contains(*holder));
-            if let Some(holder) = holder {
-                asked.entry(holder.clone()).or_default().push((*key).clone());
+            let Some(Holder { node, instances }) = holder else { continue };
+            if open.live.announced.get(*key) == Some(node) {
+                continue;
             }
+            let (groups, named) = asked.entry(node.clone()).or_default();
+            groups.insert((*key).clone());
+            named.extend(instances.iter().cloned());
         }
         if asked.is_empty() {
             return;
         }
         open.live.announce_at = Some(now);
-        for (node, groups) in asked {
-            self.fence_do(FenceEffect::Announce { operation: id, node, groups });
+        open.live.asked = asked.iter().map(|(node, (groups, _))| (node.clone(), groups.clone())).collect();
+        for (node, (groups, instances)) in asked {
+            let (groups, instances) = (groups.into_iter().collect(), instances.into_iter().collect());
+            self.fence_do(FenceEffect::Announce { epoch, operation: id, node, groups, instances });
         }
     }
 
@@ -134,13 +151,19 @@ impl Fleet {
     }
 
     /// Who holds a group alone, by their own word and without anybody seeing another one.
-    fn sole_holder(&self, key: &GroupKey, row: &Operation, now: Instant) -> Option<NodeName> {
+    fn sole_holder(&self, key: &GroupKey, row: &Operation, now: Instant) -> Option<Holder> {
         let scene = self.scene(key, now)?;
         let quiet = self.units.get(key).is_some_and(|unit| unit.story.contest.is_none());
         let claims = scene.claims();
         match claims.as_slice() {
             [only] if quiet && *only.name() != row.target && only.has(key.address) => {
-                Some(only.name().clone())
+                let node = only.name();
+                let holding = scene
+                    .members
+                    .iter()
+                    .filter(|member| member.name() == node && member.is_master() && member.has(key.address));
+                let instances = holding.map(|member| member.report().instance.clone()).collect();
+                Some(Holder { node: node.clone(), instances })
             }
             [_] | [] | [_, _, ..] => None,
         }
@@ -160,7 +183,9 @@ impl Fleet {
         }
         match outcome {
             Outcome::Done => {
-                open.live.announced.insert(node);
+                // Who holds a group by now is asked, whoever announced before.
+                let groups = open.live.asked.remove(&node).unwrap_or_default();
+                open.live.announced.extend(groups.into_iter().map(|group| (group, node.clone())));
             }
             Outcome::Failed | Outcome::TimedOut | Outcome::Unknown => {
                 let mut line = Audit::about(&open.row, OURSELVES, now);

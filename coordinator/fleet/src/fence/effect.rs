@@ -44,12 +44,16 @@ pub enum FenceEffect {
     },
     /// Let the survivor announce its addresses again. Told by `FenceInput::Announced`.
     Announce {
+        /// Check it against the lease right before sending.
+        epoch: u64,
         /// Which operation.
         operation: OperationId,
         /// The survivor.
         node: NodeName,
         /// Of these groups.
         groups: Vec<GroupKey>,
+        /// Its instances that hold their addresses, at least one; each was MASTER when it was last heard.
+        instances: Vec<String>,
     },
     /// Run a fence program. Told by `FenceInput::Ran` or `FenceInput::Status`.
     RunStep {

@@ -135,9 +135,11 @@ struct Live {
     polled_at: Option<Instant>,
     answered_poll: bool,
     last_reading: Option<Reading>,
-    /// Who has announced the addresses again, and when they were asked.
-    announced: BTreeSet<NodeName>,
+    /// Who has announced each group's address again.
+    announced: BTreeMap<GroupKey, NodeName>,
+    /// When survivors were asked to, and for which groups each was.
     announce_at: Option<Instant>,
+    asked: BTreeMap<NodeName, BTreeSet<GroupKey>>,
     /// When the order was last given or withdrawn after the operation was over.
     order_at: Option<Instant>,
     /// How often it was given since the node is there.

@@ -42,6 +42,8 @@ pub struct Lab {
     pub off: BTreeSet<(String, Rung)>,
     /// Survivors announce when asked.
     pub announces: bool,
+    /// Who was asked to, with its instances.
+    pub asked_to_announce: Vec<String>,
     pub references: (usize, usize),
     next_request: u64,
 }
@@ -88,6 +90,7 @@ impl Lab {
             devices: BTreeMap::new(),
             off: BTreeSet::new(),
             announces: true,
+            asked_to_announce: Vec::new(),
             references: (3, 3),
             next_request: 0,
         };
@@ -231,8 +234,16 @@ impl Lab {
                 self.hold(&node.0, &[], false);
                 self.answer(FenceInput::Withdrawn { operation, outcome: Outcome::Done });
             }
-            FenceEffect::Announce { operation, node, .. } => {
-                let outcome = if self.announces { Outcome::Done } else { Outcome::Failed };
+            FenceEffect::Announce { epoch, operation, node, groups, instances } => {
+                assert_eq!(epoch, self.lease, "{operation}");
+                assert!(!groups.is_empty(), "{operation}");
+                // An agent takes back no word of it that is older than what it is.
+                let host = self.world.segment.host(&node.0);
+                let masters = host.instances.iter().filter(|one| one.report.state == VrrpState::Master);
+                let masters: Vec<&String> = masters.map(|one| &one.report.instance).collect();
+                let is_master = !instances.is_empty() && instances.iter().all(|name| masters.contains(&name));
+                self.asked_to_announce.push(format!("{node} {}", instances.join(" ")));
+                let outcome = if self.announces && is_master { Outcome::Done } else { Outcome::Failed };
                 self.answer(FenceInput::Announced { operation, node, outcome });
             }
             FenceEffect::RunStep { epoch, operation, revision, node, rung, device, action } => {

@@ -179,6 +179,34 @@ fn rule_20_every_edge_step_and_refusal_is_in_the_audit_log_with_its_evidence() {
 }
 
 #[test]
+fn rule_23_the_survivor_s_instances_announce_and_nobody_is_called() {
+    let mut lab = Lab::new(&[150, 100]);
+    lab.split();
+    lab.run(30_000);
+    assert_eq!((lab.state(), lab.operation().aftercare), (FenceState::Resolved, Aftercare::Done));
+    assert_eq!(lab.asked_to_announce, ["lb01 VI_1"], "once, and nobody else");
+    lab.run(60_000);
+    assert_eq!(lab.asked_to_announce.len(), 1);
+    assert_eq!((lab.state(), lab.operation().aftercare), (FenceState::Resolved, Aftercare::Done));
+    assert_eq!(lab.steps(), ["demote lb02"]);
+}
+
+/// Who announced and has lost the address since has announced for nothing: the one that holds it by then is asked.
+#[test]
+fn rule_23_another_holder_is_asked_as_well() {
+    let mut lab = Lab::witnessed();
+    lab.announces = false;
+    lab.split();
+    lab.run_until(30_000, "the survivor is asked", |lab| !lab.asked_to_announce.is_empty());
+    lab.world.enter("lb01", VrrpState::Fault, "link_no_carrier");
+    lab.world.enter("lb03", VrrpState::Master, "master_resigned");
+    lab.announces = true;
+    lab.run(40_000);
+    assert_eq!(lab.asked_to_announce.last().map(String::as_str), Some("lb03 VI_1"));
+    assert_eq!((lab.state(), lab.operation().aftercare), (FenceState::Resolved, Aftercare::Done));
+}
+
+#[test]
 fn rule_23_without_an_announcement_a_person_is_called_after_a_minute() {
     let mut lab = Lab::new(&[150, 100]);
     lab.announces = false;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use hafleet_fleet::{CauseCode, Finding, FindingKind, InstanceReport, Refused, VrrpState};
+use hafleet_fleet::{CauseCode, Finding, FindingKind, Input, InstanceReport, Refused, VrrpState};
 
 use crate::{
     network::{Host, ip, vip},
-    world::World,
+    world::{World, node},
 };
 
 const MISMATCH: FindingKind = FindingKind::ConfigMismatch;
@@ -163,4 +163,34 @@ fn a_long_list_of_errors_is_cut_in_the_cause_only() {
     let finding = world.expect(FindingKind::ConfigRefused);
     assert!(finding.cause.ends_with('…') && finding.cause.len() < 410, "{}", finding.cause);
     assert_eq!(finding.evidence[0].facts["why"], why);
+}
+
+/// Also in maintenance: its order is in the very file.
+#[test]
+fn a_node_that_cannot_read_its_orders_is_told_at_once_and_until_it_can() {
+    let mut world = World::new(&[150, 100]);
+    world.input(Input::Maintenance { node: node("lb02"), on: true });
+    let why = "the standing orders in /var/lib/hafleet/agent/orders.json cannot be read: EOF";
+    let unreadable = |world: &mut World, why: Option<&str>| {
+        world.segment.host("lb02").orders_unreadable = why.map(str::to_owned);
+        world.say("lb02");
+    };
+    unreadable(&mut world, Some(why));
+    assert_eq!(world.told(), ["orders_unreadable firing warning"]);
+    let finding = world.expect(FindingKind::OrdersUnreadable);
+    assert_eq!((finding.subject.as_str(), finding.cause_code), ("node/lb02", CauseCode::FileDamaged));
+    assert_eq!((finding.cause.as_str(), finding.evidence[0].facts["why"].as_str()), (why, why));
+    // Other words are the same trouble, and a node that falls silent has not read them.
+    let since = finding.since;
+    world.run(5_000);
+    unreadable(&mut world, Some("still not"));
+    world.disconnect("lb02");
+    world.run(20_000);
+    assert_eq!(world.expect(FindingKind::OrdersUnreadable).since, since);
+    world.connect("lb02");
+    unreadable(&mut world, None);
+    world.run(3_000);
+    let told = world.told();
+    let about = told.iter().filter(|line| line.starts_with("orders_unreadable")).collect::<Vec<_>>();
+    assert_eq!(about, ["orders_unreadable firing warning", "orders_unreadable resolved warning"]);
 }

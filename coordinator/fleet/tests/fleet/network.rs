@@ -45,6 +45,8 @@ pub struct Host {
     pub heard: BTreeMap<(u8, IpAddr), Line>,
     /// The configuration that its agent refused.
     pub refused: Option<Refused>,
+    /// Why its agent cannot read its orders.
+    pub orders_unreadable: Option<String>,
     /// Whether its gateway answers; `None`: it watches none.
     pub gateway: Option<bool>,
 }
@@ -120,6 +122,7 @@ impl Host {
             instances: vec![instance],
             heard: BTreeMap::new(),
             refused: None,
+            orders_unreadable: None,
             gateway: None,
         }
     }
@@ -163,6 +166,7 @@ impl Host {
             instances: instances.collect(),
             heard: heard.collect(),
             refused: self.refused.clone(),
+            orders_unreadable: self.orders_unreadable.clone(),
             references: self.gateway.into_iter().map(gateway).collect(),
         }
     }

@@ -183,6 +183,52 @@ async fn an_agent_is_told_the_operation_s_order_and_each_end_has_its_word() {
     assert_eq!(withdrawn, Some(FenceInput::Withdrawn { operation: OperationId(17), outcome: Outcome::Done }));
 }
 
+/// The instances are named, and an agent's no is no success.
+#[tokio::test]
+async fn a_survivor_is_asked_to_announce_its_instances() {
+    let bench = Bench::start().await;
+    let node = NodeName("lb01".into());
+    let (outbound, mut told) = mpsc::channel(4);
+    let registration = bench.roster.register(&node, "a:1", outbound, || ());
+    bench.roster.welcomed(&node, registration.id);
+    for (epoch, done, expected) in [
+        (1, Some(true), Outcome::Done),
+        (1, Some(false), Outcome::Failed),
+        (1, None, Outcome::TimedOut),
+        // Another coordinator leads.
+        (0, Some(true), Outcome::Failed),
+    ] {
+        let effect = FenceEffect::Announce {
+            epoch,
+            operation: OperationId(17),
+            node: node.clone(),
+            groups: Vec::new(),
+            instances: vec!["VI_1".into(), "VI_2".into()],
+        };
+        let agent = async {
+            if epoch == 0 {
+                return;
+            }
+            let message = told.recv().await.unwrap().unwrap().message;
+            let Some(v1::coordinator_message::Message::Request(request)) = message else {
+                panic!("{message:?}")
+            };
+            let instances = vec!["VI_1".into(), "VI_2".into()];
+            assert_eq!(request.request, Some(What::Announce(v1::Announce { instances })));
+            if let Some(done) = done {
+                let reason = if done { String::new() } else { "not_master".into() };
+                let answer = v1::Answer { id: request.id, done, reason, ..Default::default() };
+                bench.agents.answered(&node, answer);
+            }
+        };
+        let (outcome, ()) = tokio::join!(bench.steps.take(effect), agent);
+        let announced =
+            FenceInput::Announced { operation: OperationId(17), node: node.clone(), outcome: expected };
+        assert_eq!(outcome, Some(announced));
+    }
+    assert!(told.try_recv().is_err());
+}
+
 #[test]
 fn what_is_not_begun_is_told_and_only_what_changes_a_node_cannot_wait() {
     let (operation, node, device) = (OperationId(17), NodeName("lb02".into()), Device("lb02".into()));

@@ -68,6 +68,7 @@ impl Present {
             heard: self.heard.clone(),
             refused: None,
             references: Vec::new(),
+            orders_unreadable: None,
         }
     }
 

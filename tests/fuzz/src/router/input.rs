@@ -30,9 +30,12 @@ enum Kind {
     Reconnect,
     Override,
     TakeOver,
+    Announce,
+    Maintain,
+    EndMaintenance,
 }
 
-const KINDS: [Kind; 18] = [
+const KINDS: [Kind; 21] = [
     Kind::Start,
     Kind::Stop,
     Kind::Deadline,
@@ -52,6 +55,9 @@ const KINDS: [Kind; 18] = [
     Kind::Reconnect,
     Kind::Override,
     Kind::TakeOver,
+    Kind::Announce,
+    Kind::Maintain,
+    Kind::EndMaintenance,
 ];
 
 /// The name of an input's kind. A kind that is not fuzzed yet does not compile here: give it one, and [`any`] a way to
@@ -71,6 +77,7 @@ pub(super) const fn name(input: &Input<'_>) -> &'static str {
         Input::Unhold(_) => "unhold",
         Input::Override(_) => "override",
         Input::TakeOver => "take over",
+        Input::Announce => "announce",
         Input::Track { .. } => "track",
         Input::Reconfigure(_) => "reconfigure",
     }
@@ -93,12 +100,15 @@ pub(super) fn any<'a>(
         Kind::AddressHeld => Input::AddressHeld(vip(draw, config)),
         Kind::AddressFault => Input::AddressFault { vip: vip(draw, config), fault: address_fault(draw) },
         Kind::SendFailed => Input::SendFailed { path: path(draw), error: words(draw) },
-        Kind::Hold => Input::Hold(HoldCause::Order),
-        Kind::Unhold => Input::Unhold(HoldCause::Order),
+        Kind::Hold => Input::Hold(HoldCause::Fence),
+        Kind::Unhold => Input::Unhold(HoldCause::Fence),
+        Kind::Maintain => Input::Hold(HoldCause::Maintenance),
+        Kind::EndMaintenance => Input::Unhold(HoldCause::Maintenance),
         Kind::Isolate => Input::Hold(HoldCause::Isolation),
         Kind::Reconnect => Input::Unhold(HoldCause::Isolation),
         Kind::Override => Input::Override(Override::new(draw.pick(&[200, 254, 100, 1, 255]))),
         Kind::TakeOver => Input::TakeOver,
+        Kind::Announce => Input::Announce,
         Kind::Track => {
             let result = match draw.below(4) {
                 0 => TrackResult::Up,

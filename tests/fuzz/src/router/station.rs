@@ -117,6 +117,7 @@ impl Station {
             | Input::Hold(_)
             | Input::Unhold(_)
             | Input::TakeOver
+            | Input::Announce
             | Input::Track { .. } => false,
             Input::Override(over) => {
                 self.overridden = *over;
@@ -252,7 +253,12 @@ impl Station {
                 }
             }
             State::Fault => {
-                assert!(self.holds.is_empty(), "{what}");
+                let hands_over = router.is_handing_over();
+                assert!(self.holds.is_empty() || hands_over && self.holds.is_subset(&all), "{what}");
+                if hands_over {
+                    reached.insert("hands over for maintenance".to_owned());
+                    assert!(router.config().source().is_ipv4(), "{what}");
+                }
                 let waits = router.deadline().is_some() || !obstacles.is_empty() || law::may_await(router);
                 assert!(waits, "FAULT without a reason: {what}");
             }

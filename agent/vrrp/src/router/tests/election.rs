@@ -15,6 +15,32 @@ fn reason(rig: &mut Rig) -> String {
         .unwrap()
 }
 
+/// Asked for, it is the takeover's two rounds once more; what is repeated for ever keeps its time.
+#[test]
+fn what_is_asked_for_is_announced_again_now_and_later() {
+    let refresh = 7 * SECOND;
+    let announcing = Announcing { repeat: 3, delayed_repeat: 2, refresh, ..Announcing::default() };
+    let mut rig = Rig::master(Config { announcing, ..config() });
+    let became = rig.now;
+    while rig.now < became + 4 * SECOND {
+        rig.run_to_deadline();
+    }
+    let asked = rig.now;
+    assert_eq!(rig.give(Input::Announce), ["announce 2x3"]);
+    let mut announced = Vec::new();
+    while rig.now < asked + 8 * SECOND {
+        for output in rig.run_to_deadline().into_iter().filter(|output| output.starts_with("announce")) {
+            announced.push((rig.now, output));
+        }
+    }
+    let expected = [(became + refresh, "announce 2x1"), (asked + 5 * SECOND, "announce 2x2")];
+    assert_eq!(announced, expected.map(|(at, output)| (at, output.to_string())));
+    // Also where a takeover says nothing.
+    let silent = Announcing { repeat: 0, delay: Duration::ZERO, ..announcing };
+    let mut rig = Rig::master(Config { announcing: silent, ..config() });
+    assert_eq!(rig.give(Input::Announce), ["announce 2x1"]);
+}
+
 #[test]
 fn reasons_tell_their_operands() {
     let hear = |rig: &mut Rig, source: &str, priority| {

@@ -198,13 +198,13 @@ fn a_changed_source_is_used_from_the_next_advert_on() {
 #[test]
 fn held_back_through_everything() {
     let mut rig = Rig::master(config());
-    assert_eq!(rig.give(Input::Hold(HoldCause::Order)), ["advert 0", "release 2", "MASTER>FAULT held"]);
+    assert_eq!(rig.give(Input::Hold(HoldCause::Fence)), ["advert 0", "release 2", "MASTER>FAULT held"]);
     assert!(rig.router.is_held_back());
     assert_eq!(rig.router.deadline(), None);
     for input in [
         down(LinkFault::NoCarrier),
         up(),
-        Input::Hold(HoldCause::Order),
+        Input::Hold(HoldCause::Fence),
         Input::Start { adopt: false },
         Input::Deadline,
     ] {
@@ -213,28 +213,28 @@ fn held_back_through_everything() {
     rig.give(Input::Stop { hand_over: false });
     assert_eq!(rig.give(Input::Start { adopt: false }), ["INIT>FAULT held"]);
     rig.give(down(LinkFault::NoCarrier));
-    assert_eq!(rig.give(Input::Unhold(HoldCause::Order)), [""; 0], "the link is down still");
+    assert_eq!(rig.give(Input::Unhold(HoldCause::Fence)), [""; 0], "the link is down still");
     assert_eq!(rig.give(up()), ["FAULT>BACKUP link_restored"]);
 
     // Before the start it is remembered.
     let mut rig = Rig::new(with_priority(255));
-    rig.give(Input::Hold(HoldCause::Order));
+    rig.give(Input::Hold(HoldCause::Fence));
     assert_eq!(rig.give(Input::Start { adopt: false }), ["INIT>FAULT held"]);
-    assert_eq!(rig.give(Input::Unhold(HoldCause::Order)).last().unwrap(), "FAULT>MASTER unheld");
+    assert_eq!(rig.give(Input::Unhold(HoldCause::Fence)).last().unwrap(), "FAULT>MASTER unheld");
 }
 
 #[test]
 fn a_hold_does_not_cut_a_back_off_short() {
     let mut rig = Rig::master(config());
     rig.give(refused(100));
-    rig.give(Input::Hold(HoldCause::Order));
-    assert_eq!(rig.give(Input::Unhold(HoldCause::Order)), [""; 0]);
+    rig.give(Input::Hold(HoldCause::Fence));
+    assert_eq!(rig.give(Input::Unhold(HoldCause::Fence)), [""; 0]);
     assert_eq!(rig.left(), SECOND);
     // And a back-off does not end a hold.
-    rig.give(Input::Hold(HoldCause::Order));
+    rig.give(Input::Hold(HoldCause::Fence));
     assert_eq!(rig.run_to_deadline(), [""; 0]);
     assert_eq!((rig.router.state(), rig.router.deadline()), (State::Fault, None));
-    assert_eq!(rig.give(Input::Unhold(HoldCause::Order)), ["FAULT>BACKUP unheld"]);
+    assert_eq!(rig.give(Input::Unhold(HoldCause::Fence)), ["FAULT>BACKUP unheld"]);
 }
 
 #[test]

@@ -27,13 +27,14 @@ enum Step {
     Unhold(HoldCause),
     Override(u8),
     TakeOver,
+    Announce,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let host = prop::sample::select(vec![4_u8, 5, 6]);
     let priority = prop::sample::select(vec![0_u8, 1, 99, 100, 101, 254, 255]);
     let path = prop::sample::select(vec![0_u8, 0, 0, 1, 2]);
-    let cause = prop::sample::select(vec![HoldCause::Order, HoldCause::Order, HoldCause::Isolation]);
+    let cause = prop::sample::select(vec![HoldCause::Fence, HoldCause::Maintenance, HoldCause::Isolation]);
     prop_oneof![
         4 => (0..5_000_000_u64).prop_map(Step::Wait),
         8 => prop::sample::select(vec![0_u64, 0, 0, 1, 500_000, 20_000_000]).prop_map(Step::ToDeadline),
@@ -55,6 +56,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => cause.prop_map(Step::Unhold),
         1 => prop::sample::select(vec![0_u8, 1, 100, 254]).prop_map(Step::Override),
         2 => Just(Step::TakeOver),
+        1 => Just(Step::Announce),
     ]
 }
 
@@ -214,6 +216,7 @@ fn run(config: &Config, steps: &[Step]) -> Result<(), TestCaseError> {
             Step::Unhold(cause) => Input::Unhold(*cause),
             Step::Override(priority) => Input::Override(Override::new(*priority)),
             Step::TakeOver => Input::TakeOver,
+            Step::Announce => Input::Announce,
         };
         if let Input::Reconfigure(new) = &input {
             config = new.clone();
@@ -236,6 +239,8 @@ fn run(config: &Config, steps: &[Step]) -> Result<(), TestCaseError> {
             State::Backup | State::Init => prop_assert!(world.held.is_empty() || adopts),
             // The shell finds it, and is told to take it off.
             State::Fault if adopts && before == State::Init => world.held.clear(),
+            // Only for as long as a successor is waited for.
+            State::Fault if router.is_handing_over() => prop_assert!(router.deadline().is_some()),
             State::Fault => prop_assert!(world.held.is_empty(), "{:?} in FAULT", world.held),
         }
         adopts &= !world.held.is_empty() && state != State::Master;

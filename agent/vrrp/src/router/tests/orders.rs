@@ -87,16 +87,17 @@ fn a_take_over_is_not_remembered() {
     let mut rig = Rig::new(config());
     assert_eq!(rig.give(Input::TakeOver), [""; 0]);
     assert_eq!(rig.give(Input::Start { adopt: false }), ["INIT>BACKUP started"]);
-    rig.give(Input::Hold(HoldCause::Order));
+    rig.give(Input::Hold(HoldCause::Fence));
     assert_eq!(rig.give(Input::TakeOver), [""; 0]);
-    assert_eq!(rig.give(Input::Unhold(HoldCause::Order)), ["FAULT>BACKUP unheld"]);
+    assert_eq!(rig.give(Input::Unhold(HoldCause::Fence)), ["FAULT>BACKUP unheld"]);
 }
 
 /// Who is held back before the start never serves, whatever it finds on the host.
 #[test]
 fn who_is_held_back_before_the_start_never_serves() {
     for adopt in [false, true] {
-        for (cause, code) in [(HoldCause::Order, "held"), (HoldCause::Isolation, "isolated")] {
+        let causes = [HoldCause::Fence, HoldCause::Maintenance, HoldCause::Isolation];
+        for (cause, code) in causes.into_iter().zip(["held", "held", "isolated"]) {
             let mut rig = Rig::new(config());
             rig.give(Input::Hold(cause));
             let outputs = rig.give(Input::Start { adopt });
@@ -112,14 +113,18 @@ fn who_is_held_back_before_the_start_never_serves() {
 fn each_cause_ends_by_itself() {
     let mut rig = Rig::master(config());
     rig.give(Input::Hold(HoldCause::Isolation));
-    assert_eq!(rig.give(Input::Hold(HoldCause::Order)), [""; 0]);
+    assert_eq!(rig.give(Input::Hold(HoldCause::Fence)), [""; 0]);
     assert_eq!(rig.give(Input::Unhold(HoldCause::Isolation)), [""; 0]);
-    assert!(rig.router.is_held_for(HoldCause::Order) && rig.router.is_held_back());
-    assert_eq!(rig.give(Input::Unhold(HoldCause::Order)), ["FAULT>BACKUP unheld"]);
-    rig.give(Input::Hold(HoldCause::Order));
+    assert!(rig.router.is_held_for(HoldCause::Fence) && rig.router.is_held_back());
+    assert_eq!(rig.give(Input::Unhold(HoldCause::Fence)), ["FAULT>BACKUP unheld"]);
+    rig.give(Input::Hold(HoldCause::Fence));
     rig.give(Input::Hold(HoldCause::Isolation));
-    assert_eq!(rig.give(Input::Unhold(HoldCause::Order)), [""; 0]);
+    assert_eq!(rig.give(Input::Unhold(HoldCause::Fence)), [""; 0]);
     assert_eq!(rig.give(Input::Unhold(HoldCause::Isolation)), ["FAULT>BACKUP reconnected"]);
+    rig.give(Input::Hold(HoldCause::Maintenance));
+    rig.give(Input::Hold(HoldCause::Fence));
+    assert_eq!(rig.give(Input::Unhold(HoldCause::Maintenance)), [""; 0]);
+    assert_eq!(rig.give(Input::Unhold(HoldCause::Fence)), ["FAULT>BACKUP unheld"]);
 }
 
 /// The order to take over from a MASTER that is not heard says so.

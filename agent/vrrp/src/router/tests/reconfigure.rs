@@ -145,7 +145,7 @@ fn who_would_not_preempt_listens_before_it_claims() {
         assert_eq!(rig.hear(BELOW, 50), ["release 2"]);
         assert_eq!(rig.hear(BELOW, 50), [""; 0]);
         // Held back while it listens, or no link: nothing stays behind.
-        assert_eq!(start().give(Input::Hold(HoldCause::Order)), ["release 2", "BACKUP>FAULT held"]);
+        assert_eq!(start().give(Input::Hold(HoldCause::Fence)), ["release 2", "BACKUP>FAULT held"]);
         assert_eq!(start().give(Input::Stop { hand_over: false }), ["release 2", "BACKUP>INIT stopped"]);
     }
 }

@@ -4,7 +4,7 @@
 use super::*;
 
 const STATES: [State; 4] = [State::Init, State::Backup, State::Master, State::Fault];
-const INPUTS: [&str; 15] = [
+const INPUTS: [&str; 16] = [
     "start",
     "stop",
     "deadline",
@@ -18,6 +18,7 @@ const INPUTS: [&str; 15] = [
     "unhold",
     "override",
     "take_over",
+    "announce",
     "track",
     "reconfigure",
 ];
@@ -38,6 +39,7 @@ fn kind(input: &Input<'_>) -> &'static str {
         Input::Unhold(_) => "unhold",
         Input::Override(_) => "override",
         Input::TakeOver => "take_over",
+        Input::Announce => "announce",
         Input::Track { .. } => "track",
         Input::Reconfigure(_) => "reconfigure",
     }
@@ -181,7 +183,7 @@ fn rows() -> Vec<Row> {
         ("send_failed", Input::SendFailed { path: PathId::SERVICE, error: "down".to_string() }, [NOTHING; 4]),
         (
             "hold",
-            Input::Hold(HoldCause::Order),
+            Input::Hold(HoldCause::Fence),
             [
                 NOTHING,
                 &["BACKUP>FAULT held"],
@@ -189,7 +191,13 @@ fn rows() -> Vec<Row> {
                 NOTHING,
             ],
         ),
-        ("unhold", Input::Unhold(HoldCause::Order), [NOTHING; 4]),
+        ("unhold", Input::Unhold(HoldCause::Fence), [NOTHING; 4]),
+        (
+            "hold for maintenance",
+            Input::Hold(HoldCause::Maintenance),
+            [NOTHING, &["BACKUP>FAULT held"], &["advert 0", "advert 0 on 1", "MASTER>FAULT held"], NOTHING],
+        ),
+        ("unhold after maintenance", Input::Unhold(HoldCause::Maintenance), [NOTHING; 4]),
         (
             "hold without a network",
             Input::Hold(HoldCause::Isolation),
@@ -218,6 +226,7 @@ fn rows() -> Vec<Row> {
                 NOTHING,
             ],
         ),
+        ("announce", Input::Announce, [NOTHING, NOTHING, &["announce 2x5"], NOTHING]),
         ("start to adopt", Input::Start { adopt: true }, [MASTER_AT_ONCE, NOTHING, NOTHING, NOTHING]),
         (
             "track fails",

@@ -104,6 +104,7 @@ impl Sim {
             heard: heard.collect(),
             refused: None,
             references: vec![reference],
+            orders_unreadable: None,
         }
     }
 
