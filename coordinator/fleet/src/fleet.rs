@@ -509,13 +509,14 @@ impl Fleet {
 
     pub(crate) fn judge_unit(&mut self, key: &GroupKey, now: Instant) {
         let in_grace = self.grace_until.is_some_and(|until| now < until);
+        let fenced = self.fence.acts_for(key);
         let Self { units, nodes, index, windows, ledger, timers, counters, .. } = self;
         let Some(Unit { subject, shape, story }) = units.get_mut(key) else { return };
         let scene = stage(key, subject, shape, nodes, index, windows, in_grace, now);
         counters.groups_judged += 1;
         let next = split_brain::judge(&scene, story, ledger);
         let mut wake = next.wake;
-        wake = sooner(wake, no_master::judge(&scene, story, ledger));
+        wake = sooner(wake, no_master::judge(&scene, story, fenced, ledger));
         wake = sooner(wake, orphan::judge(&scene, story, ledger));
         let lines: Vec<rejection::Line<'_>> = rejection::lines(&scene).collect();
         wake = sooner(wake, config::judge(&scene, &lines, story, ledger));

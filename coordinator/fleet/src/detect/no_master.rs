@@ -1,6 +1,7 @@
 //! Nobody holds the address, and everybody says so.
 
 use alloc::{format, string::ToString};
+use core::time::Duration;
 
 use crate::{
     effect::{CauseCode, FindingKind, Severity},
@@ -15,8 +16,14 @@ use super::fact;
 
 /// Fires when all members are fresh and none is MASTER for longer than max(`windows.no_master`, 2 Master_Down). With a
 /// stale member nobody can say: what fires goes on until somebody is MASTER. Nothing is raised while every member is in
-/// maintenance, and none before a handover by people is over: it is watched, and undone if nobody holds.
-pub(crate) fn judge(scene: &Scene<'_>, story: &mut Story, ledger: &mut Ledger) -> Option<Instant> {
+/// maintenance, and none before a handover by people is over: it is watched, and undone if nobody holds. Nor while the group
+/// is being `fenced`, for [`FENCE_MOST`]: what follows from a fence is not another alarm, until the fence is over.
+pub(crate) fn judge(
+    scene: &Scene<'_>,
+    story: &mut Story,
+    fenced: bool,
+    ledger: &mut Ledger,
+) -> Option<Instant> {
     let held = scene.members.iter().any(Member::is_master);
     let nobody = !held && scene.all_fresh();
     story.nobody_since = if nobody { Some(story.nobody_since.unwrap_or(scene.now)) } else { None };
@@ -25,7 +32,7 @@ pub(crate) fn judge(scene: &Scene<'_>, story: &mut Story, ledger: &mut Ledger) -
         Some(_) if scene.in_maintenance() => Judgement::Unknown,
         Some(since) => Judgement::Present {
             since,
-            ready: Some((since + window(scene)).max(handover)),
+            ready: Some((since + window(scene)).max(handover).max(fence_until(since, fenced))),
             severity: Severity::Critical,
         },
         None if held => Judgement::Absent,
@@ -37,7 +44,15 @@ pub(crate) fn judge(scene: &Scene<'_>, story: &mut Story, ledger: &mut Ledger) -
     })
 }
 
-pub(crate) fn window(scene: &Scene<'_>) -> core::time::Duration {
+/// A fence holds no_master back no longer than this, however long its programs take: the time in which one holder must
+/// serve after a fence, and then a person hears of it.
+const FENCE_MOST: Duration = Duration::from_secs(60);
+
+fn fence_until(since: Instant, fenced: bool) -> Instant {
+    if fenced { since + FENCE_MOST } else { Instant::default() }
+}
+
+pub(crate) fn window(scene: &Scene<'_>) -> Duration {
     let master_down =
         scene.members.iter().map(|member| member.report().master_down.max(member.interval() * INTERVALS));
     scene.windows.no_master.max(master_down.max().unwrap_or_default() * 2)

@@ -94,6 +94,12 @@ impl Fencing {
             self.touched.insert(key.clone());
         }
     }
+
+    /// An operation of this leader acts for the group, or may at any moment.
+    pub(crate) fn acts_for(&self, key: &GroupKey) -> bool {
+        let acts = |open: &Open| open.row.state.is_active() && open.row.groups.contains(key);
+        self.leader.is_some() && self.operations.values().any(acts)
+    }
 }
 
 /// Since when this coordinator leads, and under which epoch.
@@ -276,7 +282,18 @@ impl Fleet {
         }
         self.fence_audit(line);
         self.fence_write(Some(id));
+        if from.is_active() && !to.is_active() {
+            self.fence_inhibits_no_more(id, now);
+        }
         Ok(())
+    }
+
+    /// What was held back while the operation acted is judged at once.
+    fn fence_inhibits_no_more(&mut self, id: OperationId, now: Instant) {
+        let groups = self.fence.operations.get(&id).map(|open| open.row.groups.clone());
+        for key in groups.unwrap_or_default() {
+            self.judge_unit(&key, now);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 #[path = "../fleet/chance.rs"]
 mod chance;
 mod evidence;
+mod inhibition;
 mod lab;
 mod ladder;
 mod late;
