@@ -37,7 +37,7 @@ use crate::{
     fencing::steps::Steps,
     finding::{self, Record},
     health::Health,
-    sessions::roster::Roster,
+    sessions::roster::{Asked, Roster},
     shared::Change,
     store::{FindingRow, NewOutbox, Store, StoreError},
 };
@@ -403,11 +403,9 @@ impl Keeper {
                 // The agent answers well before the core stops waiting.
                 timeout_us: duration_us(self.parts.windows.probe / 2),
             };
-            let asked_us = self.parts.clock.wall_us();
-            self.parts.roster.with(node, |entry| entry.note_probe(probe.id.0, asked_us));
-            if !self.parts.roster.send(node, v1::coordinator_message::Message::Probe(request)) {
+            let asked = Asked { wall_us: self.parts.clock.wall_us(), at: self.parts.clock.now() };
+            if !self.parts.roster.probe(node, request, asked) {
                 tracing::debug!(%node, probe = probe.id.0, "a probe could not be sent");
-                self.parts.roster.with(node, |entry| entry.take_probe(probe.id.0));
                 not_sent.push(Input::ProbeNotSent { probe: probe.id, node: node.clone() });
             }
         }

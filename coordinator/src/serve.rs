@@ -172,6 +172,7 @@ pub async fn start(config: &Config) -> Result<Running, ServeError> {
     let (fleet, keeper) = effects::start(effects, replay);
     let shared = Arc::new(Shared {
         pushes: Pushes::default(),
+        references: fencing::references::Reached::default(),
         clock,
         store,
         ca,

@@ -10,7 +10,7 @@ use crate::{
     audit::AuditLog,
     clock::Clock,
     effects::FleetHandle,
-    fencing::steps::Steps,
+    fencing::{references::Reached, steps::Steps},
     health::Health,
     identity::{ca::Ca, revoked::RevokedNodes},
     orders::Orders,
@@ -47,6 +47,8 @@ pub struct Shared {
     pub agents: Arc<AgentActuator>,
     /// What is done to nodes and their fence devices.
     pub steps: Arc<Steps>,
+    /// What the coordinator itself reaches.
+    pub references: Reached,
     /// The fleet's configuration on its way to them.
     pub pushes: Pushes,
     /// The task that owns the fleet core.

@@ -6,7 +6,7 @@ use hafleet_proto::v1;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{present, records::Evidence};
+use super::{Seen, present, records::Evidence};
 use crate::look::instant;
 
 /// A level as people write it; nothing when there is none.
@@ -71,6 +71,22 @@ impl From<&v1::Fence> for Fence {
             aftercare: fence.aftercare.clone(),
             evidence: fence.evidence.iter().map(Evidence::from).collect(),
         }
+    }
+}
+
+/// `hactl describe fence -o json`.
+#[derive(Debug, Serialize)]
+pub struct FenceDetail<'a> {
+    #[serde(flatten)]
+    fence: Fence,
+    /// What is seen of its groups now; its evidence is from when it was decided.
+    now: &'a Seen,
+}
+
+impl<'a> FenceDetail<'a> {
+    /// A fence, and what is seen of its groups.
+    pub fn new(fence: &v1::Fence, now: &'a Seen) -> Self {
+        Self { fence: Fence::from(fence), now }
     }
 }
 

@@ -4,7 +4,7 @@ use hafleet_proto::v1;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Finding, Order, present, state_word};
+use super::{Clock, Finding, Order, Reference, Witnessed, present, state_word};
 use crate::{
     look::instant,
     verdict::{Verdict, in_maintenance},
@@ -147,14 +147,22 @@ pub struct NodeDetail {
     instances: Vec<Instance>,
     heard: Vec<Heard>,
     findings: Vec<Finding>,
+    /// `null` before its clock was measured.
+    clock_age_ms: Option<u64>,
+    references: Vec<Reference>,
+    witnesses: Vec<Witnessed>,
 }
 
 impl NodeDetail {
-    /// A node and the findings about it, by the coordinator's clock.
-    pub fn new(node: &v1::Node, findings: &[v1::Finding], at_us: i64) -> Self {
+    /// A node and the findings about it.
+    pub fn new(fleet: &v1::Fleet, node: &v1::Node, findings: &[v1::Finding]) -> Self {
+        let instance = |instance| Instance::new(node, instance, fleet.at_us);
         Self {
             node: Node::from(node),
-            instances: node.instances.iter().map(|instance| Instance::new(node, instance, at_us)).collect(),
+            clock_age_ms: Clock::of(node).age_ms,
+            references: Reference::of(node).collect(),
+            witnesses: Witnessed::by(fleet, node).collect(),
+            instances: node.instances.iter().map(instance).collect(),
             heard: node.heard.iter().map(|heard| Heard::new(node, heard)).collect(),
             findings: findings.iter().map(Finding::from).collect(),
         }
@@ -239,26 +247,35 @@ pub fn since_us(node: &v1::Node, instance: &v1::InstanceState, at_us: i64) -> Op
 #[derive(Debug, Serialize)]
 pub struct Heard {
     interface: String,
-    vrid: u32,
+    /// Of its last advert, as the rest.
+    pub vrid: u32,
     vrid_configured: bool,
-    source: String,
+    /// Where it comes from.
+    pub source: String,
     version: u32,
-    priority: u32,
+    /// The sender's.
+    pub priority: u32,
     advert_interval_ms: u64,
     addresses: Vec<String>,
     auth: String,
     checksum_form: Option<String>,
     /// `null`, as below, when the node was not heard since the coordinator started.
-    age_ms: Option<u64>,
-    accepted: u64,
-    rejections: Vec<Rejection>,
+    pub age_ms: Option<u64>,
+    /// How many were believed.
+    pub accepted: u64,
+    /// How many were not, by reason.
+    pub rejections: Vec<Rejection>,
 }
 
+/// Adverts of one source rejected for one reason.
 #[derive(Debug, Serialize)]
-struct Rejection {
-    reason: String,
-    count: u64,
-    age_ms: Option<u64>,
+pub struct Rejection {
+    /// Its stable code.
+    pub reason: String,
+    /// How many.
+    pub count: u64,
+    /// Since the last.
+    pub age_ms: Option<u64>,
     detail: String,
 }
 

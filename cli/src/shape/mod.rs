@@ -8,14 +8,19 @@ mod fences;
 mod fleet;
 mod orders;
 mod records;
+mod seen;
 mod users;
 
 pub use self::{
     config::{Applied, Changes, Drift, Generation, GenerationDetail, Imported, Problem, Progress, Step},
-    fences::{Fence, FenceTested, Fencing, level_word},
-    fleet::{Group, Instance, Node, NodeDetail, Status, since_us},
+    fences::{Fence, FenceDetail, FenceTested, Fencing, level_word},
+    fleet::{Group, Heard, Instance, Node, NodeDetail, Status, since_us},
     orders::{Maintained, Order, Switchover, SwitchoverUndone},
-    records::{Audit, Explanation, Finding, GroupDetail, NewToken, Revoked, Token, Transition, token_state},
+    records::{
+        Audit, Explanation, Finding, FindingDetail, GroupDetail, NewToken, Probed, Revoked, Token,
+        Transition, token_state,
+    },
+    seen::{Clock, Reference, Seen, Witnessed},
     users::{NewUser, User, UserRevoked, role_word},
 };
 

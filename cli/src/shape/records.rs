@@ -6,7 +6,7 @@ use hafleet_proto::v1;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Group, present, state_word};
+use super::{Group, Seen, present, state_word};
 use crate::look::instant;
 
 /// `hactl get findings -o json`.
@@ -195,12 +195,56 @@ pub struct GroupDetail {
     group: Group,
     findings: Vec<Finding>,
     transitions: Vec<Transition>,
+    #[serde(flatten)]
+    seen: Seen,
+    /// Only when a probe was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probe: Option<Probed>,
+}
+
+/// Who was asked to look again, and who did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Probed {
+    /// Connected nodes of the group's site.
+    pub asked: Vec<String>,
+    /// Those of them that answered in time.
+    pub answered: Vec<String>,
+}
+
+impl From<v1::ProbeGroupResponse> for Probed {
+    fn from(answer: v1::ProbeGroupResponse) -> Self {
+        Self { asked: answer.asked, answered: answer.answered }
+    }
+}
+
+/// `hactl describe finding -o json`.
+#[derive(Debug, Serialize)]
+pub struct FindingDetail<'a> {
+    #[serde(flatten)]
+    finding: Finding,
+    /// What is seen of its group now; its evidence is from when it was written.
+    now: &'a Seen,
+}
+
+impl<'a> FindingDetail<'a> {
+    /// A finding, and what is seen of its group.
+    pub fn new(finding: &v1::Finding, now: &'a Seen) -> Self {
+        Self { finding: Finding::from(finding), now }
+    }
 }
 
 impl GroupDetail {
-    /// A group, the findings about it and its last transitions.
-    pub fn new(group: &v1::Group, findings: &[v1::Finding], transitions: &[v1::TransitionRecord]) -> Self {
+    /// A group, the findings about it, its last transitions, and what is seen of it.
+    pub fn new(
+        group: &v1::Group,
+        findings: &[v1::Finding],
+        transitions: &[v1::TransitionRecord],
+        seen: Seen,
+        probe: Option<Probed>,
+    ) -> Self {
         Self {
+            seen,
+            probe,
             group: Group::from(group),
             findings: findings.iter().map(Finding::from).collect(),
             transitions: transitions.iter().map(Transition::from).collect(),

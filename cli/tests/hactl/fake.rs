@@ -11,9 +11,10 @@ use hafleet_proto::v1::{
     ExplainGroupRequest, ExplainGroupResponse, Fence, FenceTested, FencingState, Finding, Fleet,
     GetFleetRequest, Group, ListAuditRequest, ListAuditResponse, ListFindingsRequest, ListFindingsResponse,
     ListTokensRequest, ListTokensResponse, ListTransitionsRequest, ListTransitionsResponse, ListUsersRequest,
-    ListUsersResponse, RevokeNodeRequest, RevokeNodeResponse, RevokeUserRequest, RevokeUserResponse,
-    SetMaintenanceRequest, SetMaintenanceResponse, SwitchOverRequest, SwitchOverResponse, Tick, Token,
-    TransitionRecord, UndoSwitchOverRequest, UndoSwitchOverResponse, User, WatchEvent, WatchRequest,
+    ListUsersResponse, ProbeGroupRequest, ProbeGroupResponse, RevokeNodeRequest, RevokeNodeResponse,
+    RevokeUserRequest, RevokeUserResponse, SetMaintenanceRequest, SetMaintenanceResponse, SwitchOverRequest,
+    SwitchOverResponse, Tick, Token, TransitionRecord, UndoSwitchOverRequest, UndoSwitchOverResponse, User,
+    WatchEvent, WatchRequest,
     config_service_server::ConfigServiceServer,
     fence_service_server::FenceServiceServer,
     operator_service_server::{OperatorService, OperatorServiceServer},
@@ -490,5 +491,22 @@ impl OperatorService for Service {
             })
         };
         self.answer(request, set).await
+    }
+
+    async fn probe_group(
+        &self,
+        request: Request<ProbeGroupRequest>,
+    ) -> Result<Response<ProbeGroupResponse>, Status> {
+        let probe = |script: &mut Script, asked: ProbeGroupRequest| {
+            let called = |group: &&Group| [&group.group, &group.address].contains(&&asked.group);
+            let Some(group) = script.fleet.groups.iter().find(called) else {
+                return Err(Status::not_found(format!("there is no group `{}`", asked.group)));
+            };
+            let members = group.members.iter().map(|member| member.node.clone()).collect();
+            let asked = if script.away { Vec::new() } else { members };
+            let answered = asked.first().cloned().into_iter().collect();
+            Ok(ProbeGroupResponse { group: format!("{}/{}", group.site, group.address), asked, answered })
+        };
+        self.answer(request, probe).await
     }
 }

@@ -18,6 +18,8 @@ const SHOWS: &[(&str, &[&str])] = &[
     ("user_list", &["user", "list"]),
     ("describe_node", &["describe", "node", "lb01"]),
     ("describe_group", &["describe", "group", "web"]),
+    ("describe_group_probe", &["describe", "group", "db", "--probe"]),
+    ("describe_fence", &["describe", "fence", "lb02"]),
     ("describe_finding", &["describe", "finding", "split_brain.confirmed@dc1/192.168.178.3#1"]),
     ("explain", &["explain", "web"]),
 ];
@@ -170,6 +172,31 @@ fn a_peer_cannot_draw_on_the_terminal() {
     let desk = Desk::new(script);
     let text = desk.run(&["describe", "group", "web"]).stdout;
     assert!(text.contains("owned") && !text.contains('\u{1b}') && !text.contains('\u{7}'), "{text}");
+}
+
+/// Who answers for an address is asked anew when somebody wants it, and only then.
+#[test]
+fn a_probe_is_asked_for() {
+    let desk = Desk::new(split());
+    assert_eq!(desk.run(&["describe", "group", "web"]).stderr, "");
+    assert!(!desk.coordinator.asked().contains("ProbeGroupRequest"));
+    let ran = desk.run(&["describe", "group", "dc1/web", "--probe"]);
+    assert_eq!(ran.code, Some(0));
+    assert_eq!(ran.stderr, "Asked to look again, and not answered in time: lb02.\n");
+    assert!(ran.stdout.contains("02:00:00:00:00:01 (lb01)"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("02:00:00:00:00:66 (not a known member)"), "{}", ran.stdout);
+    let asked = desk.coordinator.asked();
+    assert!(asked.contains("ProbeGroupRequest { group: \"web\", site: \"dc1\" }"), "{asked}");
+    let json: serde_json::Value =
+        serde_json::from_str(&desk.run(&["describe", "group", "web", "--probe", "-o", "json"]).stdout)
+            .unwrap();
+    assert_eq!(json["probe"]["answered"], serde_json::json!(["lb01"]));
+    assert_eq!(json["witnesses"][1]["age_ms"], 4000);
+    let mut script = split();
+    script.away = true;
+    let ran = Desk::new(script).run(&["describe", "group", "web", "--probe"]);
+    assert_eq!(ran.stderr, "Nobody could be asked: no node of its site is connected.\n");
+    assert_eq!(desk.run(&["describe", "group", "none", "--probe"]).code, Some(3));
 }
 
 /// Right after a restart the coordinator shows what it stored, and does not know how old that is.

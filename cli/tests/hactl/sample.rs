@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use hafleet_proto::v1::{
     AuditRecord, Credential, Evidence, ExplainGroupResponse, Finding, Fleet, Group, HeardAdvert,
-    InstanceState, Member, Node, NodeOrder, Rejection, Role, Token, TransitionRecord, User, VrrpState,
+    InstanceState, Member, Node, NodeOrder, Reference, Rejection, Role, Token, TransitionRecord, User,
+    VrrpState, Witnessed,
 };
 
 use crate::fake::Script;
@@ -45,6 +46,7 @@ pub fn well() -> Script {
         groups,
         findings: Vec::new(),
         up_us: 86_400 * 1_000_000,
+        references: vec![reference("10.0.0.1:22", "", true, 3), reference("10.0.0.2:22", "", false, 3)],
     };
     Script {
         explanation: ExplainGroupResponse {
@@ -169,6 +171,37 @@ fn node(name: &str, peer: &str, state: VrrpState) -> Node {
         certificate_not_after_us: NOW_US + 12 * 86_400 * SECOND_US,
         peer: format!("{peer}:51822"),
         orders: Vec::new(),
+        clock_age_us: 21_000_000,
+        references: vec![reference("192.168.178.1", "ens33", true, 2)],
+        witnessed: witnessed(name),
+    }
+}
+
+fn reference(address: &str, interface: &str, reachable: bool, seconds: u64) -> Reference {
+    Reference {
+        address: address.to_owned(),
+        interface: interface.to_owned(),
+        reachable,
+        age_us: seconds * 1_000_000,
+    }
+}
+
+/// Who answered when this node asked: not itself.
+fn witnessed(name: &str) -> Vec<Witnessed> {
+    let seen = |address: &str, macs: &[&str], error: &str| Witnessed {
+        address: address.to_owned(),
+        interface: "ens33".to_owned(),
+        macs: macs.iter().map(|mac| (*mac).to_owned()).collect(),
+        error: error.to_owned(),
+        age_us: 4_000_000,
+    };
+    match name {
+        "lb01" => vec![seen("192.168.178.3", &[], "")],
+        "lb02" => vec![
+            seen("192.168.178.3", &["02:00:00:00:00:01", "02:00:00:00:00:66"], ""),
+            seen("192.168.178.130", &["02:00:00:00:00:01"], ""),
+        ],
+        _ => vec![seen("192.168.178.3", &[], "ens33 has no carrier")],
     }
 }
 

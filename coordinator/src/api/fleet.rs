@@ -1,6 +1,9 @@
 //! The fleet on the wire: the core's view joined with what the shell knows of streams and clocks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 use hafleet_fleet::{
     NodeName, VrrpState,
@@ -12,7 +15,7 @@ use crate::{
     api::status::CallError,
     clock::{duration_us, micros},
     finding::Record,
-    sessions::roster::Entry,
+    sessions::{roster::Entry, witness::Seen},
     shared::Shared,
     store::{OrderRow, TransitionRow},
 };
@@ -27,6 +30,7 @@ pub async fn fleet(shared: &Shared) -> Result<v1::Fleet, CallError> {
         groups: view.groups.iter().map(group).collect(),
         findings: view.findings.iter().map(|finding| Record::from(finding).into()).collect(),
         up_us: shared.clock.up_us(),
+        references: own_references(shared),
     })
 }
 
@@ -75,6 +79,41 @@ fn nodes(shared: &Shared, view: &FleetView) -> Vec<v1::Node> {
     })
 }
 
+/// What the coordinator itself reaches.
+fn own_references(shared: &Shared) -> Vec<v1::Reference> {
+    let Some((answers, asked)) = shared.references.last() else { return Vec::new() };
+    let age_us = duration_us(shared.clock.now().since(asked));
+    let reference = |(address, reachable): (SocketAddr, bool)| v1::Reference {
+        address: address.to_string(),
+        interface: String::new(),
+        reachable,
+        age_us,
+    };
+    answers.into_iter().map(reference).collect()
+}
+
+/// What a node reaches: as old as it said, and as its words are.
+fn references(entry: &Entry, age_us: u64) -> Vec<v1::Reference> {
+    let told = entry.last.iter().flat_map(|last| &last.snapshot.references);
+    let older = |reference: &v1::Reference| v1::Reference {
+        age_us: reference.age_us.saturating_add(age_us),
+        ..reference.clone()
+    };
+    told.map(older).collect()
+}
+
+/// What its neighbours answered when it asked.
+fn witnessed(entry: &Entry, now: hafleet_fleet::Instant) -> Vec<v1::Witnessed> {
+    let told = |seen: &Seen| v1::Witnessed {
+        address: seen.answer.target.to_string(),
+        interface: seen.answer.interface.clone(),
+        macs: seen.answer.macs.clone(),
+        error: seen.answer.error.clone(),
+        age_us: duration_us(now.since(seen.asked)),
+    };
+    entry.witness.seen().map(told).collect()
+}
+
 /// What was ordered here, then what only the node itself knows of.
 fn node_orders(ordered: Vec<OrderRow>, entry: &Entry, wall_us: i64) -> Vec<v1::NodeOrder> {
     let ids: BTreeSet<String> = ordered.iter().map(OrderRow::id).collect();
@@ -118,12 +157,13 @@ fn node(
 ) -> v1::Node {
     let clock = entry.offset.estimate(wall_us);
     let received = entry.last.as_ref().and_then(|last| last.received);
+    let age_us = received.map(|at| duration_us(now.since(at))).unwrap_or_default();
     v1::Node {
         name: name.0.clone(),
         site: entry.site.clone(),
         connected: seen.is_some_and(|seen| seen.connected),
         fresh: seen.is_some_and(|seen| seen.fresh),
-        age_us: received.map(|at| duration_us(now.since(at))).unwrap_or_default(),
+        age_us,
         ever_heard: received.is_some(),
         agent_version: entry.agent_version.clone(),
         clock_offset_us: clock.map(|clock| clock.offset_us).unwrap_or_default(),
@@ -137,6 +177,9 @@ fn node(
         certificate_not_after_us: entry.certificate_not_after_us,
         peer: entry.live.as_ref().map(|live| live.peer.clone()).unwrap_or_default(),
         orders: Vec::new(),
+        clock_age_us: clock.map(|clock| clock.age_us).unwrap_or_default(),
+        references: references(entry, age_us),
+        witnessed: witnessed(entry, now),
     }
 }
 

@@ -127,6 +127,7 @@ fn action(path: &str) -> &'static str {
         "/hafleet.v1.OperatorService/SwitchOver" => "switchover",
         "/hafleet.v1.OperatorService/UndoSwitchOver" => "switchover.undo",
         "/hafleet.v1.OperatorService/SetMaintenance" => "maintenance",
+        "/hafleet.v1.OperatorService/ProbeGroup" => "group.probe",
         "/hafleet.v1.FenceService/List" => "fence.list",
         "/hafleet.v1.FenceService/Get" => "fence.get",
         "/hafleet.v1.FenceService/Propose" => "fence.propose",

@@ -9,6 +9,7 @@ pub(crate) mod group;
 mod guard;
 mod operate;
 pub mod operator;
+mod probe;
 pub mod status;
 mod users;
 mod watch;

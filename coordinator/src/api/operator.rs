@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     api::{
         caller::{self, Caller, Need},
-        fleet, group, operate,
+        fleet, group, operate, probe,
         status::{CallError, RequestError},
         users, watch,
     },
@@ -330,6 +330,14 @@ impl OperatorService for Operators {
         let call = if request.get_ref().on { "maintenance.on" } else { "maintenance.off" };
         let caller = self.user(&request, Need::Operate, call)?;
         Ok(Response::new(operate::maintain(&self.shared, &caller, request.into_inner()).await?))
+    }
+
+    async fn probe_group(
+        &self,
+        request: Request<v1::ProbeGroupRequest>,
+    ) -> Result<Response<v1::ProbeGroupResponse>, Status> {
+        self.user(&request, Need::Operate, "group.probe")?;
+        Ok(Response::new(probe::probe(&self.shared, request.into_inner()).await?))
     }
 }
 

@@ -3,9 +3,14 @@
 //! A reference is reached when it answers a TCP connection, be it by accepting or by refusing it: either is a packet that came back.
 //! ICMP would need a privilege, or a sysctl that hosts differ in. What drops TCP silently is no reference.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use hafleet_fleet::{Input, fence::FenceInput};
+use hafleet_fleet::{Input, Instant, fence::FenceInput};
 use tokio::{
     net::TcpStream,
     task::JoinSet,
@@ -19,6 +24,21 @@ const EVERY: Duration = Duration::from_secs(5);
 /// A reference is on the next switch, or not much farther.
 const WITHIN: Duration = Duration::from_secs(2);
 
+/// What the coordinator itself reached when it last asked, for people.
+#[derive(Debug, Default)]
+pub struct Reached(Mutex<Option<(Vec<(SocketAddr, bool)>, Instant)>>);
+
+impl Reached {
+    /// Each reference, whether it answered, and when they were asked; `None` before that, and without references.
+    pub fn last(&self) -> Option<(Vec<(SocketAddr, bool)>, Instant)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, answers: Vec<(SocketAddr, bool)>, at: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((answers, at));
+    }
+}
+
 /// Tells the core every few seconds, until the coordinator ends. Without references nothing is told: then nothing is known.
 pub async fn tell(shared: Arc<Shared>, references: Vec<SocketAddr>) {
     if references.is_empty() {
@@ -31,7 +51,10 @@ pub async fn tell(shared: Arc<Shared>, references: Vec<SocketAddr>) {
             () = shared.closing() => return,
             _ = turn.tick() => {}
         }
-        let (reachable, total) = (count(&references).await, references.len());
+        let asked = shared.clock.now();
+        let answers = ask(&references).await;
+        let (reachable, total) = (answers.iter().filter(|(_, answered)| *answered).count(), references.len());
+        shared.references.note(answers, asked);
         let told = Input::Fence(FenceInput::References { reachable, total });
         if shared.fleet.tell(told, shared.clock.now()).await.is_err() {
             return;
@@ -39,14 +62,23 @@ pub async fn tell(shared: Arc<Shared>, references: Vec<SocketAddr>) {
     }
 }
 
-/// How many of them answer.
-async fn count(references: &[SocketAddr]) -> usize {
-    let mut asked: JoinSet<bool> = references.iter().map(|address| answers(*address)).collect();
-    let mut count = 0;
+/// Which of them answer, in their order.
+async fn ask(references: &[SocketAddr]) -> Vec<(SocketAddr, bool)> {
+    let ask = |(index, address): (usize, &SocketAddr)| {
+        let address = *address;
+        async move { (index, (address, answers(address).await)) }
+    };
+    let mut asked: JoinSet<(usize, (SocketAddr, bool))> = references.iter().enumerate().map(ask).collect();
+    // A task that panicked says nothing: its reference was not reached.
+    let mut found: Vec<(SocketAddr, bool)> = references.iter().map(|address| (*address, false)).collect();
     while let Some(answered) = asked.join_next().await {
-        count += usize::from(answered.unwrap_or(false));
+        if let Ok((index, answer)) = answered
+            && let Some(place) = found.get_mut(index)
+        {
+            *place = answer;
+        }
     }
-    count
+    found
 }
 
 async fn answers(address: SocketAddr) -> bool {
@@ -74,7 +106,7 @@ mod tests {
         };
         // The kernel connects to no broadcast address: nothing is sent.
         let nowhere: SocketAddr = "255.255.255.255:443".parse().unwrap();
-        assert_eq!(count(&[open, closed, nowhere]).await, 2);
-        assert_eq!(count(&[nowhere]).await, 0);
+        assert_eq!(ask(&[nowhere, open, closed]).await, [(nowhere, false), (open, true), (closed, true)]);
+        assert_eq!(ask(&[]).await, []);
     }
 }

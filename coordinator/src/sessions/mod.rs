@@ -9,6 +9,7 @@ pub mod border;
 pub mod offset;
 pub mod roster;
 mod stream;
+pub mod witness;
 
 pub(crate) use stream::read_stored;
 pub use stream::{ToAgentStream, serve};

@@ -37,6 +37,8 @@ pub struct Estimate {
     pub offset_us: i64,
     /// Half of what is possible.
     pub uncertainty_us: u64,
+    /// Since the last answer that the upper bound rests on.
+    pub age_us: u64,
 }
 
 impl ClockOffset {
@@ -69,12 +71,14 @@ impl ClockOffset {
 
     /// What is known at `now_us`; `None` before anything was answered.
     pub fn estimate(&self, now_us: i64) -> Option<Estimate> {
-        let upper = self.upper?.highest_at(now_us);
+        let answered = self.upper?;
+        let upper = answered.highest_at(now_us);
         let lower = self.lower.iter().map(|lower| lower.lowest_at(now_us)).max()?;
         let width = upper.saturating_sub(lower).max(0);
         Some(Estimate {
             offset_us: lower.saturating_add(width / 2),
             uncertainty_us: width.unsigned_abs().div_ceil(2),
+            age_us: u64::try_from(now_us.saturating_sub(answered.at_us)).unwrap_or_default(),
         })
     }
 }
@@ -111,11 +115,12 @@ mod tests {
         let mut offset = ClockOffset::default();
         offset.answered(1_000_300 + 5000, 1_000_000, 1_001_000);
         let first = offset.estimate(1_001_000).unwrap();
-        assert_eq!(first, Estimate { offset_us: 4800, uncertainty_us: 500 });
+        assert_eq!(first, Estimate { offset_us: 4800, uncertainty_us: 500, age_us: 0 });
         // A quicker heartbeat (100 us) narrows it.
         offset.heard(2_000_000 + 5000, 2_000_100);
         let second = offset.estimate(2_000_100).unwrap();
         assert!(second.uncertainty_us < first.uncertainty_us);
+        assert_eq!(second.age_us, 999_100, "a heartbeat is no answer");
         let error = (second.offset_us - 5000).unsigned_abs();
         assert!(error <= second.uncertainty_us, "{second:?}");
     }

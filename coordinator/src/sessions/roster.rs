@@ -6,6 +6,7 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use hafleet_fleet::{Instant, NodeName, PROBES_MAX};
@@ -13,10 +14,15 @@ use hafleet_proto::v1;
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
-use crate::sessions::offset::ClockOffset;
+use crate::sessions::{offset::ClockOffset, witness::Witness};
 
 /// Messages on their way to one agent: every probe that the core may have open, and the acknowledgements.
 pub const OUTBOUND_MAX: usize = PROBES_MAX + 64;
+
+/// How often nodes are asked on people's behalf.
+const PEOPLES_PROBE_EVERY: Duration = Duration::from_secs(1);
+/// The numbers of such probes begin here: the core counts microseconds of its clock, and gets here in 292,000 years.
+const PEOPLES_PROBES: u64 = 1 << 63;
 
 /// What goes to an agent.
 pub type Outbound = mpsc::Sender<Result<v1::CoordinatorMessage, Status>>;
@@ -27,6 +33,9 @@ pub struct Roster {
     nodes: Mutex<BTreeMap<NodeName, Entry>>,
     next_session: AtomicU64,
     probes_not_sent: AtomicU64,
+    probes_answered: watch::Sender<u64>,
+    /// How many probes people wanted, and when the last was.
+    peoples_probe: Mutex<Option<(u64, Instant)>>,
     /// How many streams were made welcome so far: it changes when there is a new way to a node.
     streams: watch::Sender<u64>,
 }
@@ -37,6 +46,8 @@ impl Default for Roster {
             nodes: Mutex::default(),
             next_session: AtomicU64::new(0),
             probes_not_sent: AtomicU64::new(0),
+            probes_answered: watch::Sender::new(0),
+            peoples_probe: Mutex::default(),
             streams: watch::Sender::new(0),
         }
     }
@@ -63,9 +74,20 @@ pub struct Entry {
     pub last: Option<LastWords>,
     /// Its clock.
     pub offset: ClockOffset,
-    probes: VecDeque<(u64, i64)>,
+    /// What its neighbours answered when it was told to ask them.
+    pub witness: Witness,
+    probes: VecDeque<(u64, Asked)>,
     /// Its stream, while there is one.
     pub live: Option<Live>,
+}
+
+/// When a probe was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// By the wall clock, which an agent's stamp is held against.
+    pub wall_us: i64,
+    /// By the clock that ages are told by.
+    pub at: Instant,
 }
 
 /// A snapshot as it came.
@@ -130,18 +152,22 @@ pub struct Registration {
 }
 
 impl Entry {
-    /// A probe was sent at this instant of the wall clock.
-    pub fn note_probe(&mut self, id: u64, asked_us: i64) {
+    /// The probe that is now answered: when it was sent.
+    pub fn take_probe(&mut self, id: u64) -> Option<Asked> {
+        let index = self.probes.iter().position(|(known, _)| *known == id)?;
+        self.probes.remove(index).map(|(_, asked)| asked)
+    }
+
+    /// The probe was sent, and is not answered.
+    pub fn awaits_probe(&self, id: u64) -> bool {
+        self.probes.iter().any(|(known, _)| *known == id)
+    }
+
+    fn note_probe(&mut self, id: u64, asked: Asked) {
         if self.probes.len() == PROBES_MAX {
             self.probes.pop_front();
         }
-        self.probes.push_back((id, asked_us));
-    }
-
-    /// When the probe that is now answered was sent.
-    pub fn take_probe(&mut self, id: u64) -> Option<i64> {
-        let index = self.probes.iter().position(|(known, _)| *known == id)?;
-        self.probes.remove(index).map(|(_, asked_us)| asked_us)
+        self.probes.push_back((id, asked));
     }
 }
 
@@ -201,6 +227,39 @@ impl Roster {
             self.probes_not_sent.fetch_add(1, Ordering::Relaxed);
         }
         sent
+    }
+
+    /// Sends a probe without waiting. False when it could not be sent: then no answer is awaited.
+    pub fn probe(&self, node: &NodeName, request: v1::ProbeRequest, asked: Asked) -> bool {
+        let id = request.id;
+        self.with(node, |entry| entry.note_probe(id, asked));
+        let sent = self.send(node, v1::coordinator_message::Message::Probe(request));
+        if !sent {
+            self.with(node, |entry| entry.take_probe(id));
+        }
+        sent
+    }
+
+    /// The number of a probe that a person wants, or `None` when there was one less than a second ago. The core's own numbers are
+    /// below, and an answer to one of these is to the core a snapshot like any other.
+    pub fn peoples_probe(&self, now: Instant) -> Option<u64> {
+        let mut last = self.peoples_probe.lock().unwrap_or_else(PoisonError::into_inner);
+        let (number, at) = last.unwrap_or_default();
+        if number > 0 && now < at + PEOPLES_PROBE_EVERY {
+            return None;
+        }
+        *last = Some((number + 1, now));
+        Some(PEOPLES_PROBES + number)
+    }
+
+    /// A probe was answered, and what it said is known.
+    pub fn probe_answered(&self) {
+        self.probes_answered.send_modify(|answered| *answered += 1);
+    }
+
+    /// Changes when a probe was answered.
+    pub fn probes_answered(&self) -> watch::Receiver<u64> {
+        self.probes_answered.subscribe()
     }
 
     /// A stream was sent Welcome: from now on requests may follow.
@@ -280,6 +339,20 @@ mod tests {
         assert_eq!(ends, 0);
         roster.deregister(&node, new.id, || ends += 1);
         assert_eq!(ends, 1);
+    }
+
+    #[test]
+    fn people_have_nodes_asked_once_a_second() {
+        let roster = Roster::default();
+        let at = |ms: u64| Instant::from_micros(ms * 1000);
+        assert_eq!(roster.peoples_probe(at(5)), Some(PEOPLES_PROBES));
+        assert_eq!(roster.peoples_probe(at(6)), None);
+        assert_eq!(
+            roster.peoples_probe(at(1004)),
+            None,
+            "a refusal counts for nothing, and nothing is forgotten"
+        );
+        assert_eq!(roster.peoples_probe(at(1005)), Some(PEOPLES_PROBES + 1));
     }
 
     #[test]

@@ -432,17 +432,25 @@ impl Session {
             return Err(protocol("field `probe_report.snapshot`: is missing".into()));
         };
         let at = self.shared().clock.now();
-        let asked = self.shared().roster.with(&self.stream.node, |entry| entry.take_probe(report.id));
-        if let Some(asked_us) = asked {
-            self.hear_answer(snapshot.at_us, asked_us);
-        }
         let read = border::snapshot(&snapshot, &self.journal_id)
             .map_err(|error| error.within("probe_report.snapshot"))?;
         let arp = border::arp(&report.arp).map_err(|error| error.within("probe_report"))?;
+        let asked = self.shared().roster.with(&self.stream.node, |entry| {
+            let asked = entry.take_probe(report.id);
+            if let Some(asked) = asked {
+                entry.witness.saw(&arp, asked.at);
+            }
+            asked
+        });
+        if let Some(asked) = asked {
+            self.hear_answer(snapshot.at_us, asked.wall_us);
+        }
         self.remember(snapshot, at);
         let node = self.stream.node.clone();
         let input = Input::Probed { probe: ProbeId(report.id), node, snapshot: read, arp };
-        Ok(self.shared().fleet.tell(input, at).await?)
+        self.shared().fleet.tell(input, at).await?;
+        self.shared().roster.probe_answered();
+        Ok(())
     }
 
     /// Tells the core; says when the snapshot came.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod enrolment;
+mod evidence;
 mod fencing;
 mod findings;
 mod journal;

@@ -54,6 +54,7 @@ const CALLS: &[(&str, For)] = &[
     ("hafleet.v1.OperatorService/SwitchOver", OPERATE),
     ("hafleet.v1.OperatorService/UndoSwitchOver", OPERATE),
     ("hafleet.v1.OperatorService/SetMaintenance", OPERATE),
+    ("hafleet.v1.OperatorService/ProbeGroup", OPERATE),
     ("hafleet.v1.ConfigService/ValidateConfig", OPERATE),
     ("hafleet.v1.ConfigService/DiffConfig", OPERATE),
     ("hafleet.v1.ConfigService/ApplyConfig", ADMINISTER),

@@ -1,8 +1,8 @@
 //! `hactl describe fence`
 
-use hafleet_proto::v1::{Fence, GetFenceRequest};
+use hafleet_proto::v1::{Fence, GetFenceRequest, Group};
 
-use super::finding::evidence;
+use super::{finding::evidence, seen::seen};
 use crate::{
     connect::Coordinators,
     failure::Failure,
@@ -10,7 +10,7 @@ use crate::{
     invocation::Invocation,
     look::{Look, clean, or_nothing},
     paragraphs::{reason, section, yes_no},
-    shape::{self, level_word},
+    shape::{self, Seen, level_word},
     verb::{fleet, get::fence_tone},
 };
 
@@ -19,15 +19,19 @@ pub async fn run(
     coordinators: &mut Coordinators,
     invocation: &Invocation,
 ) -> Result<(), Failure> {
-    let now_us = if invocation.is_for_people() { fleet(coordinators).await?.at_us } else { 0 };
+    let fleet = fleet(coordinators).await?;
     let request = GetFenceRequest { name: name.to_owned() };
     let ask = format!("read the fence of {}", clean(name));
     let fence =
         coordinators.call(&ask, request, async |client, request| client.fence.get(request).await).await?;
-    invocation.object(&shape::Fence::from(&fence), || text(&invocation.look(now_us), &fence))
+    let is_about = |group: &&Group| fence.groups.contains(&format!("{}/{}", group.site, group.address));
+    let groups: Vec<&Group> = fleet.groups.iter().filter(is_about).collect();
+    let now = Seen::of(&fleet, &groups);
+    invocation
+        .object(&shape::FenceDetail::new(&fence, &now), || text(&invocation.look(fleet.at_us), &fence, &now))
 }
 
-fn text(look: &Look, fence: &Fence) -> String {
+fn text(look: &Look, fence: &Fence, now: &Seen) -> String {
     let survivors: Vec<String> =
         fence.survivors.iter().map(|(group, node)| format!("{node} for {group}")).collect();
     let wanted = if fence.by.is_empty() { "hafleet" } else { &fence.by };
@@ -52,5 +56,6 @@ fn text(look: &Look, fence: &Fence) -> String {
     rows.push(("  aftercare", look.text(&fence.aftercare)));
     let mut text = format!("{}\n{}", clean(&fence.id), fields(look, rows));
     text.push_str(&section("EVIDENCE", &evidence(look, &fence.evidence)));
+    text.push_str(&seen(look, now));
     text
 }

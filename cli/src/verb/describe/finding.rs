@@ -1,7 +1,8 @@
 //! `hactl describe finding`
 
-use hafleet_proto::v1::{Evidence, Finding, ListFindingsRequest};
+use hafleet_proto::v1::{Evidence, Finding, Group, ListFindingsRequest};
 
+use super::seen::seen;
 use crate::{
     connect::Coordinators,
     failure::Failure,
@@ -9,24 +10,32 @@ use crate::{
     invocation::Invocation,
     look::Look,
     paragraphs::{findings, section},
-    shape,
-    verb::{fleet, get::unknown_finding},
+    shape::{self, Seen},
+    verb::{
+        fleet,
+        get::{about, unknown_finding},
+    },
 };
 
 pub async fn run(id: &str, coordinators: &mut Coordinators, invocation: &Invocation) -> Result<(), Failure> {
-    let now_us = if invocation.is_for_people() { fleet(coordinators).await?.at_us } else { 0 };
+    let fleet = fleet(coordinators).await?;
     let request = ListFindingsRequest { include_resolved: true, since_us: 0, limit: 1, id: id.to_owned() };
     let answer = coordinators
         .call("read the finding", request, async |client, request| client.list_findings(request).await)
         .await?;
     let finding =
         answer.findings.iter().find(|finding| finding.id == id).ok_or_else(|| unknown_finding(id))?;
-    invocation.object(&shape::Finding::from(finding), || text(&invocation.look(now_us), finding))
+    let groups: Vec<&Group> = fleet.groups.iter().filter(|group| about(finding, group)).collect();
+    let now = Seen::of(&fleet, &groups);
+    invocation.object(&shape::FindingDetail::new(finding, &now), || {
+        text(&invocation.look(fleet.at_us), finding, &now)
+    })
 }
 
-fn text(look: &Look, finding: &Finding) -> String {
+fn text(look: &Look, finding: &Finding, now: &Seen) -> String {
     let mut text = findings(look, std::slice::from_ref(finding));
     text.push_str(&section("EVIDENCE", &evidence(look, &finding.evidence)));
+    text.push_str(&seen(look, now));
     text
 }
 

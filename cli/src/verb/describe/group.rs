@@ -1,7 +1,10 @@
 //! `hactl describe group`
 
-use hafleet_proto::v1::{Finding, Group, ListTransitionsRequest, Member, TransitionRecord};
+use hafleet_proto::v1::{
+    Finding, Group, ListTransitionsRequest, Member, ProbeGroupRequest, TransitionRecord,
+};
 
+use super::seen::seen;
 use crate::{
     connect::Coordinators,
     failure::Failure,
@@ -10,7 +13,7 @@ use crate::{
     invocation::Invocation,
     look::{Look, or_nothing},
     paragraphs::{findings, held_since, holder, priority, reason, section, yes_no},
-    shape,
+    shape::{self, Probed, Seen},
     verb::{
         fleet,
         get::{about, transition_table},
@@ -22,9 +25,11 @@ const TRANSITIONS: u32 = 10;
 
 pub async fn run(
     name: &GroupName,
+    probe: bool,
     coordinators: &mut Coordinators,
     invocation: &Invocation,
 ) -> Result<(), Failure> {
+    let probed = if probe { Some(look_again(name, coordinators, invocation).await?) } else { None };
     let fleet = fleet(coordinators).await?;
     let group = name.find(&fleet)?;
     let request = ListTransitionsRequest {
@@ -39,12 +44,39 @@ pub async fn run(
         .transitions;
     let findings: Vec<Finding> =
         fleet.findings.iter().filter(|finding| about(finding, group)).cloned().collect();
-    invocation.object(&shape::GroupDetail::new(group, &findings, &transitions), || {
-        text(&invocation.look(fleet.at_us), group, &findings, &transitions)
-    })
+    let look = invocation.look(fleet.at_us);
+    let now = Seen::of(&fleet, &[group]);
+    let shown = text(&look, group, &findings, &transitions, &now);
+    invocation.object(&shape::GroupDetail::new(group, &findings, &transitions, now, probed), || shown)
 }
 
-fn text(look: &Look, group: &Group, about: &[Finding], transitions: &[TransitionRecord]) -> String {
+/// Has the nodes of the group's site ask who answers for it.
+async fn look_again(
+    name: &GroupName,
+    coordinators: &mut Coordinators,
+    invocation: &Invocation,
+) -> Result<Probed, Failure> {
+    let request = ProbeGroupRequest { group: name.name.clone(), site: name.site.clone() };
+    let ask = format!("have {name} probed");
+    let answer =
+        coordinators.call(&ask, request, async |client, request| client.probe_group(request).await).await?;
+    let silent: Vec<&str> =
+        answer.asked.iter().filter(|node| !answer.answered.contains(node)).map(String::as_str).collect();
+    if answer.asked.is_empty() {
+        invocation.note("Nobody could be asked: no node of its site is connected.");
+    } else if !silent.is_empty() {
+        invocation.note(&format!("Asked to look again, and not answered in time: {}.", silent.join(", ")));
+    }
+    Ok(answer.into())
+}
+
+fn text(
+    look: &Look,
+    group: &Group,
+    about: &[Finding],
+    transitions: &[TransitionRecord],
+    now: &Seen,
+) -> String {
     let mut text = fields(
         look,
         vec![
@@ -58,6 +90,7 @@ fn text(look: &Look, group: &Group, about: &[Finding], transitions: &[Transition
     );
     text.push_str(&section("MEMBERS", &members(look, group)));
     text.push_str(&section("FINDINGS", &findings(look, about)));
+    text.push_str(&seen(look, now));
     text.push_str(&section("LAST TRANSITIONS", &transition_table(look, transitions)));
     text
 }

@@ -1,7 +1,8 @@
 //! `hactl describe node`
 
-use hafleet_proto::v1::{Finding, HeardAdvert, Node};
+use hafleet_proto::v1::{Finding, Fleet, HeardAdvert, Node};
 
+use super::seen::{references, witnesses};
 use crate::{
     connect::Coordinators,
     failure::Failure,
@@ -9,8 +10,7 @@ use crate::{
     invocation::Invocation,
     look::{Look, NOTHING, Tone, instant},
     paragraphs::{findings, orders, reason, section},
-    shape,
-    shape::since_us,
+    shape::{self, Clock, Reference, Witnessed, since_us},
     verb::{
         fleet,
         get::{clock_offset, heard, instance_table, journal, unknown_node},
@@ -29,12 +29,12 @@ pub async fn run(
         finding.subject == subject || finding.evidence.iter().any(|evidence| evidence.node == name)
     };
     let about: Vec<Finding> = fleet.findings.iter().filter(concerns).cloned().collect();
-    invocation.object(&shape::NodeDetail::new(node, &about, fleet.at_us), || {
-        text(&invocation.look(fleet.at_us), node, &about)
+    invocation.object(&shape::NodeDetail::new(&fleet, node, &about), || {
+        text(&invocation.look(fleet.at_us), &fleet, node, &about)
     })
 }
 
-fn text(look: &Look, node: &Node, about: &[Finding]) -> String {
+fn text(look: &Look, fleet: &Fleet, node: &Node, about: &[Finding]) -> String {
     let (tone, heard) = heard(look, node);
     let mut text = fields(
         look,
@@ -44,7 +44,7 @@ fn text(look: &Look, node: &Node, about: &[Finding]) -> String {
             ("Heard", look.cell(tone, &heard)),
             ("Connected", look.text(&connected(node))),
             ("Agent", look.text(&node.agent_version)),
-            ("Clock offset", look.text(&clock_offset(node))),
+            ("Clock offset", look.text(&clock(look, node))),
             ("Certificate until", certificate(look, node)),
             ("Journal", look.text(&format!("{} ({})", journal(node), node.journal_id))),
         ],
@@ -56,8 +56,19 @@ fn text(look: &Look, node: &Node, about: &[Finding]) -> String {
     text.push_str(&section("ADDRESSES", &addresses(look, node)));
     text.push_str(&section("ADVERTS HEARD", &adverts(look, node)));
     text.push_str(&section("ADVERTS REJECTED", &rejections(look, node)));
+    let answers: Vec<Witnessed> = Witnessed::by(fleet, node).collect();
+    text.push_str(&section("WHO ANSWERED IT", &witnesses(look, &answers)));
+    let reached: Vec<Reference> = Reference::of(node).collect();
+    text.push_str(&section("REFERENCES", &references(look, &reached)));
     text.push_str(&section("FINDINGS", &findings(look, about)));
     text
+}
+
+/// With its uncertainty, and since when.
+fn clock(look: &Look, node: &Node) -> String {
+    let age = Clock::of(node).age_ms.map(|age_ms| look.age(age_ms.saturating_mul(1000)));
+    let measured = age.map(|age| format!(", measured {age}")).unwrap_or_default();
+    format!("{}{measured}", clock_offset(node))
 }
 
 fn connected(node: &Node) -> String {

@@ -15,7 +15,7 @@ pub use self::{
     fences::tone as fence_tone,
     findings::{about, unknown as unknown_finding},
     instances::table as instance_table,
-    nodes::{clock_offset, heard, journal, unknown as unknown_node},
+    nodes::{clock_offset, heard, journal, offset, unknown as unknown_node},
     transitions::{change, table as transition_table},
 };
 

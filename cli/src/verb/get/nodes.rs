@@ -9,7 +9,7 @@ use crate::{
     grid::{Column, grid},
     invocation::Invocation,
     look::{Look, NOTHING, Tone, or_nothing},
-    shape::{self, state_word},
+    shape::{self, Clock, state_word},
     verb::fleet,
     verdict::{count, in_maintenance},
 };
@@ -103,15 +103,16 @@ pub fn heard(look: &Look, node: &Node) -> (Tone, String) {
 
 /// How far its clock is off, and how well that is known.
 pub fn clock_offset(node: &Node) -> String {
-    if !node.ever_heard {
+    offset(&Clock::of(node))
+}
+
+/// The same of a clock.
+pub fn offset(clock: &Clock) -> String {
+    let (Some(offset_us), Some(uncertainty_us)) = (clock.offset_us, clock.uncertainty_us) else {
         return NOTHING.to_owned();
-    }
+    };
     let milliseconds = |us: f64| us / 1000.0;
-    format!(
-        "{:+.1} ms ± {:.1} ms",
-        milliseconds(node.clock_offset_us as f64),
-        milliseconds(node.clock_uncertainty_us as f64)
-    )
+    format!("{:+.1} ms ± {:.1} ms", milliseconds(offset_us as f64), milliseconds(uncertainty_us as f64))
 }
 
 /// How far its journal is committed, and what is waiting.
