@@ -35,6 +35,16 @@ impl Fleet {
         coordinator: Option<&str>,
         configuration: impl Fn(&Host, u8) -> String,
     ) -> Self {
+        Self::start_on(priorities, coordinator, configuration, |host| host)
+    }
+
+    /// The same with hosts and a client that run otherwise, such as in real time.
+    pub fn start_on(
+        priorities: &[u8],
+        coordinator: Option<&str>,
+        configuration: impl Fn(&Host, u8) -> String,
+        prepare: impl Fn(Host) -> Host,
+    ) -> Self {
         let mut lab = Lab::new().unwrap();
         let coordinator = Coordinator::start_with(&mut lab, coordinator).unwrap();
         let (mut hosts, mut agents) = (Vec::new(), Vec::new());
@@ -42,11 +52,12 @@ impl Fleet {
             let host = lab
                 .host(&format!("lb{:02}", number + 1), &format!("192.168.178.{}/24", 130 + number))
                 .unwrap();
+            let host = prepare(host);
             coordinator.join(&host).unwrap();
             agents.push(start(&host, &configuration(&host, *priority)));
             hosts.push(host);
         }
-        let client = lab.client("client", "192.168.178.10/24").unwrap();
+        let client = prepare(lab.client("client", "192.168.178.10/24").unwrap());
         let fleet = Self { coordinator, hosts, agents, client, lab };
         fleet.wait_for_holder(Some("lb01"));
         fleet.wait_for_fresh(priorities.len());
@@ -95,6 +106,6 @@ pub fn configuration(host: &Host, priority: u8) -> String {
     )
 }
 
-fn start(host: &Host, configuration: &str) -> Process {
+pub fn start(host: &Host, configuration: &str) -> Process {
     start_agent(host, AgentConfiguration::Native(configuration), &[]).unwrap()
 }

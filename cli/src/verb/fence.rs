@@ -1,5 +1,7 @@
 //! `hactl fence`
 
+use std::time::Duration;
+
 use clap::ValueEnum;
 use comfy_table::Cell;
 use hafleet_proto::v1;
@@ -141,14 +143,46 @@ struct ConsentArgs {
 }
 
 #[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Each device's program is run with the action `status`, as it will be when a fence is verified: nothing is switched. \
+STATUS is what the device says: on, off, or unknown when the program failed, did not end in time, or says neither. \
+A device that is unknown here will not be trusted with a fence. The coordinator does the same by itself every ten \
+minutes and raises fence_path_broken. Each test is written into the audit log.
+
+Exit code 0 when every device said on or off, 1 when one did not, 3 when the node has no such device.
+
+Examples:
+  hactl fence test lb02
+  hactl fence test lb02 --level power -o json")]
 struct TestArgs {
     /// The node
     node: String,
 
     /// Only this device; without, every one of the node
     #[arg(long, value_enum, value_name = "STEP")]
-    level: Option<Level>,
+    level: Option<DeviceLevel>,
 }
+
+/// `--level` of a test: a demote has no device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DeviceLevel {
+    /// A switch port or a firewall
+    Network,
+    /// The host's power
+    Power,
+}
+
+impl From<DeviceLevel> for v1::FenceLevel {
+    fn from(level: DeviceLevel) -> Self {
+        match level {
+            DeviceLevel::Network => Self::Network,
+            DeviceLevel::Power => Self::Power,
+        }
+    }
+}
+
+/// A status may take a minute, and there may be two: each coordinator has its share of this.
+const TEST_WITHIN: Duration = Duration::from_secs(130);
 
 /// `--level`, `--up-to`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -172,7 +206,13 @@ impl From<Level> for v1::FenceLevel {
 }
 
 pub async fn run(args: Args, invocation: &Invocation) -> Result<Exit, Failure> {
-    let mut coordinators = invocation.coordinators()?;
+    let mut coordinators = match &args.verb {
+        Verb::Test(_) => invocation.coordinators_for(TEST_WITHIN)?,
+        Verb::Propose(_) | Verb::Approve(_) | Verb::Deny(_) | Verb::Run(_) | Verb::Confirm(_) => {
+            invocation.coordinators()?
+        }
+        Verb::Release(_) | Verb::Pause | Verb::Resume(_) => invocation.coordinators()?,
+    };
     let coordinators = &mut coordinators;
     match args.verb {
         Verb::Propose(NodeArgs { node }) => {

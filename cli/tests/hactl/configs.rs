@@ -333,6 +333,14 @@ fn history_and_show_in_every_format() {
         );
     }
     assert_eq!(desk.run(&["get", "configs"]).stdout, desk.run(&["config", "history"]).stdout);
+    let one = desk.run(&["get", "configs", "6", "-o", "json"]).stdout;
+    let one: serde_json::Value = serde_json::from_str(&one).unwrap();
+    assert_eq!((one.as_array().unwrap().len(), &one[0]["state"]), (1, &serde_json::json!("refused")));
+    assert_eq!(desk.run(&["get", "configs", "9"]).code, Some(3));
+    // All of them were applied a minute ago.
+    let since = |ago: &str| desk.run(&["get", "configs", "--since", ago, "-q"]).stdout.lines().count();
+    assert!(since("2m") >= 3, "{}", desk.run(&["get", "configs", "--since", "2m"]).stdout);
+    assert_eq!(since("30s"), 0);
     let ran = desk.run(&["config", "show"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "# the fleet\n[[group]]\n\tname = \"web\"\n"));
     insta::assert_snapshot!("show_json", desk.run(&["config", "show", "7", "-o", "json"]).stdout);

@@ -226,7 +226,26 @@ fn milder_steps_need_an_answer_and_each_verb_asks_for_its_own() {
         let asked = desk.coordinator.asked();
         assert!(asked.contains(expected), "{verb:?}: {asked}");
     }
+    assert_eq!(
+        desk.run(&["fence", "test", "lb02", "--level", "demote"]).code,
+        Some(2),
+        "a demote has no device"
+    );
+    assert_eq!(desk.run(&["get", "fences", "lb01"]).code, Some(0), "there is none against it");
+    assert_eq!(desk.run(&["get", "fences", "lb09"]).code, Some(3), "there is no such node");
     let ran = desk.run(&["fence", "test", "lb02"]);
     assert_eq!(ran.code, Some(1), "a device that does not answer is not fine: {}", ran.stdout);
     assert!(ran.stdout.contains("timed out"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_test_of_the_devices_in_every_format() {
+    let desk = desk();
+    for format in ["table", "wide", "json", "jsonl"] {
+        let ran = desk.run_at(100, &["fence", "test", "lb02", "-o", format]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), ""));
+        insta::with_settings!({ omit_expression => true }, {
+            insta::assert_snapshot!(format!("test_{format}"), desk.stable(&ran.stdout));
+        });
+    }
 }

@@ -22,6 +22,7 @@ const SHOWS: &[(&str, &[&str])] = &[
     ("describe_fence", &["describe", "fence", "lb02"]),
     ("describe_finding", &["describe", "finding", "split_brain.confirmed@dc1/192.168.178.3#1"]),
     ("explain", &["explain", "web"]),
+    ("get_fences", &["get", "fences"]),
 ];
 
 fn compare(name: &str, desk: &Desk, arguments: &[&str], columns: u16) -> String {
@@ -152,6 +153,13 @@ fn filters_select() {
     assert_eq!(ids(&["get", "transitions", "--group", "dc1/db"], "node"), [""; 0]);
     assert_eq!(ids(&["get", "tokens", "t-0002"], "state"), ["open"]);
     assert_eq!(ids(&["get", "audit", "node/lb01"], "action"), ["enroll"]);
+    let refused =
+        ["get", "audit", "--action", "fence", "--outcome", "refused", "--since", "1h", "--limit", "7"];
+    assert_eq!(desk.run(&refused).code, Some(0));
+    let asked = desk.coordinator.asked();
+    for field in ["action: \"fence\"", "outcome: \"refused\"", "limit: 7", "since_us: 1795428191000000"] {
+        assert!(asked.contains(field), "{field}: {asked}");
+    }
     let asked = desk.coordinator.asked();
     assert!(asked.contains("since_us: 1795345391000000"), "24 h before the coordinator's now: {asked}");
 }

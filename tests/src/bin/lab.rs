@@ -1,4 +1,4 @@
-//! What runs inside the lab's hosts: `echo ADDRESS NAME` answers probes, `probe ADDRESS` sends one a millisecond,
+//! What runs inside the lab's hosts: `echo ADDRESS NAME` answers probes, `probe ADDRESS [MS]` sends one a millisecond, or each MS,
 //! `junk SOURCE VRID COUNT SEED` sends VRRP packets that nobody should believe, `send INTERFACE PERIOD COUNT FILE` sends
 //! the frames of a file, `stalls` says how much later than asked it woke.
 #![allow(clippy::disallowed_methods, reason = "the lab measures real time on real hosts")]
@@ -27,7 +27,10 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["echo", address, name] => echo(address.parse()?, name),
-        ["probe", address] => probe(address.parse()?),
+        ["probe", address] => probe(address.parse()?, INTERVAL),
+        ["probe", address, interval_ms] => {
+            probe(address.parse()?, Duration::from_millis(interval_ms.parse()?))
+        }
         ["junk", source, vrid, count, seed] => {
             junk(source.parse()?, vrid.parse()?, count.parse()?, seed.parse()?)
         }
@@ -36,7 +39,7 @@ fn main() -> Result<()> {
         }
         ["stalls"] => stalls(),
         _ => bail!(
-            "usage: lab echo ADDRESS NAME | lab probe ADDRESS | lab junk SOURCE VRID COUNT SEED | \
+            "usage: lab echo ADDRESS NAME | lab probe ADDRESS [MS] | lab junk SOURCE VRID COUNT SEED | \
              lab send INTERFACE PERIOD_US COUNT FILE | lab stalls"
         ),
     }
@@ -142,7 +145,7 @@ struct Seen {
 /// Runs of lost probes that are told one by one.
 const RUNS_MAX: usize = 16;
 
-fn probe(address: Ipv4Addr) -> Result<()> {
+fn probe(address: Ipv4Addr, interval: Duration) -> Result<()> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     socket.set_read_timeout(Some(Duration::from_millis(200)))?;
     let target = SocketAddr::from((address, PORT));
@@ -166,7 +169,7 @@ fn probe(address: Ipv4Addr) -> Result<()> {
         // No ARP entry, no route: a lost probe, not an error of the probe.
         let _ = socket.send_to(&sent.to_be_bytes(), target);
         sent += 1;
-        let due = start + INTERVAL.saturating_mul(u32::try_from(sent).context("probed for too long")?);
+        let due = start + interval.saturating_mul(u32::try_from(sent).context("probed for too long")?);
         thread::sleep(due.saturating_duration_since(Instant::now()));
     }
     // Answers on their way are not lost; a silent VIP at the end is.

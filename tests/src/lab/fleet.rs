@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output},
     time::Duration,
 };
 
@@ -102,9 +102,14 @@ impl Coordinator {
 
     /// Runs `hactl` with the admin's credential.
     pub fn hactl(&self, arguments: &[&str]) -> Result<Output> {
+        self.hactl_command(arguments)?.output().context("starting hactl")
+    }
+
+    /// The same, to be started by the caller.
+    pub fn hactl_command(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = self.host.command(program("hactl")?);
         command.arg("--context").arg(self.data_dir.join("admin.toml")).args(arguments);
-        command.output().context("starting hactl")
+        Ok(command)
     }
 
     /// The standard output of `hactl`, whatever its exit code says about the fleet's health.

@@ -1,4 +1,8 @@
-//! The client of a VIP: one probe a millisecond, and what it lost.
+//! The client of a VIP: one probe a millisecond, or another interval, and what it lost.
+//!
+//! A probe a millisecond measures an outage to the millisecond, and loses about as many probes as it lasts milliseconds. How many a
+//! client loses depends on how often it asks: of an outage of at most 10 ms one that asks every 10 ms, or less often, loses none or
+//! one.
 
 use std::{process::Command, time::Duration};
 
@@ -17,24 +21,29 @@ pub struct Probe {
 /// What a client of the VIP saw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outage {
-    /// Probes sent, one a millisecond.
+    /// Probes sent, one each interval.
     pub sent: u64,
     /// Probes that were never answered.
     pub lost: u64,
-    /// The longest time between two answered probes, milliseconds; 1 is perfect.
+    /// The longest time between two answered probes, milliseconds; the interval is perfect.
     pub longest_gap_ms: f64,
     /// Who answered, in the order of the first answer after each change.
     pub served_by: Vec<String>,
-    /// The first runs of probes that later ones overtook, by number: a probe's number is its millisecond.
+    /// The first runs of probes that later ones overtook, by number: at one a millisecond a probe's number is its millisecond.
     pub passed_over: Vec<(u64, u64)>,
 }
 
 impl Probe {
-    /// Starts probing `address` from `client` and waits until the first answer has come.
+    /// Starts probing `address` from `client` every millisecond and waits until the first answer has come.
     pub fn start(client: &Host, address: &str) -> Result<Self> {
+        Self::start_every(client, address, 1)
+    }
+
+    /// The same with a probe every so many milliseconds.
+    pub fn start_every(client: &Host, address: &str, interval_ms: u32) -> Result<Self> {
         let mut command: Command = client.command(program("lab")?);
-        command.args(["probe", address]);
-        let mut process = client.spawn(&format!("probe-{address}"), &mut command)?;
+        command.args(["probe", address, &interval_ms.to_string()]);
+        let mut process = client.spawn(&format!("probe-{address}-{interval_ms}ms"), &mut command)?;
         let start = process.log().len();
         process.wait_for_log("first answer from", Duration::from_secs(30))?;
         Ok(Self { process, start })

@@ -13,6 +13,7 @@ use hafleet_proto::v1::{
 
 use crate::{
     connect::Coordinators,
+    duration::{Since, parse_since},
     exit::Exit,
     failure::Failure,
     grid::{Column, grid},
@@ -85,8 +86,18 @@ struct DiffArgs {
 #[command(after_help = "\
 Examples:
   hactl config history
+  hactl config history --since 7d
+  hactl get configs 6
   hactl config history -o json | jq '.[] | select(.state == \"rolled_back\")'")]
 pub struct HistoryArgs {
+    /// Only this one
+    #[arg(value_name = "GEN")]
+    generation: Option<u64>,
+
+    /// Not older than this: 30m, 24h, 7d, or an instant such as 2026-11-23T12:00:00+01:00
+    #[arg(long, value_parser = parse_since, value_name = "AGO|INSTANT")]
+    since: Option<Since>,
+
     /// How many at most, newest first: 1 to 10000
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "N")]
     limit: u32,
@@ -165,6 +176,9 @@ async fn diff(args: &DiffArgs, invocation: &Invocation) -> Result<Exit, Failure>
     })
 }
 
+/// The most that a coordinator lists.
+const MOST_GENERATIONS: u32 = 10_000;
+
 /// Every generation, the newest first.
 pub async fn history(
     args: &HistoryArgs,
@@ -172,17 +186,31 @@ pub async fn history(
     invocation: &Invocation,
 ) -> Result<(), Failure> {
     let now_us = fleet(coordinators).await?.at_us;
+    // One that is asked for is found however old it is.
+    let limit = if args.generation.is_some() { MOST_GENERATIONS } else { args.limit };
     let answer = coordinators
-        .call("list the generations", ListConfigsRequest { limit: args.limit }, async |client, request| {
+        .call("list the generations", ListConfigsRequest { limit }, async |client, request| {
             client.configs().list_configs(request).await
         })
         .await?;
-    invocation.note_truncated(answer.truncated, args.limit);
-    if answer.generations.is_empty() {
-        invocation.note("Nothing was applied yet.");
+    let since_us = args.since.map_or(0, |since| since.at_us(now_us));
+    let (all, mut shown) = (answer.generations.len(), answer.generations);
+    shown.retain(|one| {
+        one.created_at_us >= since_us && args.generation.is_none_or(|wanted| wanted == one.number)
+    });
+    if let (Some(wanted), true) = (args.generation, shown.is_empty()) {
+        return Err(Failure::not_found(
+            format!("there is no generation {wanted}"),
+            "`hactl config history` lists the generations.",
+        ));
     }
-    let shapes: Vec<_> = answer.generations.iter().map(shape::Generation::from).collect();
-    invocation.list(&shapes, || generations(&invocation.look(now_us), &answer.generations))
+    invocation.note_truncated(answer.truncated && shown.len() == all, limit);
+    if shown.is_empty() {
+        let since = if args.since.is_some() { " since then" } else { " yet" };
+        invocation.note(&format!("Nothing was applied{since}."));
+    }
+    let shapes: Vec<_> = shown.iter().map(shape::Generation::from).collect();
+    invocation.list(&shapes, || generations(&invocation.look(now_us), &shown))
 }
 
 async fn show(args: &ShowArgs, invocation: &Invocation) -> Result<Exit, Failure> {

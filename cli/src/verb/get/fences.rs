@@ -2,7 +2,7 @@
 
 use hafleet_proto::v1::{Fence, FencingState, ListFencesRequest};
 
-use super::{Window, note_empty, now_us};
+use super::{Window, note_empty, now_us, unknown_node};
 use crate::{
     connect::Coordinators,
     failure::Failure,
@@ -11,6 +11,7 @@ use crate::{
     look::{Look, Tone, or_nothing},
     paragraphs::section,
     shape::{self, level_word},
+    verb::fleet,
 };
 
 /// Who is fenced, was, or would have been, and why; below, what stands over all of them.
@@ -50,6 +51,11 @@ pub async fn run(
         .call("read the fences", request, async |client, request| client.fence.list(request).await)
         .await?;
     let fences = answer.fences;
+    if let (Some(name), true) = (&args.node, fences.is_empty())
+        && !fleet(coordinators).await?.nodes.iter().any(|node| node.name == *name)
+    {
+        return Err(unknown_node(name));
+    }
     note_empty(fences.is_empty(), "fences", invocation);
     invocation.note_truncated(answer.truncated, args.window.limit);
     let shapes: Vec<_> = fences.iter().map(shape::Fence::from).collect();
