@@ -9,6 +9,8 @@ mod lab;
 mod nginx;
 mod no_accept;
 mod notify;
+mod planned;
+mod planned_outage;
 mod refusals;
 mod rejected;
 mod reload;
