@@ -38,7 +38,8 @@ fuzz: ## Fuzzes what reads bytes and both cores, FUZZ_SECONDS (60) each; what is
 
 bench: ## Our agent against keepalived in one run (20 minutes), into docs/benchmarks.md (PART="outage --repeats 3" prints that only)
 	$(SUDO) tests/setup bench
-	$(CARGO) build --locked --release -p ha-agent -p hafleet-tests --bin ha-agent --bin lab --bin bench
+	$(CARGO) build --locked --release -p ha-agent -p ha-coordinator -p hactl -p hafleet-tests \
+		--bin ha-agent --bin ha-coordinator --bin hactl --bin lab --bin bench
 	$(SUDO) target/release/bench $(PART) >target/benchmarks.md
 	$(if $(PART),cat,cp) target/benchmarks.md $(if $(PART),,docs/benchmarks.md)
 

@@ -26,15 +26,18 @@ const WITHIN: Duration = Duration::from_secs(2);
 
 /// What the coordinator itself reached when it last asked, for people.
 #[derive(Debug, Default)]
-pub struct Reached(Mutex<Option<(Vec<(SocketAddr, bool)>, Instant)>>);
+pub struct Reached(Mutex<Option<(Answers, Instant)>>);
+
+/// Each reference, in their order, and whether it answered.
+type Answers = Vec<(SocketAddr, bool)>;
 
 impl Reached {
     /// Each reference, whether it answered, and when they were asked; `None` before that, and without references.
-    pub fn last(&self) -> Option<(Vec<(SocketAddr, bool)>, Instant)> {
+    pub fn last(&self) -> Option<(Answers, Instant)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note(&self, answers: Vec<(SocketAddr, bool)>, at: Instant) {
+    fn note(&self, answers: Answers, at: Instant) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((answers, at));
     }
 }
@@ -63,14 +66,14 @@ pub async fn tell(shared: Arc<Shared>, references: Vec<SocketAddr>) {
 }
 
 /// Which of them answer, in their order.
-async fn ask(references: &[SocketAddr]) -> Vec<(SocketAddr, bool)> {
+async fn ask(references: &[SocketAddr]) -> Answers {
     let ask = |(index, address): (usize, &SocketAddr)| {
         let address = *address;
         async move { (index, (address, answers(address).await)) }
     };
     let mut asked: JoinSet<(usize, (SocketAddr, bool))> = references.iter().enumerate().map(ask).collect();
     // A task that panicked says nothing: its reference was not reached.
-    let mut found: Vec<(SocketAddr, bool)> = references.iter().map(|address| (*address, false)).collect();
+    let mut found: Answers = references.iter().map(|address| (*address, false)).collect();
     while let Some(answered) = asked.join_next().await {
         if let Ok((index, answer)) = answered
             && let Some(place) = found.get_mut(index)

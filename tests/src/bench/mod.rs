@@ -13,6 +13,7 @@ pub mod lines;
 pub mod machine;
 pub mod mass_failover;
 pub mod outage;
+pub mod planned;
 pub mod rack;
 pub mod repair;
 pub mod report;

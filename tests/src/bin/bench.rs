@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use hafleet_tests::bench::{
-    Contender, Options, double_hold, machine, mass_failover, outage, repair,
+    Contender, Options, double_hold, machine, mass_failover, outage, planned, repair,
     report::{self, Section},
     scale, stability, start,
 };
@@ -46,6 +46,8 @@ struct Cli {
 enum Part {
     /// A client's outage: SIGTERM, link loss, kill -9
     Outage,
+    /// `hactl switchover` beside a stop of keepalived
+    Planned,
     /// How long two hosts hold an address: kill -9, SIGSTOP
     DoubleHold,
     /// An address that was deleted by hand
@@ -117,6 +119,7 @@ fn run(cli: Cli) -> Result<bool> {
 fn measure(part: Part, options: &Options) -> Result<Section> {
     match part {
         Part::Outage => outage::run(options),
+        Part::Planned => planned::run(options),
         Part::DoubleHold => double_hold::run(options),
         Part::Repair => repair::run(options),
         Part::MassFailover => mass_failover::run(options),
