@@ -35,17 +35,18 @@ impl Fleet {
         coordinator: Option<&str>,
         configuration: impl Fn(&Host, u8) -> String,
     ) -> Self {
-        Self::start_on(priorities, coordinator, configuration, |host| host)
+        Self::start_in(Lab::new().unwrap(), priorities, coordinator, configuration, |host| host)
     }
 
-    /// The same with hosts and a client that run otherwise, such as in real time.
-    pub fn start_on(
+    /// The same in a lab that is there, for a coordinator.toml that has to name it, and with hosts and a client that run otherwise,
+    /// such as in real time.
+    pub fn start_in(
+        mut lab: Lab,
         priorities: &[u8],
         coordinator: Option<&str>,
         configuration: impl Fn(&Host, u8) -> String,
         prepare: impl Fn(Host) -> Host,
     ) -> Self {
-        let mut lab = Lab::new().unwrap();
         let coordinator = Coordinator::start_with(&mut lab, coordinator).unwrap();
         let (mut hosts, mut agents) = (Vec::new(), Vec::new());
         for (number, priority) in priorities.iter().enumerate() {

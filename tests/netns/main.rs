@@ -4,6 +4,7 @@
 
 mod acting;
 mod failover;
+mod fencing;
 mod fleet;
 mod lab;
 mod nginx;

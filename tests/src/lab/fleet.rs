@@ -107,9 +107,26 @@ impl Coordinator {
 
     /// The same, to be started by the caller.
     pub fn hactl_command(&self, arguments: &[&str]) -> Result<Command> {
+        self.command_as(&self.data_dir.join("admin.toml"), arguments)
+    }
+
+    /// Runs `hactl` with somebody's context file.
+    pub fn hactl_as(&self, context: &Path, arguments: &[&str]) -> Result<Output> {
+        self.command_as(context, arguments)?.output().context("starting hactl")
+    }
+
+    fn command_as(&self, context: &Path, arguments: &[&str]) -> Result<Command> {
         let mut command = self.host.command(program("hactl")?);
-        command.arg("--context").arg(self.data_dir.join("admin.toml")).args(arguments);
+        command.arg("--context").arg(context).args(arguments);
         Ok(command)
+    }
+
+    /// `hactl user add`: one more person; the context file.
+    pub fn add_user(&self, name: &str, role: &str) -> Result<PathBuf> {
+        let context = self.host.directory().join(format!("{name}.toml"));
+        let file = context.to_str().context("the directory is not UTF-8")?;
+        self.shown(&["user", "add", name, "--role", role, "--out", file])?;
+        Ok(context)
     }
 
     /// The standard output of `hactl`, whatever its exit code says about the fleet's health.

@@ -19,6 +19,7 @@ mod forge;
 mod frame;
 mod host;
 mod instance;
+mod power;
 mod probe;
 mod process;
 mod systemd;
@@ -42,6 +43,7 @@ pub use fleet::{AgentConfiguration, Coordinator, agent_state_dir, start_agent};
 pub use frame::{Advert, Arp, Content, Frame, Neighbor};
 pub use host::Host;
 pub use instance::Instance;
+pub use power::Outlet;
 pub use probe::{Outage, Probe};
 pub use process::Process;
 pub use systemd::Systemd;
@@ -136,7 +138,7 @@ impl Lab {
         // `noprefixroute` is how NetworkManager adds it (and the tutorial shows it): the route comes apart.
         let network = network_of(address)?;
         ip(&["-n", namespace, "route", "add", &network, "dev", interface, "src", bare_address(address)])?;
-        Ok(())
+        power::wire(host, &port, interface, address)
     }
 
     fn switch(&self) -> String {
