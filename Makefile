@@ -15,7 +15,7 @@ help: ## This list
 build: ## All binaries, debug profile
 	$(CARGO) build --locked --workspace --bins
 
-demo: build ## A fleet on this machine: election, failover, split brain, its end (KEEP=1 leaves it running)
+demo: build ## A fleet on this machine: election, failover, split brain, fencing (KEEP=1 leaves it running)
 	$(SUDO) tests/setup demo
 	$(SUDO) target/debug/demo $(if $(KEEP),--keep)
 

@@ -58,6 +58,13 @@ impl Coordinator {
         .with_context(|| format!("its log:\n{}", self.log()))
     }
 
+    /// Restarts it with another coordinator.toml.
+    pub fn configure(&mut self, toml: &str) -> Result<()> {
+        self.stop()?;
+        self.configuration = Some(self.host.write("coordinator.toml", toml)?);
+        self.serve()
+    }
+
     /// SIGTERM.
     pub fn stop(&mut self) -> Result<()> {
         let mut process = self.process.take().context("the coordinator does not run")?;
