@@ -1,8 +1,10 @@
 //! The house rules that a machine can check: edges between crates, pure cores, file length, licences, migration parity,
-//! that every store method is exercised on both databases, and that docs/interop.md has every interop test.
+//! that every store method is exercised on both databases, that docs/interop.md has every interop test, and docs/fencing-rules.md every
+//! rule of fencing with its tests.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing there")]
 
 mod crates;
+mod fencing;
 mod files;
 mod interop;
 mod reasons;

@@ -45,6 +45,8 @@ pub struct Lab {
     /// Who was asked to, with its instances.
     pub asked_to_announce: Vec<String>,
     pub references: (usize, usize),
+    /// Somebody looks after the coordinator's references and tells.
+    pub tells_references: bool,
     next_request: u64,
 }
 
@@ -61,8 +63,10 @@ pub enum Behaviour {
     Lies,
     /// It does it, but its status cannot be read.
     Unreadable,
-    /// It does not answer when it is verified.
+    /// It says that it is broken when it is verified.
     Broken,
+    /// Nothing is heard of it when it is verified.
+    Silent,
 }
 
 impl Lab {
@@ -92,6 +96,7 @@ impl Lab {
             announces: true,
             asked_to_announce: Vec::new(),
             references: (3, 3),
+            tells_references: true,
             next_request: 0,
         };
         lab.lead();
@@ -163,7 +168,7 @@ impl Lab {
     }
 
     pub fn tick(&mut self) {
-        if self.world.now_us.is_multiple_of(5 * SECOND) {
+        if self.tells_references && self.world.now_us.is_multiple_of(5 * SECOND) {
             let (reachable, total) = self.references;
             self.tell(FenceInput::References { reachable, total });
         }
@@ -252,8 +257,12 @@ impl Lab {
             }
             FenceEffect::VerifyPath { node, rung, device } => {
                 assert_eq!(Some(&device), self.policy.devices.get(&node).and_then(|all| all.get(&rung)));
-                let broken = self.devices.get(&(node.0.clone(), rung)) == Some(&Behaviour::Broken);
-                let outcome = if broken { Outcome::Failed } else { Outcome::Done };
+                let outcome = match self.devices.get(&(node.0.clone(), rung)) {
+                    Some(Behaviour::Silent) => return,
+                    Some(Behaviour::Broken) => Outcome::Failed,
+                    Some(Behaviour::Works | Behaviour::Fails | Behaviour::Hangs) | None => Outcome::Done,
+                    Some(Behaviour::Lies | Behaviour::Unreadable) => Outcome::Done,
+                };
                 self.answer(FenceInput::PathVerified { node, rung, outcome });
             }
             FenceEffect::Answer { answer, .. } => self.answers.push(answer),
@@ -282,7 +291,8 @@ impl Lab {
                     self.switch_off(name, rung);
                 }
                 let outcome = match behaviour {
-                    Behaviour::Works | Behaviour::Lies | Behaviour::Broken => Outcome::Done,
+                    Behaviour::Works | Behaviour::Lies => Outcome::Done,
+                    Behaviour::Broken | Behaviour::Silent => Outcome::Done,
                     Behaviour::Fails => Outcome::Failed,
                     Behaviour::Unreadable => Outcome::Unknown,
                     Behaviour::Hangs => return,
@@ -293,8 +303,16 @@ impl Lab {
                 let reading = match behaviour {
                     Behaviour::Unreadable => Reading::Unknown,
                     Behaviour::Lies => Reading::Off,
-                    Behaviour::Works | Behaviour::Fails | Behaviour::Hangs | Behaviour::Broken => {
-                        if self.off.contains(&key) { Reading::Off } else { Reading::On }
+                    Behaviour::Works
+                    | Behaviour::Fails
+                    | Behaviour::Hangs
+                    | Behaviour::Broken
+                    | Behaviour::Silent => {
+                        if self.off.contains(&key) {
+                            Reading::Off
+                        } else {
+                            Reading::On
+                        }
                     }
                 };
                 self.answer(FenceInput::Status { operation, revision, reading, trace });
@@ -370,6 +388,26 @@ impl Lab {
 
     fn answer(&mut self, input: FenceInput) {
         self.world.input(Input::Fence(input));
+    }
+
+    /// A step waits behind rows that are not written yet.
+    pub fn waits_with_a_step(&self) -> bool {
+        self.waiting.iter().any(|effect| match effect {
+            FenceEffect::Demote { .. } => true,
+            FenceEffect::RunStep { action, .. } => *action == StepAction::Off,
+            FenceEffect::Write(_) | FenceEffect::Audit(_) | FenceEffect::Withdraw { .. } => false,
+            FenceEffect::Announce { .. } | FenceEffect::VerifyPath { .. } | FenceEffect::Answer { .. } => {
+                false
+            }
+        })
+    }
+
+    /// lb02 hears nothing of lb01 and becomes MASTER too; it is heard by everybody.
+    pub fn deafen(&mut self) {
+        self.world.filter_one_way("lb01", "lb02");
+        self.run(4_000);
+        self.world.enter("lb02", VrrpState::Master, "master_down");
+        self.carry_out();
     }
 
     pub fn steps(&self) -> Vec<&str> {

@@ -157,6 +157,8 @@ fn rule_20_every_edge_step_and_refusal_is_in_the_audit_log_with_its_evidence() {
         "fenced -> quarantined",
     ];
     assert_eq!(edges, path);
+    let mut lines = lab.audit.iter().filter(|line| line.action.contains(" -> "));
+    assert!(lines.all(|line| !line.evidence.is_empty()), "each edge has the facts that it rests on");
     let actions: Vec<&str> = lab.audit.iter().map(|line| line.action.as_str()).collect();
     for action in [
         "proposed",

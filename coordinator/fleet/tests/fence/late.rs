@@ -22,7 +22,7 @@ fn waiting() -> Lab {
     lab.policy.windows.confirm = Duration::from_secs(5);
     lab.configure();
     lab.mute.insert("lb02".to_owned());
-    lab.split();
+    lab.deafen();
     lab.run_until(10_000, "demoted", |lab| lab.steps.len() == 1);
     lab
 }
@@ -83,15 +83,18 @@ fn rule_13_a_status_that_was_asked_before_the_program_ended_is_not_believed() {
     lab.run_until(60_000, "the network step", |lab| lab.steps.len() == 2);
     let (operation, running) = (lab.operation().id, lab.operation().revision);
     lab.run_until(130_000, "timed out", |lab| lab.state() == FenceState::Verifying(Rung::Network));
-    lab.run(8_000);
+    lab.run(12_000);
     // Nobody sees it for a moment, and the program ends at last.
     for other in ["lb01", "lb03"] {
         lab.world.cut("lb02", other);
     }
-    let trace = Trace::default();
+    let (trace, revision) = (Trace::default(), lab.operation().revision);
+    lab.run(6_000);
+    let stale = revision - 1;
+    lab.tell(FenceInput::Status { operation, revision: stale, reading: Reading::Off, trace: trace.clone() });
+    assert_eq!(lab.state(), FenceState::Verifying(Rung::Network), "it is about another row");
     lab.tell(FenceInput::Ran { operation, revision: running, outcome: Outcome::Done, trace: trace.clone() });
     lab.run(2_500);
-    let revision = lab.operation().revision;
     lab.tell(FenceInput::Status { operation, revision, reading: Reading::Off, trace: trace.clone() });
     assert_eq!(lab.state(), FenceState::Verifying(Rung::Network), "it was asked before");
     assert!(lab.refusals().contains(&Code::StillSpeaking));

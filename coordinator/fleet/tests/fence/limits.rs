@@ -233,6 +233,17 @@ fn rule_9_a_node_that_was_fenced_is_left_alone_for_a_quarter_of_an_hour() {
 }
 
 #[test]
+fn rule_9_it_is_left_alone_from_the_end_of_the_operation() {
+    let mut lab = Lab::new(&[150, 100]);
+    lab.split();
+    lab.run(14 * 60_000);
+    mend(&mut lab);
+    lab.split();
+    lab.run(5 * 60_000);
+    assert_eq!(lab.steps(), ["demote lb02", "withdraw lb02"], "it was released five minutes ago");
+}
+
+#[test]
 fn rule_9_a_clock_that_was_set_back_makes_it_more_careful() {
     let mut lab = Lab::new(&[150, 100]);
     lab.split();

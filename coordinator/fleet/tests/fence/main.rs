@@ -17,7 +17,9 @@ mod promise;
 mod reach;
 mod restart;
 mod simulation;
+mod survivor;
 mod table;
+mod witness;
 #[allow(dead_code, reason = "shared with the tests of detection")]
 #[path = "../fleet/world.rs"]
 mod world;

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// lb02 and lb03 have a second address, which lb03 holds; lb02's agent does not do what it is told.
-fn two_addresses(second: Mode) -> Lab {
+pub fn two_addresses(second: Mode) -> Lab {
     let mut lab = Lab::witnessed();
     let now = lab.world.now_us;
     for name in ["lb02", "lb03"] {

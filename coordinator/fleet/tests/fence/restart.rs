@@ -37,6 +37,43 @@ fn rule_11_a_row_that_is_written_too_late_is_looked_at_again() {
 }
 
 #[test]
+fn rule_11_a_program_whose_row_is_written_too_late_is_looked_at_again() {
+    let mut lab = Lab::witnessed();
+    lab.disobedient.insert("lb02".to_owned());
+    lab.deafen();
+    lab.run_until(60_000, "escalating", |lab| {
+        lab.rows.values().any(|row| row.state == FenceState::Escalating)
+    });
+    lab.database_down = true;
+    lab.run(60_000);
+    assert!(!lab.waits_with_a_step());
+    lab.world.enter("lb02", VrrpState::Fault, "held");
+    lab.run(2_000);
+    lab.database_up();
+    lab.run(120_000);
+    assert_eq!((lab.steps(), lab.state()), (vec!["demote lb02"], FenceState::Failed));
+    assert!(lab.audit.iter().any(|line| line.action == "escalating -> running_network"));
+}
+
+#[test]
+fn rule_11_only_the_word_of_the_row_as_it_is_lets_a_step_go() {
+    let mut lab = Lab::new(&[150, 100]);
+    lab.split();
+    lab.database_down = true;
+    lab.run(8_000);
+    let row = lab.world.fleet.fences().operations[0].clone();
+    assert_eq!(row.state, FenceState::Demoting);
+    for revision in [0, row.revision - 1, row.revision + 1] {
+        lab.tell(FenceInput::Written { operation: Some(row.id), revision });
+        lab.run(1_000);
+        assert!(!lab.waits_with_a_step(), "{revision} is not {}", row.revision);
+    }
+    lab.tell(FenceInput::Written { operation: Some(row.id), revision: row.revision });
+    lab.run(1_000);
+    assert!(lab.waits_with_a_step());
+}
+
+#[test]
 fn rule_11_a_leader_whose_epoch_is_over_does_nothing() {
     let mut lab = Lab::new(&[150, 100]);
     // Another coordinator has taken the lease, and this one does not know yet.
@@ -50,9 +87,12 @@ fn rule_11_a_leader_whose_epoch_is_over_does_nothing() {
     lab.tell(FenceInput::Leader { epoch: lab.lease });
     assert_eq!(lab.world.fleet.fences().epoch, None, "the store was not read");
     let (standing, operations) = (lab.standing.clone(), vec![]);
+    // The core itself refuses: the store is not asked.
+    lab.database_down = true;
     lab.tell(FenceInput::Restored { standing, operations });
     lab.tell(FenceInput::Leader { epoch: lab.standing.epoch });
     assert_eq!(lab.world.fleet.fences().epoch, None, "that epoch is over");
+    lab.database_up();
     lab.run(60_000);
     assert_eq!(lab.steps(), [""; 0]);
 }

@@ -2,28 +2,158 @@
 
 use std::time::Duration;
 
-use hafleet_fleet::{Heard, Input, InstanceReport, Reference, Snapshot, VrrpState, fence::Rung};
+use hafleet_fleet::{
+    Heard, Input, InstanceReport, NodeName, Reference, Snapshot, VrrpState,
+    fence::{OperationId, Outcome, Rung},
+};
 
-use super::{NODES, SPOKE_US, STEP_US, Sim, name};
+use super::{NODES, STEP_US, Sim, name};
 use crate::{
     network::{MS, SECOND, ip, report, vip},
     world::site,
 };
 
+/// A host as it really is.
+#[derive(Clone, Debug)]
+pub(super) struct Host {
+    pub(super) name: NodeName,
+    pub(super) state: VrrpState,
+    reason: String,
+    entered_us: u64,
+    pub(super) up: bool,
+    pub(super) connected: bool,
+    /// Its port is off: it hears nobody and is not heard, but its management works.
+    pub(super) port: bool,
+    pub(super) held: bool,
+    /// It says that it does what it is told, and does not.
+    pub(super) disobedient: bool,
+    /// It does what it is told some time later.
+    pub(super) slow: bool,
+    pub(super) gateway: bool,
+    pub(super) lie: Option<Lie>,
+    /// When it last said what is not so.
+    pub(super) lied_us: u64,
+    pub(super) flaps_until_us: u64,
+    seq: u64,
+    /// When each other one last advertised to it.
+    pub(super) heard_us: [u64; NODES],
+    /// When it last was MASTER in truth.
+    pub(super) master_us: u64,
+}
+
+/// What an agent says that is not so.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lie {
+    /// That it is MASTER and has the address.
+    Holds,
+    /// That it is BACKUP.
+    Denies,
+    /// That it hears everybody at this moment.
+    Sees,
+    /// That it has been where it is for an hour, and that it heard just now what it heard long ago.
+    Ages,
+}
+
+impl Host {
+    pub(super) fn new(index: usize) -> Self {
+        Self {
+            name: name(index),
+            state: if index == 0 { VrrpState::Master } else { VrrpState::Backup },
+            reason: "started".to_owned(),
+            entered_us: 0,
+            up: true,
+            connected: false,
+            port: true,
+            held: false,
+            disobedient: false,
+            slow: false,
+            gateway: true,
+            lie: None,
+            lied_us: 0,
+            flaps_until_us: 0,
+            seq: 1,
+            heard_us: [0; NODES],
+            master_us: 0,
+        }
+    }
+
+    pub(super) fn mend(&mut self) {
+        (self.disobedient, self.slow, self.gateway) = (false, false, true);
+        (self.lie, self.flaps_until_us) = (None, 0);
+    }
+}
+
 impl Sim {
+    /// The agent is given an order.
+    pub(super) fn demote(&mut self, operation: OperationId, target: &NodeName) -> Outcome {
+        let index = self.index(target);
+        let host = &self.hosts[index];
+        if !host.connected {
+            return Outcome::Failed;
+        }
+        if host.slow {
+            let late = self.chance.below(40) * STEP_US;
+            self.orders.push((self.now_us + late, index, operation));
+            return Outcome::TimedOut;
+        }
+        if !host.disobedient {
+            self.hold(index);
+        }
+        Outcome::Done
+    }
+
+    pub(super) fn withdraw(&mut self, operation: OperationId, target: &NodeName) -> Outcome {
+        let index = self.index(target);
+        if !self.hosts[index].connected {
+            return Outcome::Failed;
+        }
+        // One stream: what was given before is taken back too.
+        self.orders.retain(|(_, _, order)| *order != operation);
+        if self.hosts[index].held {
+            self.hosts[index].held = false;
+            self.enter(index, VrrpState::Backup, "unheld");
+        }
+        Outcome::Done
+    }
+
+    fn hold(&mut self, index: usize) {
+        if !self.hosts[index].held {
+            self.hosts[index].held = true;
+            self.enter(index, VrrpState::Fault, "held");
+        }
+    }
+
+    /// What comes to its end at last.
+    pub(super) fn late_work(&mut self) {
+        let now_us = self.now_us;
+        let (due, later) =
+            std::mem::take(&mut self.orders).into_iter().partition::<Vec<_>, _>(|(us, ..)| *us <= now_us);
+        self.orders = later;
+        for (_, index, _) in due {
+            if self.hosts[index].up {
+                self.tally.late += 1;
+                self.hold(index);
+            }
+        }
+        let (due, later) =
+            std::mem::take(&mut self.programs).into_iter().partition::<Vec<_>, _>(|(us, ..)| *us <= now_us);
+        self.programs = later;
+        for (_, index, rung) in due {
+            self.tally.late += 1;
+            self.switch_off(index, rung);
+        }
+        for index in 0..NODES {
+            if self.hosts[index].flaps_until_us > now_us && self.chance.below(2) == 0 {
+                if self.hosts[index].connected { self.disconnect(index) } else { self.connect(index) }
+            }
+        }
+    }
+
     pub(super) fn switch_off(&mut self, index: usize, rung: Rung) {
         match rung {
             Rung::Network => self.hosts[index].port = false,
             Rung::Power => self.crash(index),
         }
-    }
-
-    pub(super) fn was_master(&self, index: usize) -> bool {
-        self.now_us - self.hosts[index].master_us <= SPOKE_US
-    }
-
-    pub(super) fn spoke(&self, index: usize) -> bool {
-        self.now_us - self.spoke_us[index] <= SPOKE_US
     }
 
     pub(super) fn enter(&mut self, index: usize, state: VrrpState, reason: &str) {
@@ -45,14 +175,14 @@ impl Sim {
 
     pub(super) fn disconnect(&mut self, index: usize) {
         if std::mem::take(&mut self.hosts[index].connected) {
-            self.give(Input::NodeDisconnected { node: name(index) });
+            self.give_all(&Input::NodeDisconnected { node: name(index) });
         }
     }
 
     pub(super) fn connect(&mut self, index: usize) {
         if self.hosts[index].up && !self.hosts[index].connected {
             self.hosts[index].connected = true;
-            self.give(Input::NodeConnected { node: name(index), site: site() });
+            self.give_all(&Input::NodeConnected { node: name(index), site: site() });
             self.say(index);
         }
     }
@@ -60,24 +190,36 @@ impl Sim {
     pub(super) fn say(&mut self, index: usize) {
         if self.hosts[index].connected {
             self.spoke_us[index] = self.now_us;
+            if self.hosts[index].lie.is_some() {
+                self.hosts[index].lied_us = self.now_us;
+            }
             let snapshot = self.snapshot(index);
-            self.give(Input::Snapshot { node: name(index), snapshot });
+            self.give_all(&Input::Snapshot { node: name(index), snapshot });
         }
     }
 
+    /// What its agent says, which may be a lie.
     pub(super) fn snapshot(&self, index: usize) -> Snapshot {
         let host = &self.hosts[index];
         let source = ip(index as u8 + 1);
         let priority = [150, 100, 50][index];
-        let mine = host.state == VrrpState::Master;
+        let in_state = Duration::from_micros(self.now_us - host.entered_us);
+        let (state, in_state, sees, ages) = match host.lie {
+            None => (host.state, in_state, false, false),
+            Some(Lie::Holds) => (VrrpState::Master, in_state, false, false),
+            Some(Lie::Denies) => (VrrpState::Backup, in_state, false, false),
+            Some(Lie::Sees) => (host.state, in_state, true, true),
+            Some(Lie::Ages) => (host.state, Duration::from_secs(3600), false, true),
+        };
         let report = InstanceReport {
-            state: host.state,
-            in_state: Duration::from_micros(self.now_us - host.entered_us),
+            state,
+            in_state,
             reason: host.reason.clone(),
-            addresses_present: if mine { vec![vip()] } else { Vec::new() },
+            addresses_present: if state == VrrpState::Master { vec![vip()] } else { Vec::new() },
             ..report("VI_1", source, priority)
         };
-        let heard = (0..NODES).filter(|other| host.heard_us[*other] > 0).map(|other| Heard {
+        let heard = (0..NODES).filter(|other| host.heard_us[*other] > 0 || (sees && *other != index));
+        let heard = heard.map(|other| Heard {
             interface: "eth0".to_owned(),
             vrid: 51,
             source: ip(other as u8 + 1),
@@ -86,7 +228,11 @@ impl Sim {
             interval: Duration::from_secs(1),
             addresses: vec![vip()],
             auth: "none".to_owned(),
-            age: Duration::from_micros(self.now_us - host.heard_us[other]),
+            age: if ages {
+                Duration::ZERO
+            } else {
+                Duration::from_micros(self.now_us - host.heard_us[other])
+            },
             accepted: host.heard_us[other] / STEP_US,
             rejected: Vec::new(),
             vrid_configured: true,
