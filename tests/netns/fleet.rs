@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use hafleet_tests::lab::{AgentConfiguration, Coordinator, Host, Lab, Process, start_agent, wait_for};
+use hafleet_tests::lab::{
+    AgentConfiguration, Coordinator, Host, Lab, Process, agent_state_dir, program, start_agent, wait_for,
+};
 
 /// The address everything is about.
 pub const VIP: &str = "192.168.178.3";
@@ -109,4 +111,12 @@ pub fn configuration(host: &Host, priority: u8) -> String {
 
 pub fn start(host: &Host, configuration: &str) -> Process {
     start_agent(host, AgentConfiguration::Native(configuration), &[]).unwrap()
+}
+
+/// `ha-agent status -o json` of a host.
+pub fn status(host: &Host) -> serde_json::Value {
+    let state_dir = agent_state_dir(host);
+    let arguments = ["status", "-o", "json", "--state-dir", state_dir.to_str().unwrap()];
+    let text = host.run(program("ha-agent").unwrap(), &arguments).unwrap();
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }

@@ -6,6 +6,7 @@ mod acting;
 mod failover;
 mod fencing;
 mod fleet;
+mod isolation;
 mod lab;
 mod nginx;
 mod no_accept;

@@ -210,6 +210,24 @@ fn adverts_and_announcements_are_keepalived_s() {
     }
 }
 
+/// Unsolicited advertisements of every address, as after the takeover.
+#[test]
+fn what_is_asked_for_is_announced_again() {
+    let (_lab, lb01, lb02) = two_hosts();
+    let mut engine = lb01.engine_with(&lb01.file("keepalived.conf", ONE));
+    engine.state("MASTER");
+    // The takeover has said all that it says.
+    pause(Duration::from_millis(5_500));
+    let seen = lb02.tcpdump(&["-t", "-e"], "icmp6 and ip6[40] == 136");
+    engine.say("announce VI_6");
+    engine.line("answer", |line| (line == "announced Ok(())").then_some(()));
+    for address in ["fe80::5:1", VIP6] {
+        let tells = format!("tgt is {address},");
+        let line = seen.line("an advertisement", |line| line.contains(&tells).then(|| line.to_owned()));
+        assert!(line.starts_with(&lb01.mac()) && line.contains("> 33:33:00:00:00:01"), "{line}");
+    }
+}
+
 #[test]
 fn a_source_that_is_still_tentative_is_waited_for() {
     let mut lab = Lab::new();
