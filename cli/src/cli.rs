@@ -8,8 +8,8 @@ use crate::{
     address::Address,
     duration,
     verb::{
-        completion, config, context, describe, explain, fence, get, maintenance, node, status, switchover,
-        user, watch,
+        completion, config, context, describe, doctor, explain, fence, get, maintenance, node, status,
+        switchover, user, watch,
     },
 };
 
@@ -33,7 +33,7 @@ Examples:
   hactl switchover web --to lb02      hand group web over to lb02
 
 Exit codes:
-  0 fine   1 a finding is firing (status), a difference (config diff, drift)   2 usage   3 not found   4 denied
+  0 fine   1 a finding is firing (status, doctor), a difference (config diff, drift)   2 usage   3 not found   4 denied
   5 conflict   6 partly failed   7 no coordinator reached in time"
 )]
 pub struct Cli {
@@ -134,4 +134,6 @@ pub enum Verb {
     Context(context::Args),
     /// Print the completion script for a shell
     Completion(completion::Args),
+    /// What stands between you and a fleet that is well: context, coordinators, clocks, the fleet
+    Doctor(doctor::Args),
 }

@@ -114,6 +114,18 @@ impl Coordinators {
         self.addresses.iter()
     }
 
+    /// Each of them alone, in order.
+    pub fn one_by_one(&self) -> Vec<Self> {
+        let alone = |address: &Address| Self {
+            addresses: vec![address.clone()],
+            tls: self.tls.clone(),
+            bearer: self.bearer.clone(),
+            timeout: self.timeout,
+            current: None,
+        };
+        self.addresses.iter().map(alone).collect()
+    }
+
     /// The one that answered last.
     pub fn current(&self) -> Option<&Address> {
         self.current.as_ref().and_then(|(index, _)| self.addresses.get(*index))

@@ -4,6 +4,7 @@
 //! when there is none; durations carry their unit in the name.
 
 mod config;
+mod doctor;
 mod fences;
 mod fleet;
 mod orders;
@@ -13,6 +14,7 @@ mod users;
 
 pub use self::{
     config::{Applied, Changes, Drift, Generation, GenerationDetail, Imported, Problem, Progress, Step},
+    doctor::{Check, Health},
     fences::{Fence, FenceDetail, FenceTested, Fencing, level_word},
     fleet::{Group, Heard, Instance, Node, NodeDetail, Status, since_us},
     orders::{Maintained, Order, Switchover, SwitchoverUndone},

@@ -4,6 +4,7 @@ pub mod completion;
 pub mod config;
 pub mod context;
 pub mod describe;
+pub mod doctor;
 pub mod explain;
 pub mod fence;
 pub mod get;
@@ -34,6 +35,7 @@ pub async fn run(verb: Verb, invocation: &Invocation) -> Result<Exit, Failure> {
         Verb::User(args) => user::run(args, invocation).await,
         Verb::Context(args) => context::run(args, invocation),
         Verb::Completion(args) => completion::run(&args, invocation),
+        Verb::Doctor(args) => doctor::run(args, invocation).await,
     }
 }
 

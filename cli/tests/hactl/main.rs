@@ -6,6 +6,7 @@
 
 mod configs;
 mod contexts;
+mod doctor;
 mod document;
 mod exits;
 mod fake;
