@@ -274,6 +274,22 @@ fn who_cannot_be_told_is_switched_off_after_a_second_person_s_approval_and_kept_
     assert_eq!((rack.times_off(), rack.fleet.holders()), (1, vec!["lb02"]));
 }
 
+/// A firewall drops VRRP both ways and the management line goes with it: nobody hears that it becomes MASTER, and only ARP tells.
+#[test]
+fn who_becomes_master_unheard_is_found_by_arp_and_switched_off() {
+    let mut rack = Rack::start(&fencing("auto", ""), "3s", 0);
+    rack.host(1).drop_vrrp(Direction::Both).unwrap();
+    rack.host(1).isolate(Segment::Management).unwrap();
+    wait_for("two holders", SOON, || Ok((rack.fleet.holders() == ["lb01", "lb02"]).then_some(()))).unwrap();
+    let finding = rack.wait_for_finding("split_brain.confirmed");
+    let cause = finding["cause"].as_str().unwrap();
+    assert!(cause.contains("lb02") && cause.contains("has become MASTER since"), "{finding:#}");
+    rack.wait_for_state(&["quarantined"]);
+    rack.assert_off(1);
+    rack.wait_for_end("split_brain.confirmed");
+    assert_eq!(rack.fleet.holders(), ["lb01"]);
+}
+
 #[test]
 fn in_auto_who_does_not_obey_the_demote_is_switched_off_without_a_person() {
     // It still counts as heard from when it is told to let go, and does not hear that.

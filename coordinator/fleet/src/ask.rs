@@ -20,7 +20,7 @@ use crate::{
     input::ArpAnswer,
     model::{GroupKey, NodeName, VrrpState},
     probe::POSTPONED,
-    scene::{ArpRound, Member, Scene},
+    scene::{ArpRound, Member, Scene, Story},
     time::Instant,
     timers::Work,
 };
@@ -90,8 +90,11 @@ impl Fleet {
             }
         }
         for key in asked {
-            if let Some(contest) = self.units.get_mut(&key).and_then(|unit| unit.story.contest.as_mut()) {
-                contest.asked(now);
+            let story = self.units.get_mut(&key).map(|unit| &mut unit.story);
+            match story.map(|story| (&mut story.contest, &mut story.vigil)) {
+                Some((Some(contest), _)) => contest.asked(now),
+                Some((None, Some(vigil))) => vigil.asked(now),
+                Some((None, None)) | None => {}
             }
             self.timers.arm(Work::Unit(key), due, now);
         }
@@ -101,10 +104,15 @@ impl Fleet {
 
     fn question(&self, key: &GroupKey, now: Instant) -> Option<(Vec<NodeName>, Question)> {
         let scene = self.scene(key, now)?;
-        let contest = self.units.get(key)?.story.contest.as_ref()?;
+        let story = &self.units.get(key)?.story;
+        let last_sent = match (&story.contest, &story.vigil) {
+            (Some(contest), _) => contest.last_sent,
+            (None, Some(vigil)) => vigil.last_sent,
+            (None, None) => return None,
+        };
         let (nodes, targets) = to_ask(&scene);
         let claimants = scene.claims().iter().map(|claim| claim.name().clone()).collect();
-        Some((nodes, Question { key: key.clone(), targets, claimants, last_sent: contest.last_sent }))
+        Some((nodes, Question { key: key.clone(), targets, claimants, last_sent }))
     }
 
     /// Until when one of them still has another probe to answer.
@@ -131,7 +139,13 @@ impl Fleet {
         let asked: BTreeSet<&GroupKey> = asked.iter().collect();
         for key in units_of.get(name).into_iter().flatten() {
             let Some(unit) = units.get_mut(key) else { continue };
-            let Some(contest) = &mut unit.story.contest else { continue };
+            let Story { contest, vigil, .. } = &mut unit.story;
+            let Some(contest) = contest else {
+                if let Some(vigil) = vigil.as_mut().filter(|_| asked.contains(key)) {
+                    vigil.answered(name, ArpRound { asked_at: sent_at, answers: Arc::clone(&answers) });
+                }
+                continue;
+            };
             contest.unsent_since.remove(name);
             let is_master = |member: &&MemberKey| {
                 member.node == *name

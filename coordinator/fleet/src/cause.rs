@@ -242,6 +242,7 @@ fn of_rival(
                 scene.key.address
             ),
         },
+        (Who::Mac(mac), Some(member)) if !member.fresh && !member.was_master() => unheard(scene, member, mac),
         (Who::Mac(mac), Some(member)) => stalled(scene, member, mac),
         (Who::Source(source), None) => {
             let rejected = parties.claims.iter().find_map(|claim| match claim.hears(*source) {
@@ -330,6 +331,19 @@ fn stalled(scene: &Scene<'_>, member: &Member<'_>, mac: &str) -> Cause {
                        the agent is dead or frozen"
         ),
         action: format!("on {name}: ha-agent release"),
+    }
+}
+
+/// One that has become MASTER after it was last heard.
+fn unheard(scene: &Scene<'_>, member: &Member<'_>, mac: &str) -> Cause {
+    let (name, address) = (member.name(), scene.key.address);
+    Cause {
+        code: CauseCode::NodeUnreachable,
+        text: format!(
+            "{name} ({mac}) answers ARP for {address}, which it did not hold when it was last heard: it has become \
+             MASTER since, behind a management line that is down, and nobody hears its adverts"
+        ),
+        action: format!("on {name}, by its console: ha-agent status"),
     }
 }
 

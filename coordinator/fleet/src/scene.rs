@@ -20,6 +20,10 @@ pub(crate) const INTERVALS: u32 = 3;
 #[derive(Debug, Default)]
 pub(crate) struct Story {
     pub(crate) contest: Option<Contest>,
+    /// While a member is not heard from and there is no contest.
+    pub(crate) vigil: Option<Vigil>,
+    /// Since when a silent member's host is seen to answer for the address.
+    pub(crate) sighted: BTreeMap<MemberKey, Instant>,
     pub(crate) rivals: BTreeMap<IpAddr, Rival>,
     /// Stale claimants that ARP has cleared, with when they were last heard: valid while that is so.
     pub(crate) cleared: BTreeMap<MemberKey, Option<Instant>>,
@@ -75,6 +79,16 @@ pub(crate) struct Contest {
     pub(crate) unsent_since: BTreeMap<NodeName, Instant>,
     /// A split brain of this contest has fired.
     pub(crate) fired: bool,
+}
+
+/// Somebody is not heard from: the questions asked about the host, and the answers.
+#[derive(Debug, Default)]
+pub(crate) struct Vigil {
+    /// Each node's last ARP answers.
+    pub(crate) arp: BTreeMap<NodeName, ArpRound>,
+    pub(crate) last_sent: Option<Instant>,
+    /// Rounds sent.
+    pub(crate) rounds: u32,
 }
 
 /// What one node's ARP requests gave.

@@ -11,6 +11,7 @@ pub(crate) mod refused;
 pub(crate) mod rejection;
 pub(crate) mod rivals;
 pub(crate) mod split_brain;
+pub(crate) mod vigil;
 
 use alloc::{borrow::ToOwned, collections::BTreeMap, string::String};
 

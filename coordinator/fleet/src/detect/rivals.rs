@@ -12,7 +12,7 @@ use crate::{
     bounds,
     index::MemberKey,
     model::NodeName,
-    scene::{Contest, INTERVALS, Member, Rival, Scene, Story, Witness},
+    scene::{ArpRound, INTERVALS, Member, Rival, Scene, Story, Witness},
     time::Instant,
 };
 
@@ -122,12 +122,12 @@ pub(crate) fn heard(
 pub(crate) fn answering(
     scene: &Scene<'_>,
     claims: &[Member<'_>],
-    contest: &Contest,
+    arp: &BTreeMap<NodeName, ArpRound>,
     after: Instant,
 ) -> Vec<Sighting> {
     let mut seen: BTreeMap<String, Vec<(NodeName, Instant)>> = BTreeMap::new();
     for witness in scene.members.iter().filter(|member| member.fresh) {
-        let Some(round) = contest.arp.get(witness.name()) else { continue };
+        let Some(round) = arp.get(witness.name()) else { continue };
         if round.asked_at < after || scene.now.since(round.asked_at) > ARP_SPEAKS {
             continue;
         }
@@ -151,7 +151,7 @@ pub(crate) fn answering(
         }
     }
     let sightings = seen.into_iter().map(|(mac, witnesses)| Sighting {
-        owner: owner(scene, |member| has_mac(scene, member, &mac, contest)),
+        owner: owner(scene, |member| has_mac(scene, member, &mac, arp)),
         since: witnesses.iter().map(|(_, at)| *at).min().unwrap_or(scene.now),
         who: Who::Mac(mac),
         witnesses,
@@ -206,10 +206,10 @@ fn owner(scene: &Scene<'_>, is_it: impl Fn(&Member<'_>) -> bool) -> Option<Membe
 }
 
 /// Whether any witness's ARP says that this MAC answers for the member's own address.
-fn has_mac(scene: &Scene<'_>, member: &Member<'_>, mac: &String, contest: &Contest) -> bool {
+fn has_mac(scene: &Scene<'_>, member: &Member<'_>, mac: &String, arp: &BTreeMap<NodeName, ArpRound>) -> bool {
     let Some(source) = member.report().source else { return false };
     scene.members.iter().any(|witness| {
-        let round = contest.arp.get(witness.name());
+        let round = arp.get(witness.name());
         round
             .and_then(|round| round.macs(source, &witness.report().interface))
             .is_some_and(|macs| macs.contains(mac))

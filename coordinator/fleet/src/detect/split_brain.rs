@@ -1,7 +1,7 @@
 //! Two hosts, one address.
 //!
 //! What is looked at is who *asserts* MASTER now (fresh snapshots only), who did so before it fell silent, and who is
-//! seen by others ([`super::rivals`]). While more than one of them could hold the address there is a [`Contest`]: all
+//! seen by others ([`super::rivals`], and [`super::vigil`] for members that are silent). While more than one of them could hold the address there is a [`Contest`]: all
 //! members are asked again early in it, at the end of the window, and from then on with growing pauses of up to
 //! [`PAUSE`].
 //!
@@ -17,7 +17,7 @@
 //! been stale for `windows.fresh`, the confirmed finding ends with a note and a suspected one goes on, critical at once,
 //! with the same `since`.
 
-use alloc::{format, string::ToString, vec::Vec};
+use alloc::{collections::BTreeMap, format, string::ToString, vec::Vec};
 use core::time::Duration;
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
     effect::{CauseCode, FindingKind, Severity},
     ledger::{Judgement, Ledger, Report},
     model::NodeName,
-    scene::{Contest, Member, Scene, Story},
+    scene::{ArpRound, Contest, Member, Scene, Story},
     time::Instant,
     words,
 };
@@ -33,7 +33,7 @@ use crate::{
 use super::{
     fact,
     rivals::{self, Sighting},
-    sooner,
+    sooner, vigil,
 };
 
 /// The longest pause between two probes of one contest.
@@ -57,6 +57,8 @@ pub(crate) struct Parties<'a> {
     pub(crate) claims: Vec<Member<'a>>,
     pub(crate) stale: Vec<Member<'a>>,
     pub(crate) heard: Vec<Sighting>,
+    /// Silent members whose hosts answer ARP for the address.
+    pub(crate) sighted: Vec<Sighting>,
     pub(crate) answering: Vec<Sighting>,
 }
 
@@ -69,16 +71,20 @@ pub(crate) fn judge(scene: &Scene<'_>, story: &mut Story, ledger: &mut Ledger) -
     let interval = claims.iter().chain(&stale).map(Member::interval).max().unwrap_or_default();
     let window = scene.windows.split_brain.max(interval * 2);
     let heard = claims.first().map(|holder| rivals::heard(scene, holder, window, story)).unwrap_or_default();
-    let mut parties = Parties { claims, stale, heard, answering: Vec::new() };
+    let sighted = vigil::sighted(scene, &claims, story);
+    let mut parties = Parties { claims, stale, heard, sighted, answering: Vec::new() };
 
     let Some((start, began)) = parties.overlap() else {
         end_contest(scene, story, ledger);
         let wake = judge_uncontested(scene, &parties, ledger);
-        return Next { wake: sooner(wake, rivals_wake), ask: false };
+        let next = vigil::next(scene, &parties.claims, story);
+        let ask = next.is_some_and(|at| at <= scene.now);
+        return Next { wake: sooner(sooner(wake, rivals_wake), next), ask };
     };
-    let contest = story.contest.get_or_insert_with(|| Contest::new(began));
+    let seen = story.vigil.take().map(|vigil| vigil.arp).unwrap_or_default();
+    let contest = story.contest.get_or_insert_with(|| Contest::new(began, seen));
     contest.update(&parties, start, began, interval);
-    parties.answering = rivals::answering(scene, &parties.claims, contest, start + window);
+    parties.answering = rivals::answering(scene, &parties.claims, &contest.arp, start + window);
 
     let verdict = judge_contest(scene, &parties, contest, start, window, ledger);
     let Some(contest) = story.contest.as_mut() else { return Next { wake: verdict, ask: false } };
@@ -110,7 +116,8 @@ impl Parties<'_> {
         }
         let holder = self.claims.first()?;
         let stale = self.stale.iter().map(|member| member.last_known().since);
-        let other = stale.chain(self.heard.iter().map(|sighting| sighting.since)).min()?;
+        let seen = self.heard.iter().chain(&self.sighted).map(|sighting| sighting.since);
+        let other = stale.chain(seen).min()?;
         Some((other.max(holder.steady()), other.max(holder.instance.entered)))
     }
 
@@ -134,14 +141,14 @@ impl Parties<'_> {
 }
 
 impl Contest {
-    fn new(began: Instant) -> Self {
+    fn new(began: Instant, arp: BTreeMap<NodeName, ArpRound>) -> Self {
         Self {
             began,
             both_fresh_since: None,
             newest_reason: Default::default(),
             interval: Duration::ZERO,
             reasserted: Default::default(),
-            arp: Default::default(),
+            arp,
             last_sent: None,
             rounds: 0,
             unsent_since: Default::default(),

@@ -19,6 +19,7 @@ mod scale;
 mod simulation;
 mod split_brain;
 mod transient;
+mod unheard;
 mod views;
 mod witnesses;
 mod world;

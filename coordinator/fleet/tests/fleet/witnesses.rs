@@ -97,7 +97,7 @@ fn a_dead_agent_whose_kernel_dropped_the_address_is_cleared_by_arp() {
     world.silence("a holder that is provably none");
     let probes = world.probes.len();
     world.run(60_000);
-    assert_eq!(world.probes.len(), probes, "what is cleared is not asked again");
+    assert!(world.probes.len() - probes <= 6, "what is cleared is asked about now and then");
     assert_eq!(world.told(), ["agent_lost firing warning"]);
 }
 
