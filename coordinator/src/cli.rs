@@ -51,6 +51,8 @@ pub enum Verb {
     Migrate(Inputs),
     /// Copy the embedded database into a new file while the coordinator runs
     Backup(Backup),
+    /// Seal what nobody may read in coordinator.toml
+    Secret(Secret),
 }
 
 /// `init`.
@@ -114,8 +116,9 @@ pub struct Serve {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     ha-coordinator backup /backup/hafleet-2026-11-23.db\n\n\
-    The copy is consistent although the coordinator runs. Keep ca.pem and ca.key of the data dir with it: without them \
-    every node must join again. A PostgreSQL database is backed up with pg_dump.")]
+    The copy is consistent although the coordinator runs. Keep ca.pem, ca.key and secrets.key of the data dir in another \
+    place: without ca.key every node must join again, and without secrets.key nobody can read the fleet's configuration \
+    in the copy. None of them is in it. A PostgreSQL database is backed up with pg_dump.")]
 pub struct Backup {
     /// Where the configuration comes from.
     #[command(flatten)]
@@ -123,6 +126,40 @@ pub struct Backup {
     /// The file to make; it must not exist
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+}
+
+/// `secret`.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub struct Secret {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: SecretVerb,
+}
+
+/// What to do with a secret.
+#[derive(Debug, Subcommand)]
+pub enum SecretVerb {
+    /// Read a secret, and print what may stand in coordinator.toml in its place
+    Seal(SecretSeal),
+}
+
+/// `secret seal`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    ha-coordinator secret seal lb02/power/password          asks for it, and does not show it\n  \
+    ha-coordinator secret seal lb02/power/password <ipmi-password\n\n\
+    The secret is one line of standard input. What is printed goes into the device's table:\n  \
+    parameters = { ip = \"10.0.9.2\", password = { sealed = \"sealed:v1:…\" } }\n\n\
+    It opens for this parameter of this node's device only, and with secrets.key of this data dir only, which is made if \
+    there is none. Run it as the user that the coordinator runs as.")]
+pub struct SecretSeal {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub inputs: Inputs,
+    /// What it is for
+    #[arg(value_name = "NODE/RUNG/PARAMETER", value_parser = config::parse_sealed_name)]
+    pub name: String,
 }
 
 #[cfg(test)]

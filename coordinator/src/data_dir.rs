@@ -21,6 +21,8 @@ pub const SERVER_CERTIFICATE: &str = "server.pem";
 pub const SERVER_KEY: &str = "server.key";
 /// The administrator's context file for `hactl`.
 pub const ADMIN_CONTEXT: &str = "admin.toml";
+/// What the secrets in the database and the configuration are sealed with.
+pub const SECRETS_KEY: &str = "secrets.key";
 /// The embedded database.
 pub const DATABASE: &str = "coordinator.db";
 
@@ -31,6 +33,7 @@ const MADE_BY_INIT: &[&str] = &[
     SERVER_CERTIFICATE,
     SERVER_KEY,
     ADMIN_CONTEXT,
+    SECRETS_KEY,
     DATABASE,
     "coordinator.db-wal",
     "coordinator.db-shm",
@@ -106,6 +109,31 @@ impl DataDir {
     pub fn read(&self, name: &str) -> Result<String, DataDirError> {
         let path = self.join(name);
         fs::read_to_string(&path).map_err(error("read", &path))
+    }
+
+    /// Writes a file, whole or not at all, mode 0600, unless there is one of this name: false, and that one stays.
+    pub fn write_new(&self, name: &str, text: &str) -> Result<bool, DataDirError> {
+        let path = self.join(name);
+        let new = self.join(&format!("{name}.{}.new", std::process::id()));
+        let write = || -> io::Result<bool> {
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            file.set_permissions(fs::Permissions::from_mode(0o600))?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            // Unlike a rename, a link never replaces what came into being meanwhile.
+            let linked = match fs::hard_link(&new, &path) {
+                Ok(()) => Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+                Err(error) => Err(error),
+            };
+            let removed = fs::remove_file(&new);
+            let linked = linked?;
+            removed?;
+            File::open(&self.path)?.sync_all()?;
+            Ok(linked)
+        };
+        write().map_err(error("write", &path))
     }
 
     /// Writes a file so that after a crash there is either the old text or the new one, mode 0600.

@@ -10,6 +10,7 @@ use crate::{
         ADMIN_CONTEXT, CA_CERTIFICATE, CA_KEY, DataDir, DataDirError, SERVER_CERTIFICATE, SERVER_KEY,
     },
     identity::ca::{Ca, CaError, ServerName},
+    sealing::{Sealing, SealingError},
     store::{DatabaseUrl, Role, Store, StoreError, UserRow},
 };
 
@@ -64,6 +65,9 @@ pub enum InitError {
     /// A certificate cannot be made.
     #[error("cannot make the certificates")]
     Ca(#[from] CaError),
+    /// The key of the secrets cannot be made.
+    #[error("cannot make the key that secrets are sealed with")]
+    Sealing(#[from] SealingError),
     /// The database cannot be made.
     #[error("cannot make the database")]
     Store(#[from] StoreError),
@@ -111,6 +115,7 @@ pub async fn init(request: &Request) -> Result<Made, InitError> {
     store.save_user(&user).await?;
     store.close().await;
 
+    Sealing::make(&dir)?;
     dir.write(CA_CERTIFICATE, ca.pem())?;
     dir.write(CA_KEY, &ca_key)?;
     dir.write(SERVER_CERTIFICATE, &server.certificate.pem)?;

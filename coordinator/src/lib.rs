@@ -26,6 +26,7 @@ pub mod init;
 pub mod notify;
 pub mod orders;
 pub mod push;
+pub mod sealing;
 pub mod serve;
 pub mod sessions;
 pub mod shared;

@@ -1,14 +1,18 @@
 //! The `ha-coordinator` program.
 
+mod secret;
+
 use std::{io::IsTerminal as _, process::ExitCode};
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use ha_coordinator::{
-    cli::{Backup, Cli, Init, Inputs, LogFormat, Serve, Verb},
+    cli::{Backup, Cli, Init, Inputs, LogFormat, SecretSeal, SecretVerb, Serve, Verb},
     config::{Config, DEFAULT_PATH},
     data_dir::DataDir,
-    fencing, init, notify, serve,
+    fencing, init, notify,
+    sealing::{self, FENCE_PARAMETER, Sealing},
+    serve,
     store::Store,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,6 +28,9 @@ async fn main() -> ExitCode {
         Verb::Check(inputs) => run_check(&inputs).await,
         Verb::Migrate(inputs) => run_migrate(&inputs).await,
         Verb::Backup(backup) => run_backup(&backup).await,
+        Verb::Secret(secret) => match secret.verb {
+            SecretVerb::Seal(seal) => run_seal(&seal).await,
+        },
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -70,7 +77,10 @@ async fn run_init(init: Init) -> Result<()> {
     println!("  hactl --context {context} status");
     println!("  hactl --context {context} node token --node lb01      prints how lb01 joins\n");
     println!("{context} is the administrator's credential: keep it as you keep a root password.");
-    println!("Without {data_dir}/ca.key every node must join again: back it up.");
+    println!(
+        "Without {data_dir}/ca.key every node must join again, and without {data_dir}/secrets.key nobody can read"
+    );
+    println!("the secrets in the database and in coordinator.toml: back them up, apart from the database.");
     Ok(())
 }
 
@@ -105,7 +115,8 @@ fn tell_systemd(state: &[sd_notify::NotifyState]) {
 async fn run_check(inputs: &Inputs) -> Result<()> {
     let config = configuration(inputs)?;
     notify::check(&config.receivers)?;
-    for device in &config.fencing.devices {
+    let fencing = config.fencing.opened(&Sealing::load(&DataDir::at(&config.data_dir))?)?;
+    for device in &fencing.devices {
         // It says what it takes; nothing is asked of the device.
         let made = fencing::steps::make(device).await;
         made.with_context(|| format!("the fence device for {} of {}", device.rung, device.node))?;
@@ -132,7 +143,31 @@ async fn run_backup(arguments: &Backup) -> Result<()> {
     let copied = store.backup(&arguments.file).await;
     store.close().await;
     copied?;
-    println!("Copied {} to {}. Keep ca.pem and ca.key with it.", store.url(), arguments.file.display());
+    println!("Copied {} to {}.", store.url(), arguments.file.display());
+    println!(
+        "ca.pem, ca.key and secrets.key are not in it: keep them, in another place. Without secrets.key nobody can read"
+    );
+    println!("the fleet's configuration in the copy.");
+    Ok(())
+}
+
+async fn run_seal(arguments: &SecretSeal) -> Result<()> {
+    let config = configuration(&arguments.inputs)?;
+    let dir = DataDir::at(&config.data_dir);
+    anyhow::ensure!(
+        dir.path().is_dir(),
+        "{} is no directory; was `ha-coordinator init` run for it?",
+        dir.path().display()
+    );
+    let mut sealing = Sealing::load(&dir)?;
+    if !sealing.has_key() {
+        let store = open(&config).await?;
+        let made = sealing::of_store(&dir, &store, config.fencing.is_sealed()).await;
+        store.close().await;
+        sealing = made?;
+    }
+    let secret = secret::read(&arguments.name)?;
+    println!("{}", sealing.seal(FENCE_PARAMETER, &arguments.name, &secret)?);
     Ok(())
 }
 

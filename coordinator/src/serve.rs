@@ -23,7 +23,7 @@ use crate::{
     audit::AuditLog,
     backoff::Backoff,
     clock::Clock,
-    config::Config,
+    config::{Config, SealedParameterError},
     data_dir::{CA_CERTIFICATE, CA_KEY, DataDir, DataDirError, SERVER_CERTIFICATE, SERVER_KEY},
     effects,
     fencing::{self, steps::Steps},
@@ -37,6 +37,7 @@ use crate::{
     notify::{self, NotifyError},
     orders::{self, Orders},
     push::{self, Pushes},
+    sealing::{self, SealingError},
     sessions::{
         self, border,
         roster::{LastWords, Roster},
@@ -87,6 +88,12 @@ pub enum ServeError {
     /// The database cannot be used.
     #[error("the database cannot be used")]
     Store(#[from] StoreError),
+    /// The key of the secrets cannot be used.
+    #[error("the key that secrets are sealed with cannot be used")]
+    Sealing(#[from] SealingError),
+    /// A secret of the configuration cannot be opened.
+    #[error(transparent)]
+    SealedParameter(#[from] SealedParameterError),
     /// Another coordinator serves the database.
     #[error("this coordinator may not serve")]
     NotSole(#[from] SoleError),
@@ -128,6 +135,9 @@ pub async fn start(config: &Config) -> Result<Running, ServeError> {
     // Before anything is read or written.
     let sole = Sole::take(&database).await?;
     let store = Store::open(&database).await?;
+    let sealing = sealing::of_store(&dir, &store, config.fencing.is_sealed()).await?;
+    let fencing_config = config.fencing.opened(&sealing)?;
+    let store = store.sealed_by(sealing);
 
     let listen_error = |source| ServeError::Listen { address: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
@@ -143,10 +153,10 @@ pub async fn start(config: &Config) -> Result<Running, ServeError> {
     let mut replay = replay(&store, &roster, &revoked).await?;
     let maintenance = orders.in_maintenance().into_keys();
     replay.extend(maintenance.map(|node| Input::Maintenance { node, on: true }));
-    let fencing = fencing::begin(&store, &config.fencing, clock.now_us()).await?;
+    let fencing = fencing::begin(&store, &fencing_config, clock.now_us()).await?;
     replay.extend(fencing.inputs);
     let agents = Arc::new(AgentActuator::new(Arc::clone(&roster)));
-    let steps = Steps::new(store.clone(), Arc::clone(&roster), Arc::clone(&agents), &config.fencing);
+    let steps = Steps::new(store.clone(), Arc::clone(&roster), Arc::clone(&agents), &fencing_config);
     let steps = Arc::new(steps);
     let effects = effects::Parts {
         clock,
@@ -193,7 +203,7 @@ pub async fn start(config: &Config) -> Result<Running, ServeError> {
     background.spawn(prune(Arc::clone(&shared)));
     background.spawn(orders::keeper::run(Arc::clone(&shared)));
     background.spawn(push::run(Arc::clone(&shared)));
-    background.spawn(fencing::references::tell(Arc::clone(&shared), config.fencing.references.clone()));
+    background.spawn(fencing::references::tell(Arc::clone(&shared), fencing_config.references));
     let incoming = tls::accept(listener, acceptor, Arc::clone(&shared.refused));
     let server = tokio::spawn(grpc(Arc::clone(&shared), incoming, &mut background));
     let sole = tokio::spawn(sole.lost());

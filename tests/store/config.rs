@@ -1,6 +1,10 @@
 //! Generations of the fleet's configuration, and how they were applied.
 
-use ha_coordinator::store::{ApplyState, Begun, NewGeneration, StepRow, StepState};
+use ha_coordinator::{
+    data_dir::DataDir,
+    sealing::Sealing,
+    store::{ApplyState, Begun, NewGeneration, StepRow, StepState, Store, StoreError},
+};
 
 use super::fixture::{Fixture, T0};
 
@@ -10,7 +14,6 @@ fn new(parent: u64, text: &str) -> NewGeneration {
         author: "user/admin".into(),
         message: "because".into(),
         text: text.into(),
-        hash: "a".repeat(64),
         created_at_us: T0,
         confirm_within_us: 120_000_000,
     }
@@ -100,4 +103,60 @@ pub async fn a_generation_is_never_changed(fixture: Fixture) {
         assert!(fixture.execute(sql).await.is_err(), "{sql}");
     }
     assert_eq!(fixture.store.config_generation(1).await.unwrap().unwrap().text, "one");
+}
+
+/// What another program reads of a generation's row.
+async fn column(fixture: &Fixture, expression: &'static str) -> i64 {
+    fixture.numbers(expression).await[0]
+}
+
+pub async fn texts_are_sealed_at_rest(fixture: Fixture) {
+    let store = &fixture.store;
+    assert!(!store.has_sealed_texts().await.unwrap());
+    let secret = "auth = { type = \"pass\", secret = \"hunter2\" }";
+    store.begin_config(&new(0, secret), &nodes()).await.unwrap();
+    assert!(store.has_sealed_texts().await.unwrap());
+    let readable = "SELECT CAST(COUNT(*) AS BIGINT) FROM config_generations WHERE text LIKE '%hunter2%'";
+    assert_eq!(column(&fixture, readable).await, 0);
+    let sealed = "SELECT CAST(COUNT(*) AS BIGINT) FROM config_generations WHERE text LIKE 'sealed:v1:%'";
+    assert_eq!(column(&fixture, sealed).await, 1);
+    assert_eq!(store.open_config().await.unwrap().unwrap().text, secret);
+    assert_eq!(fixture.again().await.unwrap().config_generation(1).await.unwrap().unwrap().text, secret);
+
+    // Nobody without the key, nor with another one, reads it or writes one of their own.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let dir = DataDir::at(elsewhere.path());
+    let without = fixture.again().await.unwrap().sealed_by(Sealing::load(&dir).unwrap());
+    let other = fixture.again().await.unwrap().sealed_by(Sealing::make(&dir).unwrap());
+    for (store, words) in
+        [(&without, "secrets.key is missing: put it back"), (&other, "it is sealed with the key ")]
+    {
+        let error = store.config_generation(1).await.unwrap_err();
+        assert_eq!(error.to_string(), "cannot open the text of generation 1");
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains(words), "{source}");
+        let row = store.config_history(10).await.unwrap().rows.remove(0);
+        assert_eq!((row.number, row.text.as_str()), (1, ""), "that there was one is told");
+    }
+    store.save_config_apply(1, ApplyState::Applied, "", T0).await.unwrap();
+    assert!(without.begin_config(&new(1, secret), &[]).await.is_err());
+    let bare = Store::open(&fixture.url.parse().unwrap()).await.unwrap();
+    assert!(matches!(bare.begin_config(&new(1, secret), &[]).await, Err(StoreError::NoSealing { .. })));
+    assert_eq!(column(&fixture, "SELECT CAST(COUNT(*) AS BIGINT) FROM config_generations").await, 1);
+}
+
+pub async fn texts_of_before_are_read(fixture: Fixture) {
+    for sql in [
+        "INSERT INTO config_generations (number, parent, author, message, text, hash, created_at_us) VALUES (1, 0, 'user/admin', '', \
+         'in clear', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 1)",
+        "INSERT INTO config_applies (generation, state, why, confirm_within_us, updated_us) VALUES (1, 'applied', '', 1, 1)",
+    ] {
+        fixture.execute(sql).await.unwrap();
+    }
+    let store = &fixture.store;
+    assert!(!store.has_sealed_texts().await.unwrap());
+    assert_eq!(store.config_head().await.unwrap().unwrap().text, "in clear");
+    store.begin_config(&new(1, "sealed"), &[]).await.unwrap();
+    let texts: Vec<_> = store.config_history(5).await.unwrap().rows.into_iter().map(|row| row.text).collect();
+    assert_eq!(texts, ["sealed", "in clear"]);
 }

@@ -182,3 +182,40 @@ pub async fn many_entries_are_one_commit(fixture: Fixture) {
     assert_eq!(store.commit_fence(&[FenceEntry::Audit(line("alone"))]).await.unwrap(), FenceCommit::Written);
     assert_eq!(audited().await[0], "alone");
 }
+
+pub async fn an_order_has_one_id_for_good(fixture: Fixture) {
+    fixture.enroll("lb01").await;
+    let store = &fixture.store;
+    store.take_fence_epoch(T0).await.unwrap();
+    assert_eq!(store.fence_order_id(17).await.unwrap(), None);
+    let row = operation(17, "lb01", FenceState::Proposed);
+    let commit = async |revision: u64, row: &FenceRow| {
+        let entries = [write(standing(revision, 1), Some(row))];
+        assert_eq!(store.commit_fence(&entries).await.unwrap(), FenceCommit::Written);
+    };
+    commit(1, &row).await;
+    let id = store.fence_order_id(17).await.unwrap().unwrap();
+    let chance = id.strip_prefix("fence/17.").unwrap();
+    assert!(chance.len() == 16 && chance.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+    // Written again, also by the same commit whose answer was lost, and seen by another coordinator.
+    commit(1, &row).await;
+    commit(2, &FenceRow { state: FenceState::Demoting, holds_order: true, ..row.clone() }).await;
+    assert_eq!(fixture.again().await.unwrap().fence_order_id(17).await.unwrap(), Some(id.clone()));
+    // A backup from before the operation is restored, and its number is given once more.
+    fixture.execute("DELETE FROM fence_operations").await.unwrap();
+    commit(3, &FenceRow { revision: 3, ..row }).await;
+    let again = store.fence_order_id(17).await.unwrap().unwrap();
+    assert!(again.starts_with("fence/17.") && again != id, "{again}");
+}
+
+pub async fn orders_of_before_keep_their_ids(fixture: Fixture) {
+    fixture.enroll("lb01").await;
+    fixture
+        .execute(
+            "INSERT INTO fence_operations (number, revision, epoch, target, state, holds_order, proposed_at_us, entered_at_us, \
+             body, updated_us) VALUES (17, 1, 1, 'lb01', 'quarantined', CAST(0 AS BOOLEAN), 1, 1, '{}', 1)",
+        )
+        .await
+        .unwrap();
+    assert_eq!(fixture.store.fence_order_id(17).await.unwrap().as_deref(), Some("fence/17"));
+}

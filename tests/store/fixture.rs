@@ -2,9 +2,13 @@
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use ha_coordinator::store::{
-    AppendOutcome, EventBatch, EventRow, Happening, NodeRow, Store, StoreError, TransitionFilter,
-    TransitionRow,
+use ha_coordinator::{
+    data_dir::DataDir,
+    sealing::Sealing,
+    store::{
+        AppendOutcome, EventBatch, EventRow, Happening, NodeRow, Store, StoreError, TransitionFilter,
+        TransitionRow,
+    },
 };
 use hafleet_fleet::VrrpState;
 use hafleet_tests::postgres::Postgres;
@@ -35,6 +39,8 @@ pub struct Fixture {
     pub engine: Engine,
     pub store: Store,
     pub url: String,
+    /// What it seals with.
+    pub sealing: Sealing,
     // What must outlive the case: the server and the file's directory.
     _server: Option<Arc<Postgres>>,
     _directory: TempDir,
@@ -47,13 +53,14 @@ impl Fixture {
             Some(server) => server.database(name).await.unwrap(),
             None => format!("sqlite:{}", directory.path().join("coordinator.db").display()),
         };
-        let store = open(&url).await.unwrap();
-        Self { engine, store, url, _server: server, _directory: directory }
+        let sealing = Sealing::make(&DataDir::at(directory.path())).unwrap();
+        let store = open(&url).await.unwrap().sealed_by(sealing.clone());
+        Self { engine, store, url, sealing, _server: server, _directory: directory }
     }
 
     /// What another program sees of the same database.
     pub async fn again(&self) -> Result<Store, StoreError> {
-        open(&self.url).await
+        Ok(open(&self.url).await?.sealed_by(self.sealing.clone()))
     }
 
     /// A statement past the store, as somebody with a database shell could give it; says how many rows it changed.

@@ -110,7 +110,11 @@ fn acting() -> ActStatus {
         rolled_back: Some(RolledBack { generation: 6, why: "it was not confirmed in time".to_owned() }),
         ..Pointer::default()
     };
-    ActStatus { orders: vec![order], orders_error: None, push: PushStatus { pointer, error: None } }
+    ActStatus {
+        orders: vec![order],
+        orders_error: None,
+        push: PushStatus { pointer, ..PushStatus::default() },
+    }
 }
 
 /// MASTER, with an address missing and a peer that it rejects.

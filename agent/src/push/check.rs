@@ -17,21 +17,28 @@ pub struct Usable {
     pub warnings: String,
 }
 
-/// Checks a text against its hash, the local files as they are on the disk, and the interfaces of this network namespace.
+/// Checks a text against its hash, and as [`judge`] does.
 ///
 /// # Errors
 /// With everything that was found, one a line, with file, line and column; at most 4,096 bytes.
 pub fn check(inputs: &Inputs, generation: &Generation, pushed: &PushedText) -> Result<Usable, PushError> {
-    let PushedText { path, text } = pushed;
-    if text.len() > TEXT_LEN_MAX {
-        let why = format!("a pushed configuration has at most {TEXT_LEN_MAX} bytes, here are {}", text.len());
-        return Err(PushError::Invalid(why));
-    }
-    let hash = hash_of(text.as_bytes());
+    // Before the work of the hash.
+    short_enough(&pushed.text)?;
+    let hash = hash_of(pushed.text.as_bytes());
     if hash != generation.hash {
         let why = format!("the text's SHA-256 is {hash}, {:?} was announced", generation.hash);
         return Err(PushError::Invalid(why));
     }
+    judge(inputs, pushed)
+}
+
+/// Checks a text against the local files as they are on the disk, and the interfaces of this network namespace. Nothing is kept.
+///
+/// # Errors
+/// With everything that was found, one a line, with file, line and column; at most 4,096 bytes.
+pub fn judge(inputs: &Inputs, pushed: &PushedText) -> Result<Usable, PushError> {
+    let PushedText { path, text } = pushed;
+    short_enough(text)?;
     let loaded = match load_with(inputs, Some(pushed)) {
         Ok(loaded) => loaded,
         Err(error) => return Err(PushError::Invalid(lines(&error.findings))),
@@ -44,6 +51,14 @@ pub fn check(inputs: &Inputs, generation: &Generation, pushed: &PushedText) -> R
     let about_it: Vec<Finding> =
         loaded.findings.into_iter().filter(|finding| finding.place.file == *path).collect();
     Ok(Usable { warnings: lines(&about_it) })
+}
+
+fn short_enough(text: &str) -> Result<(), PushError> {
+    if text.len() <= TEXT_LEN_MAX {
+        return Ok(());
+    }
+    let why = format!("a pushed configuration has at most {TEXT_LEN_MAX} bytes, here are {}", text.len());
+    Err(PushError::Invalid(why))
 }
 
 /// What an instance cannot do without. What it only tracks may come later: it counts as down.

@@ -15,11 +15,11 @@ mod check;
 mod pointer;
 mod store;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hafleet_proto::v1;
 
-pub use check::{Usable, check};
+pub use check::{Usable, check, judge};
 pub use pointer::{Clocks, Confirm, Generation, Pointer, RolledBack};
 
 use self::store::Store;
@@ -82,6 +82,8 @@ pub struct PushStatus {
     pub pointer: Pointer,
     /// What is wrong.
     pub error: Option<String>,
+    /// Below which what was pushed lies.
+    pub directory: PathBuf,
 }
 
 impl Push {
@@ -114,7 +116,11 @@ impl Push {
 
     /// How it stands.
     pub fn status(&self) -> PushStatus {
-        PushStatus { pointer: self.pointer.clone(), error: self.error() }
+        PushStatus {
+            pointer: self.pointer.clone(),
+            error: self.error(),
+            directory: self.store.directory().to_owned(),
+        }
     }
 
     /// The pointer.
@@ -275,6 +281,13 @@ impl Push {
 }
 
 impl PushStatus {
+    /// The generation that a file is the text of; `None` for a file of the node's own.
+    pub fn generation_of(&self, file: &Path) -> Option<u64> {
+        let number = file.strip_prefix(&self.directory).ok()?.parent()?.to_str()?;
+        // Without a directory every relative path would be below it.
+        number.parse().ok().filter(|_| !self.directory.as_os_str().is_empty())
+    }
+
     /// As a coordinator reads it.
     pub fn to_wire(&self, clocks: &Clocks) -> v1::Pushed {
         let Pointer { running, staged, confirm, rolled_back, previous: _ } = &self.pointer;

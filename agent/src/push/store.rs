@@ -42,6 +42,10 @@ impl Store {
         Self { dir: state_dir.join("pushed") }
     }
 
+    pub fn directory(&self) -> &Path {
+        &self.dir
+    }
+
     pub fn pointer_path(&self) -> PathBuf {
         self.dir.join("state.json")
     }

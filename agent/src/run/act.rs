@@ -243,6 +243,8 @@ impl Acts {
         }
         let mut id = request.id.clone();
         id.truncate(id.floor_char_boundary(request::ID_LEN_MAX));
+        // It asks how things are now, and changes nothing: an answer from before says nothing.
+        let is_question = matches!(request.request, Some(v1::request::Request::Check(_)));
         let done = match Request::try_from(request) {
             Ok(Request::Announce { instances }) => {
                 self.announce(id, instances, reply);
@@ -252,7 +254,9 @@ impl Acts {
             Err(invalid) => Err(Refusal::new("invalid", invalid.to_string())),
         };
         let answer = answer_of(id, done);
-        self.remember(&answer);
+        if !is_question {
+            self.remember(&answer);
+        }
         Some((answer, reply))
     }
 
@@ -275,6 +279,7 @@ impl Acts {
             Act::Commit { number, within_us } => self.commit(number, within_us).await,
             Act::Confirm { number } => self.confirm(number).await,
             Act::RollBack { number } => self.roll_back(number).await,
+            Act::Check { text } => self.check(text).await,
         }
     }
 

@@ -39,7 +39,7 @@ pub fn snapshot(
     v1::Snapshot {
         seq,
         at_us,
-        instances: engine.instances.iter().map(|one| instance(one, now)).collect(),
+        instances: engine.instances.iter().map(|one| instance(one, acting, now)).collect(),
         heard: worth_telling(&engine.heard)
             .into_iter()
             .map(|(interface, one)| heard(interface, one, now))
@@ -78,7 +78,7 @@ pub fn arp(observations: Vec<ArpObservation>) -> Vec<v1::ArpObservation> {
     observations.into_iter().map(wire).collect()
 }
 
-fn instance(one: &InstanceSnapshot, now: Instant) -> v1::InstanceState {
+fn instance(one: &InstanceSnapshot, acting: &ActStatus, now: Instant) -> v1::InstanceState {
     let InstanceSnapshot { config, .. } = one;
     v1::InstanceState {
         instance: config.name.clone(),
@@ -112,6 +112,7 @@ fn instance(one: &InstanceSnapshot, now: Instant) -> v1::InstanceState {
         adverts_accepted: one.adverts_accepted,
         defined_at: config.defined_at.to_string(),
         paths: one.paths.iter().map(|one| path(one, now)).collect(),
+        pushed_generation: Some(acting.push.generation_of(&config.defined_at.file).unwrap_or(0)),
     }
 }
 

@@ -10,8 +10,12 @@ use crate::look::instant;
 /// `hactl config validate -o json`.
 #[derive(Debug, Serialize)]
 pub struct Problem {
+    /// `error`, `warning`, or `info` for a member that finds nothing wrong.
     severity: String,
-    file: String,
+    /// The member whose part it is about; `null`: the fleet's file.
+    node: Option<String>,
+    /// `null`: nothing that is written in a file.
+    file: Option<String>,
     /// `null`: the file as a whole.
     line: Option<u32>,
     column: Option<u32>,
@@ -25,13 +29,75 @@ impl Problem {
         let counted = |number: u32| (number > 0).then_some(number);
         Self {
             severity: problem.severity.clone(),
-            file: file.to_owned(),
+            node: None,
+            file: Some(file.to_owned()),
             line: counted(problem.line),
             column: counted(problem.column),
             message: problem.message.clone(),
             help: present(&problem.help),
         }
     }
+
+    /// Everything that a member says; never nothing.
+    pub fn of_node(check: &v1::NodeCheck) -> Vec<Self> {
+        let said = |severity: &str, message: &str| Self {
+            severity: severity.to_owned(),
+            node: Some(check.node.clone()),
+            file: None,
+            line: None,
+            column: None,
+            message: message.to_owned(),
+            help: None,
+        };
+        let line = |severity: &str, line: &str| {
+            placed(line).map_or_else(
+                || said(severity, line),
+                |(file, number, column, severity, message)| Self {
+                    file: Some(file.to_owned()),
+                    line: Some(number),
+                    column: Some(column),
+                    ..said(severity, message)
+                },
+            )
+        };
+        let lines = check.detail.lines();
+        match check.state.as_str() {
+            "valid" if check.detail.is_empty() => vec![said("info", "valid")],
+            "valid" => lines.map(|text| line("warning", text)).collect(),
+            "invalid" if check.detail.is_empty() => vec![said("error", "invalid")],
+            "invalid" => lines.map(|text| line("error", text)).collect(),
+            _ => vec![said("warning", &check.detail)],
+        }
+    }
+
+    /// As compilers write it.
+    pub fn text(&self) -> String {
+        let node = self.node.as_ref().map(|node| format!("{node}: ")).unwrap_or_default();
+        let number = |number: Option<u32>| number.map(|number| format!(":{number}")).unwrap_or_default();
+        let file =
+            self.file.as_ref().map(|file| format!("{file}{}{}: ", number(self.line), number(self.column)));
+        let severity = if self.severity == "info" { String::new() } else { format!("{}: ", self.severity) };
+        let help = self.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+        format!("{node}{}{severity}{}{help}", file.unwrap_or_default(), self.message)
+    }
+
+    /// It cannot be applied so.
+    pub fn is_error(&self) -> bool {
+        self.severity == "error"
+    }
+}
+
+/// The parts of `FILE:LINE:COLUMN: error: MESSAGE`.
+fn placed(line: &str) -> Option<(&str, u32, u32, &str, &str)> {
+    let (severity, at) = ["error", "warning"]
+        .into_iter()
+        .filter_map(|severity| Some((severity, line.find(&format!(": {severity}: "))?)))
+        .min_by_key(|(_, at)| *at)?;
+    let (place, rest) = line.split_at_checked(at)?;
+    let message = rest.strip_prefix(": ")?.strip_prefix(severity)?.strip_prefix(": ")?;
+    let (place, column) = place.rsplit_once(':')?;
+    let (file, number) = place.rsplit_once(':')?;
+    Some((file, number.parse().ok()?, column.parse().ok()?, severity, message))
 }
 
 /// `hactl config diff -o json`.
@@ -184,6 +250,15 @@ pub struct Drift {
     state: String,
     runs_generation: Option<u64>,
     detail: Option<String>,
+    instances: Vec<DriftInstance>,
+}
+
+#[derive(Debug, Serialize)]
+struct DriftInstance {
+    instance: String,
+    /// `local` or `pushed`; `null` from an agent that does not tell.
+    origin: Option<String>,
+    generation: Option<u64>,
 }
 
 impl From<&v1::NodeDrift> for Drift {
@@ -193,6 +268,17 @@ impl From<&v1::NodeDrift> for Drift {
             state: drift.state.clone(),
             runs_generation: (drift.runs_generation > 0).then_some(drift.runs_generation),
             detail: present(&drift.detail),
+            instances: drift.instances.iter().map(DriftInstance::from).collect(),
+        }
+    }
+}
+
+impl From<&v1::DriftInstance> for DriftInstance {
+    fn from(instance: &v1::DriftInstance) -> Self {
+        Self {
+            instance: instance.instance.clone(),
+            origin: present(&instance.origin),
+            generation: (instance.generation > 0).then_some(instance.generation),
         }
     }
 }

@@ -200,6 +200,10 @@ pub struct Instance {
     adverts_sent: u64,
     adverts_accepted: u64,
     defined_at: Option<String>,
+    /// `local` or `pushed`; `null` from an agent that does not tell.
+    origin: Option<&'static str>,
+    /// The generation that was pushed.
+    generation: Option<u64>,
 }
 
 impl Instance {
@@ -232,6 +236,8 @@ impl Instance {
             adverts_sent: instance.adverts_sent,
             adverts_accepted: instance.adverts_accepted,
             defined_at: present(&instance.defined_at),
+            origin: instance.pushed_generation.map(|number| if number == 0 { "local" } else { "pushed" }),
+            generation: instance.pushed_generation.filter(|number| *number > 0),
         }
     }
 }

@@ -4,7 +4,8 @@ use std::{fs, path::Path, process::Stdio};
 
 use hafleet_config::{Language, load_elsewhere};
 use hafleet_proto::v1::{
-    ConfigChange, ConfigProblem, ConfigProgress, ConfigStep, DiffConfigResponse, Generation, NodeDrift,
+    ConfigChange, ConfigProblem, ConfigProgress, ConfigStep, DiffConfigResponse, DriftInstance, Generation,
+    NodeCheck, NodeDrift,
 };
 
 use crate::{
@@ -73,11 +74,17 @@ fn applied() -> Script {
         generation(1, "applied", "", ""),
     ];
     script.configs.text = "# the fleet\n[[group]]\n\tname = \"web\"\n".into();
+    let from = |instance: &str, origin: &str, generation: u64| DriftInstance {
+        instance: instance.into(),
+        origin: origin.into(),
+        generation,
+    };
     let drift = |node: &str, state: &str, runs: u64, detail: &str| NodeDrift {
         node: node.into(),
         state: state.into(),
         runs_generation: runs,
         detail: detail.into(),
+        instances: vec![from("web", "pushed", runs), from("VI_2", "local", 0), from("VI_3", "", 0)],
     };
     script.configs.drift =
         vec![drift("lb01", "in_step", 7, ""), drift("lb02", "differs", 1, "it runs generation 1")];
@@ -277,6 +284,7 @@ fn differences_and_drift_are_1_and_errors_2() {
     let ran = desk.run(&["config", "drift"]);
     assert_eq!(ran.code, Some(1));
     insta::assert_snapshot!("drift", ran.stdout);
+    insta::assert_snapshot!("drift_json", desk.run(&["config", "drift", "-o", "json"]).stdout);
     let problem = |severity: &str| ConfigProblem {
         severity: severity.into(),
         line: 5,
@@ -349,4 +357,79 @@ fn history_and_show_in_every_format() {
     assert!(ran.stderr.contains("there is no generation `9`"), "{}", ran.stderr);
     let ran = desk.run(&["config", "history", "--limit", "1"]);
     assert!(ran.stderr.contains("Only the newest 1 are shown"), "{}", ran.stderr);
+}
+
+#[test]
+fn validate_asks_the_members_unless_it_is_told_not_to() {
+    let check = |node: &str, state: &str, detail: &str| NodeCheck {
+        node: node.into(),
+        state: state.into(),
+        detail: detail.into(),
+    };
+    let mut script = applied();
+    script.configs.checks = vec![
+        check("lb01", "valid", ""),
+        check("lb02", "valid", "/s/pushed/0/agent.toml:4:1: warning: `x` is old: error: none"),
+        check(
+            "lb04",
+            "not_connected",
+            "it is not connected: its interfaces and its own files were not looked at",
+        ),
+        check("lb05", "unknown", "lb05 did not answer within 8 s"),
+    ];
+    let (desk, file) = desk(script);
+    let ran = desk.run(&["config", "validate", &file]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "none of it is an error");
+    let told = ran.stdout.replace(&file, "fleet.toml");
+    insta::assert_snapshot!("validate_warnings", told);
+
+    let wrong = check(
+        "lb03",
+        "invalid",
+        "/s/pushed/0/agent.toml:3:13: error: `VI_1` needs the interface `ens34`\n/s/pushed/0/agent.toml:9:1: error: and more",
+    );
+    desk.coordinator.script.lock().unwrap().configs.checks.push(wrong);
+    let ran = desk.run(&["config", "validate", &file]);
+    assert_eq!(ran.code, Some(2));
+    assert!(
+        ran.stdout
+            .contains("lb03: /s/pushed/0/agent.toml:3:13: error: `VI_1` needs the interface `ens34`\nlb03: "),
+        "{}",
+        ran.stdout
+    );
+    let ran = desk.run(&["config", "validate", &file, "-o", "json"]);
+    insta::assert_snapshot!("validate_json", ran.stdout);
+
+    let ran = desk.run(&["config", "validate", &file, "--offline"]);
+    assert_eq!(ran.code, Some(0));
+    assert_eq!(ran.stdout, format!("{file}: nothing is wrong with it\n"));
+    let asked = desk.coordinator.asked();
+    assert_eq!(asked.matches("CheckConfigRequest").count(), 3, "{asked}");
+    assert_eq!(asked.matches("ValidateConfigRequest").count(), 1, "{asked}");
+}
+
+/// A label belongs to an interface: two hosts may have the same address under two labels.
+#[test]
+fn labels_that_differ_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(tutorial("single-lb01.conf")).unwrap();
+    let labelled = |name: &str, label: &str| {
+        let path = directory.path().join(name);
+        let text = text.replace("ens33:3\n", &format!("{label}\n"));
+        assert!(text.contains(label), "{text}");
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let one = labelled("lb01.conf", "ens33:1");
+    let two = labelled("lb02.conf", "ens33:2");
+    let ran = import(&[&format!("lb01={one}"), &format!("lb02={two}")]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+    assert!(
+        ran.stderr.contains("`addresses` of VI_1 is 192.168.178.3/24 label \"ens33:1\" on lb01")
+            && ran.stderr.contains("label \"ens33:2\" on lb02"),
+        "{}",
+        ran.stderr
+    );
+    let ran = import(&[&format!("lb01={one}"), &format!("lb02={one}")]);
+    assert!(!ran.stderr.contains("label"), "{}", ran.stderr);
 }

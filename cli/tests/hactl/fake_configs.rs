@@ -1,10 +1,10 @@
 //! The fake coordinator's service for the fleet's configuration.
 
 use hafleet_proto::v1::{
-    ApplyConfigRequest, ConfigProblem, ConfigProgress, DiffConfigRequest, DiffConfigResponse, Generation,
-    GetConfigRequest, GetConfigResponse, GetDriftRequest, GetDriftResponse, ListConfigsRequest,
-    ListConfigsResponse, NodeDrift, RollbackConfigRequest, ValidateConfigRequest, ValidateConfigResponse,
-    config_service_server::ConfigService,
+    ApplyConfigRequest, CheckConfigRequest, CheckConfigResponse, ConfigProblem, ConfigProgress,
+    DiffConfigRequest, DiffConfigResponse, Generation, GetConfigRequest, GetConfigResponse, GetDriftRequest,
+    GetDriftResponse, ListConfigsRequest, ListConfigsResponse, NodeCheck, NodeDrift, RollbackConfigRequest,
+    ValidateConfigRequest, ValidateConfigResponse, config_service_server::ConfigService,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -16,6 +16,7 @@ use crate::fake::Service;
 #[derive(Default)]
 pub struct Configs {
     pub problems: Vec<ConfigProblem>,
+    pub checks: Vec<NodeCheck>,
     pub diff: DiffConfigResponse,
     /// What an apply tells, to its end, or to where the coordinator dies.
     pub progress: Vec<ConfigProgress>,
@@ -47,6 +48,17 @@ impl ConfigService for Service {
             Ok(ValidateConfigResponse { problems: script.configs.problems.clone() })
         })
         .await
+    }
+
+    async fn check_config(
+        &self,
+        request: Request<CheckConfigRequest>,
+    ) -> Result<Response<CheckConfigResponse>, Status> {
+        let check = |script: &mut crate::fake::Script, _| {
+            let Configs { problems, checks, .. } = &script.configs;
+            Ok(CheckConfigResponse { problems: problems.clone(), nodes: checks.clone() })
+        };
+        self.answer(request, check).await
     }
 
     async fn diff_config(

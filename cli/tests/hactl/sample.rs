@@ -247,6 +247,7 @@ fn instance(state: VrrpState) -> InstanceState {
         adverts_accepted: if master { 0 } else { 3_899 },
         defined_at: "/etc/keepalived/keepalived.conf:12".to_owned(),
         paths: Vec::new(),
+        pushed_generation: Some(if master { 7 } else { 0 }),
     }
 }
 

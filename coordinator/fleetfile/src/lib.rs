@@ -24,6 +24,8 @@ mod write;
 pub use compile::{quoted, span};
 pub use diff::{Change, What, diff};
 pub use lint::{FenceDevice, Known, KnownNode, lint};
-pub use model::{Address, Check, CheckKind, FleetFile, Group, GroupKey, Member, Secret, Settings, Track};
+pub use model::{
+    Address, Check, CheckKind, FleetFile, Group, GroupKey, Member, STRUCK_OUT, Secret, Settings, Track,
+};
 pub use parse::{MOST_BYTES, MOST_GROUPS, MOST_MEMBERS, parse};
 pub use problem::{At, Problem, Severity};

@@ -30,6 +30,8 @@ pub struct KnownNode {
 pub struct FenceDevice {
     /// Its name.
     pub name: String,
+    /// Whom it fences.
+    pub node: String,
     /// Where it is reached.
     pub address: IpAddr,
 }
@@ -191,15 +193,16 @@ fn nodes(group: &Group, known: &Known, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Whoever loses the network of the address must not lose the way to fence with it.
+/// Whoever loses the network of the address must not lose the way to fence its members with it.
 fn fence_paths(group: &Group, known: &Known, problems: &mut Vec<Problem>) {
-    for device in &known.fence_devices {
+    let is_member = |device: &&FenceDevice| group.members.iter().any(|member| member.node == device.node);
+    for device in known.fence_devices.iter().filter(is_member) {
         let inside =
             group.addresses.iter().find(|address| is_network(address) && contains(address, device.address));
         if let Some(address) = inside {
             let message = format!(
-                "the fence device {} at {} is in the network of {address}: what cuts the one cuts the other",
-                device.name, device.address
+                "{} is fenced by {} at {}, in the network of {address}: what cuts the one cuts the other",
+                device.node, device.name, device.address
             );
             problems.push(Problem::warning(address.at, message, "reach it by a network of its own"));
         }

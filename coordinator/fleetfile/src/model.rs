@@ -103,6 +103,9 @@ impl Group {
     }
 }
 
+/// What stands where a password is not shown: longer than any password may be.
+pub const STRUCK_OUT: &str = "(shown to an admin only)";
+
 /// A password; not shown by `{:?}`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub String);
@@ -178,6 +181,14 @@ pub struct Member {
 }
 
 impl FleetFile {
+    /// The same without its passwords. As a text it cannot be read back: nobody applies it by mistake.
+    pub fn struck_out(mut self) -> Self {
+        for group in &mut self.groups {
+            group.auth = group.auth.take().map(|_| Secret(STRUCK_OUT.to_owned()));
+        }
+        self
+    }
+
     /// Every node that is a member of something, in the order of names.
     pub fn nodes(&self) -> Vec<&str> {
         let members = self.groups.iter().flat_map(|group| &group.members);

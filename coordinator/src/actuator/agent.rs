@@ -84,6 +84,20 @@ impl AgentActuator {
     /// # Errors
     /// It was not told, did not answer in time, or says no.
     pub async fn ask(&self, node: &NodeName, id: &str, what: What, within: Duration) -> Result<(), AskError> {
+        self.ask_for_words(node, id, what, within).await.map(drop)
+    }
+
+    /// The same, with what the agent says of it.
+    ///
+    /// # Errors
+    /// As of [`AgentActuator::ask`].
+    pub async fn ask_for_words(
+        &self,
+        node: &NodeName,
+        id: &str,
+        what: What,
+        within: Duration,
+    ) -> Result<String, AskError> {
         let (answer, mut answered) = oneshot::channel();
         let _open = self.open_question(node, id, answer)?;
         let message =
@@ -110,7 +124,7 @@ impl AgentActuator {
             }
         };
         match answer {
-            Some(answer) if answer.done => Ok(()),
+            Some(answer) if answer.done => Ok(answer.detail),
             Some(v1::Answer { reason, detail, .. }) => {
                 Err(AskError::Refused { node: node.clone(), reason, detail })
             }

@@ -23,9 +23,9 @@ use crate::{
 pub enum Need {
     /// To look.
     Look,
-    /// To move addresses, and to put nodes into maintenance, and to see configurations with their passwords.
+    /// To move addresses, to put nodes into maintenance, to judge configurations.
     Operate,
-    /// To change who belongs to the fleet, and what it runs.
+    /// To change who belongs to the fleet, and what it runs; and to see passwords.
     Administer,
     /// To approve a fence that another proposed.
     ApproveFence,
@@ -61,6 +61,16 @@ pub enum Proof {
     Certificate(Arc<ClientCertificate>),
     /// A person's token.
     Token(UserToken),
+}
+
+impl Caller {
+    /// Whether secrets are shown to them.
+    pub fn is_admin(&self) -> bool {
+        match &self.party {
+            Party::User(Role::Admin) => true,
+            Party::User(Role::Viewer | Role::Operator | Role::FenceApprover) | Party::Node(..) => false,
+        }
+    }
 }
 
 /// The address that a call came from.

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use hafleet_fleetfile::{Change, FleetFile, Problem, Severity, What, diff, parse};
 use hafleet_proto::v1::{self, config_service_server::ConfigService};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -15,7 +18,7 @@ use crate::{
     },
     push::{self, BeginError, Wish},
     shared::Shared,
-    store::{AuditOutcome, GenerationRow, StepRow},
+    store::{AuditOutcome, GenerationRow, StepRow, hash},
 };
 
 const LIMIT_DEFAULT: u32 = 100;
@@ -25,10 +28,13 @@ const MESSAGE_MAX: usize = 1000;
 const UNREAD_MAX: usize = 16;
 /// How often a follower looks though nothing was told.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Checks by the members at once: each is work for all of them.
+const CHECKS_MAX: usize = 2;
 
 /// The API of the fleet's configuration.
 pub struct Configs {
     shared: Arc<Shared>,
+    checks: Semaphore,
 }
 
 type Progress = ReceiverStream<Result<v1::ConfigProgress, Status>>;
@@ -36,7 +42,7 @@ type Progress = ReceiverStream<Result<v1::ConfigProgress, Status>>;
 impl Configs {
     /// Over what is shared.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self { shared, checks: Semaphore::new(CHECKS_MAX) }
     }
 
     fn user<T>(
@@ -82,6 +88,21 @@ impl Configs {
         })
     }
 
+    async fn check(&self, text: &str) -> Result<v1::CheckConfigResponse, CallError> {
+        let (_, running) = self.running().await?;
+        let (problems, file) = push::judge(&self.shared, &running, text);
+        let is_wrong = problems.iter().any(|problem| problem.severity == Severity::Error);
+        let problems = problems.iter().map(problem).collect();
+        let Some(file) = file.filter(|_| !is_wrong) else {
+            return Ok(v1::CheckConfigResponse { problems, nodes: Vec::new() });
+        };
+        let Ok(_place) = self.checks.try_acquire() else {
+            let what = format!("{CHECKS_MAX} files are being checked by their members; try again");
+            return Err(RequestError::Conflict { what }.into());
+        };
+        Ok(v1::CheckConfigResponse { problems, nodes: push::ask_members(&self.shared, &file).await })
+    }
+
     async fn apply(&self, caller: &Caller, call: &'static str, wish: Wish) -> Result<Progress, CallError> {
         if wish.message.len() > MESSAGE_MAX {
             let what = format!("{} bytes; at most {MESSAGE_MAX}", wish.message.len());
@@ -93,7 +114,7 @@ impl Configs {
             return Err(RequestError::Field { field: "confirm_within_us", what }.into());
         }
         let (audit, store) = (&self.shared.audit, &self.shared.store);
-        let (subject, hash) = (format!("parent/{}", wish.parent), push::hash(&wish.text));
+        let (subject, hash) = (format!("parent/{}", wish.parent), hash(&struck_out(&wish.text)));
         let detail = format!("SHA-256 {hash}: {}", wish.message);
         audit.record(store, &caller.actor, call, &subject, AuditOutcome::Done, detail).await?;
         match push::begin(&self.shared, wish).await {
@@ -123,6 +144,14 @@ impl ConfigService for Configs {
         let (_, running) = self.running().await?;
         let (problems, _) = push::judge(&self.shared, &running, &request.into_inner().text);
         Ok(Response::new(v1::ValidateConfigResponse { problems: problems.iter().map(problem).collect() }))
+    }
+
+    async fn check_config(
+        &self,
+        request: Request<v1::CheckConfigRequest>,
+    ) -> Result<Response<v1::CheckConfigResponse>, Status> {
+        self.user(&request, Need::Operate, "config.check")?;
+        Ok(Response::new(self.check(&request.into_inner().text).await?))
     }
 
     async fn diff_config(
@@ -169,13 +198,13 @@ impl ConfigService for Configs {
         &self,
         request: Request<v1::ListConfigsRequest>,
     ) -> Result<Response<v1::ListConfigsResponse>, Status> {
-        self.user(&request, Need::Look, "config.list")?;
+        let caller = self.user(&request, Need::Look, "config.list")?;
         let limit = match request.into_inner().limit {
             0 => LIMIT_DEFAULT,
             limit => limit,
         };
         let page = self.shared.store.config_history(limit).await.map_err(CallError::from)?;
-        let generations = page.rows.iter().map(generation).collect();
+        let generations = page.rows.iter().map(|row| generation(row, &shown(&caller, &row.text))).collect();
         Ok(Response::new(v1::ListConfigsResponse { generations, truncated: page.truncated }))
     }
 
@@ -183,11 +212,12 @@ impl ConfigService for Configs {
         &self,
         request: Request<v1::GetConfigRequest>,
     ) -> Result<Response<v1::GetConfigResponse>, Status> {
-        self.user(&request, Need::Operate, "config.get")?;
+        let caller = self.user(&request, Need::Look, "config.get")?;
         let row = self.generation(request.into_inner().generation).await?;
         let steps = self.shared.store.config_steps(row.number).await.map_err(CallError::from)?;
         let steps = steps.iter().map(step).collect();
-        Ok(Response::new(v1::GetConfigResponse { generation: Some(generation(&row)), text: row.text, steps }))
+        let text = shown(&caller, &row.text);
+        Ok(Response::new(v1::GetConfigResponse { generation: Some(generation(&row, &text)), text, steps }))
     }
 
     async fn get_drift(
@@ -316,7 +346,21 @@ fn change(change: &Change) -> v1::ConfigChange {
     }
 }
 
-fn generation(row: &GenerationRow) -> v1::Generation {
+/// A text as this caller may see it.
+fn shown(caller: &Caller, text: &str) -> String {
+    if caller.is_admin() { text.to_owned() } else { struck_out(text) }
+}
+
+/// A text as everybody may see it. Comments may say a password too, and go with it.
+fn struck_out(text: &str) -> String {
+    match parse(text) {
+        Ok(file) => file.struck_out().to_string(),
+        Err(_) => "# this coordinator cannot read the text, and shows it to an admin only\n".to_owned(),
+    }
+}
+
+/// With a hash of what is shown: by one of the whole text passwords could be tried.
+fn generation(row: &GenerationRow, shown: &str) -> v1::Generation {
     v1::Generation {
         number: row.number,
         parent: row.parent,
@@ -325,7 +369,7 @@ fn generation(row: &GenerationRow) -> v1::Generation {
         created_at_us: row.created_at_us,
         state: row.state.as_str().into(),
         why: row.why.clone(),
-        hash: row.hash.clone(),
+        hash: if row.text.is_empty() { String::new() } else { hash(shown) },
         updated_at_us: row.updated_us,
     }
 }

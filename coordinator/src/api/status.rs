@@ -220,6 +220,10 @@ impl From<CallError> for Status {
             CallError::Store(StoreError::UnknownNode { node }) => {
                 RequestError::NotFound { what: "node", name: node }.into()
             }
+            CallError::Store(error @ (StoreError::Sealed { .. } | StoreError::NoSealing { .. })) => {
+                tracing::error!("{}", said(&error));
+                Self::failed_precondition(said(&error))
+            }
             CallError::Enrol(EnrolError::Store(error)) | CallError::Store(error) => {
                 tracing::error!("{}", said(&error));
                 Self::unavailable("the coordinator's database does not answer; try again (its log says why)")

@@ -21,7 +21,12 @@ use toml::{
 };
 
 use super::raw::{Reader, nearest};
-use crate::{actuator::program::Value, fencing::row::group_key, identity};
+use crate::{
+    actuator::program::Value,
+    fencing::row::group_key,
+    identity,
+    sealing::{FENCE_PARAMETER, PREFIX, SealError, Sealing, is_sealed},
+};
 
 /// Where a reference is tried when no port is named.
 pub const REFERENCE_PORT: u16 = 443;
@@ -74,7 +79,7 @@ const WINDOW_KEYS: &[&str] = &[
     "references",
 ];
 const DEVICE_KEYS: &[&str] = &["node", "rung", "name", "program", "parameters"];
-const SECRET_KEYS: &[&str] = &["file"];
+const SECRET_KEYS: &[&str] = &["file", "sealed"];
 const MODES: &[(&str, Mode)] = &[
     ("disabled", Mode::Disabled),
     ("dry_run", Mode::DryRun),
@@ -104,8 +109,73 @@ pub struct FenceDevice {
     pub name: Device,
     /// The fence program.
     pub program: PathBuf,
-    /// What it is told, secrets read.
+    /// What it is told, secrets read; those of `sealed` once they are opened.
     pub parameters: BTreeMap<String, Value>,
+    /// What it is told, as `ha-coordinator secret seal` printed it.
+    pub sealed: BTreeMap<String, String>,
+}
+
+/// A parameter that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open the sealed parameter `{parameter}` of the fence device for {rung} of {node}")]
+pub struct SealedParameterError {
+    node: NodeName,
+    rung: Rung,
+    parameter: String,
+    #[source]
+    source: SealError,
+}
+
+impl Fencing {
+    /// Whether something in it can be read with the key only.
+    pub fn is_sealed(&self) -> bool {
+        self.devices.iter().any(|device| !device.sealed.is_empty())
+    }
+
+    /// The same, every sealed parameter opened.
+    ///
+    /// # Errors
+    /// There is no key, or it does not open one.
+    pub fn opened(&self, sealing: &Sealing) -> Result<Self, SealedParameterError> {
+        let mut opened = self.clone();
+        for device in &mut opened.devices {
+            for (parameter, sealed) in std::mem::take(&mut device.sealed) {
+                let (node, rung) = (&device.node, device.rung);
+                let name = sealed_name(node, rung, &parameter);
+                let secret = sealing.open(FENCE_PARAMETER, &name, &sealed).map_err(|source| {
+                    let (node, parameter) = (node.clone(), parameter.clone());
+                    SealedParameterError { node, rung, parameter, source }
+                })?;
+                device.parameters.insert(parameter, Value::Secret(secret));
+            }
+        }
+        Ok(opened)
+    }
+}
+
+/// What a parameter is sealed for: `lb02/power/password`.
+fn sealed_name(node: &NodeName, rung: Rung, parameter: &str) -> String {
+    format!("{node}/{rung}/{parameter}")
+}
+
+/// The name of a parameter as people give it, `NODE/RUNG/PARAMETER`.
+///
+/// # Errors
+/// It is none, in words.
+pub fn parse_sealed_name(text: &str) -> Result<String, String> {
+    let example = "write NODE/RUNG/PARAMETER, as in lb02/power/password";
+    let parts: Vec<&str> = text.split('/').collect();
+    let [node, rung, parameter] = parts[..] else { return Err(example.to_owned()) };
+    let node = identity::node_name(node).map_err(|error| error.to_string())?;
+    let rung = match rung {
+        "network" => Rung::Network,
+        "power" => Rung::Power,
+        other => return Err(format!("`{other}` is none of network, power: {example}")),
+    };
+    if parameter.is_empty() {
+        return Err(example.to_owned());
+    }
+    Ok(sealed_name(&node, rung, parameter))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -152,12 +222,19 @@ struct RawDevice {
 enum RawParameter {
     Plain(String),
     Secret(RawSecret),
+    Sealed(RawSealed),
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawSecret {
     file: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSealed {
+    sealed: String,
 }
 
 /// Names every key of `[fencing]` that there is not.
@@ -382,7 +459,7 @@ impl Reader<'_> {
                 );
                 self.problem(&raw.program.span(), message);
             }
-            let parameters = self.parameters(raw.parameters);
+            let (parameters, sealed) = self.parameters(raw.parameters);
             let (Some(node), Some(rung)) = (node, rung) else { continue };
             if !taken.insert((node.clone(), rung)) {
                 let message = format!("`fencing.device.rung`: {node} has a device for {rung} already");
@@ -390,13 +467,17 @@ impl Reader<'_> {
             }
             let name = Device(raw.name.unwrap_or_else(|| format!("{node}/{rung}")));
             let program = raw.program.into_inner();
-            devices.push(FenceDevice { node, rung, name, program, parameters });
+            devices.push(FenceDevice { node, rung, name, program, parameters, sealed });
         }
         devices
     }
 
-    fn parameters(&mut self, raw: BTreeMap<String, Spanned<RawParameter>>) -> BTreeMap<String, Value> {
-        let mut parameters = BTreeMap::new();
+    /// Those that can be read now, and those that wait for the key.
+    fn parameters(
+        &mut self,
+        raw: BTreeMap<String, Spanned<RawParameter>>,
+    ) -> (BTreeMap<String, Value>, BTreeMap<String, String>) {
+        let (mut parameters, mut sealed) = (BTreeMap::new(), BTreeMap::new());
         for (name, parameter) in raw {
             let span = parameter.span();
             match parameter.into_inner() {
@@ -405,9 +486,20 @@ impl Reader<'_> {
                     Ok(value) => drop(parameters.insert(name, Value::Secret(value))),
                     Err(why) => self.problem(&span, format!("`fencing.device.parameters.{name}`: {why}")),
                 },
+                RawParameter::Sealed(secret) if is_sealed(&secret.sealed) => {
+                    drop(sealed.insert(name, secret.sealed));
+                }
+                // Somebody may have written the password itself: it is not repeated.
+                RawParameter::Sealed(_) => self.problem(
+                    &span,
+                    format!(
+                        "`fencing.device.parameters.{name}`: `sealed` is what `ha-coordinator secret seal` prints \
+                         ({PREFIX}…)"
+                    ),
+                ),
             }
         }
-        parameters
+        (parameters, sealed)
     }
 
     /// The first line of a file that nobody else can read; an error never has a word of it.

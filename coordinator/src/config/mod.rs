@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-pub use fencing::{FenceDevice, Fencing, REFERENCE_PORT};
+pub use fencing::{FenceDevice, Fencing, REFERENCE_PORT, SealedParameterError, parse_sealed_name};
 use hafleet_fleet::Windows;
 pub use problem::{Problem, Problems};
 

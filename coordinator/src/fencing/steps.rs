@@ -69,11 +69,17 @@ pub enum StepError {
         newest: u64,
     },
     /// Whether another one leads is not known.
-    #[error("the epoch cannot be looked up")]
+    #[error("the epoch, or the operation's order, cannot be looked up")]
     Epoch(#[from] StoreError),
     /// The database says nothing.
-    #[error("the database has not told the epoch within {} s", EPOCH_WITHIN.as_secs())]
+    #[error("the database has not told the epoch or the order within {} s", EPOCH_WITHIN.as_secs())]
     NoEpoch,
+    /// What is not written down is not done.
+    #[error("{operation} is not in the database")]
+    NotWritten {
+        /// Which.
+        operation: OperationId,
+    },
     /// It cannot be told.
     #[error("{node} is not connected; it was not told")]
     NotConnected {
@@ -128,19 +134,21 @@ impl Steps {
     pub async fn take(&self, effect: FenceEffect) -> Option<FenceInput> {
         match effect {
             FenceEffect::Demote { epoch, operation, node, instances, why } => {
-                let what = What::Give(v1::Order {
-                    id: operation.to_string(),
-                    instances,
-                    until_us: 0,
-                    by: BY.into(),
-                    why,
-                    order: Some(v1::order::Order::Demote(v1::Demote {})),
-                });
+                let what = |id| {
+                    What::Give(v1::Order {
+                        id,
+                        instances,
+                        until_us: 0,
+                        by: BY.into(),
+                        why,
+                        order: Some(v1::order::Order::Demote(v1::Demote {})),
+                    })
+                };
                 let outcome = self.agent(epoch, operation, &node, "demote", what).await;
                 Some(FenceInput::Demoted { operation, outcome })
             }
             FenceEffect::Withdraw { epoch, operation, node } => {
-                let what = What::Withdraw(v1::Withdraw { order_id: operation.to_string() });
+                let what = |order_id| What::Withdraw(v1::Withdraw { order_id });
                 let outcome = self.agent(epoch, operation, &node, "withdraw", what).await;
                 Some(FenceInput::Withdrawn { operation, outcome })
             }
@@ -179,23 +187,32 @@ impl Steps {
         if newest == epoch { Ok(()) } else { Err(StepError::Stale { given: epoch, newest }) }
     }
 
+    /// Not the operation's number alone: a restored database gives that again, and an agent that had the other one's order would
+    /// take this one for done.
+    async fn order_id(&self, operation: OperationId) -> Result<String, StepError> {
+        let found = timeout(EPOCH_WITHIN, self.store.fence_order_id(operation.0));
+        let found = found.await.map_err(|_| StepError::NoEpoch)??;
+        found.ok_or(StepError::NotWritten { operation })
+    }
+
     async fn agent(
         &self,
         epoch: u64,
         operation: OperationId,
         node: &NodeName,
         verb: &str,
-        what: What,
+        what: impl FnOnce(String) -> What,
     ) -> Outcome {
         // An order may be given again with more instances: each question is one of its own.
         let number = self.asked.fetch_add(1, Ordering::Relaxed);
-        let id = format!("{operation}/{verb}/{epoch}.{number}");
         let asked = async {
+            let order_id = self.order_id(operation).await?;
+            let id = format!("{order_id}/{verb}/{epoch}.{number}");
             self.may(epoch).await?;
             if !self.roster.with(node, |entry| entry.live.is_some()) {
                 return Err(StepError::NotConnected { node: node.clone() });
             }
-            Ok(self.agents.ask(node, &id, what, self.windows.demote).await?)
+            Ok(self.agents.ask(node, &id, what(order_id), self.windows.demote).await?)
         };
         let Err(error) = asked.await else {
             tracing::info!(%operation, %node, "{verb}: done");
@@ -207,7 +224,10 @@ impl Steps {
             StepError::Ask(AskError::NotTold { .. } | AskError::Refused { .. } | AskError::Busy { .. }) => {
                 Outcome::Failed
             }
-            StepError::Stale { .. } | StepError::Epoch(_) | StepError::NoEpoch => Outcome::Failed,
+            StepError::Stale { .. }
+            | StepError::Epoch(_)
+            | StepError::NoEpoch
+            | StepError::NotWritten { .. } => Outcome::Failed,
             StepError::NotConnected { .. } | StepError::NoDevice { .. } | StepError::Program { .. } => {
                 Outcome::Failed
             }

@@ -3,11 +3,10 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use hafleet_fleet::NodeName;
-use hafleet_fleetfile::{FleetFile, Known, KnownNode};
+use hafleet_fleetfile::{FenceDevice, Known, KnownNode};
 use hafleet_proto::v1;
-use sha2::{Digest as _, Sha256};
 
-use crate::{clock::micros, shared::Shared};
+use crate::{actuator::program::Value, clock::micros, config, shared::Shared, store::hash};
 
 /// Every node that may be a member, with its addresses as far as its instances tell them.
 pub fn known(shared: &Shared) -> Known {
@@ -20,12 +19,29 @@ pub fn known(shared: &Shared) -> Known {
         }
         (!entry.revoked).then(|| (name.0.clone(), KnownNode { site: entry.site.clone(), interfaces }))
     });
-    Known { nodes: nodes.into_iter().flatten().collect(), fence_devices: Vec::new() }
+    Known {
+        nodes: nodes.into_iter().flatten().collect(),
+        fence_devices: fence_devices(shared.steps.devices()),
+    }
 }
 
-/// SHA-256, hex.
-pub fn hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+/// Parameters of fence programs that say where the device is reached, by the API of the fence-agents.
+const ADDRESS_PARAMETERS: [&str; 3] = ["ip", "ipaddr", "ip_address"];
+
+/// Where nodes are fenced. A host name is not looked up: it may name another address tomorrow, and lint waits for nobody.
+fn fence_devices<'d>(devices: impl Iterator<Item = &'d config::FenceDevice>) -> Vec<FenceDevice> {
+    let address = |device: &config::FenceDevice| {
+        let mut values = ADDRESS_PARAMETERS.iter().filter_map(|name| device.parameters.get(*name));
+        values.find_map(|value| match value {
+            Value::Plain(text) => text.parse::<IpAddr>().ok(),
+            Value::Secret(_) => None,
+        })
+    };
+    let known = devices.filter_map(|device| {
+        let address = address(device)?;
+        Some(FenceDevice { name: device.name.0.clone(), node: device.node.0.clone(), address })
+    });
+    known.collect()
 }
 
 /// What a node told last over the stream that it has now.
@@ -70,44 +86,5 @@ impl Told {
     pub fn is_master_of(&self, is_touched: impl Fn(&str) -> bool) -> bool {
         let master = i32::from(v1::VrrpState::Master);
         self.instances.iter().any(|instance| instance.state == master && is_touched(&instance.instance))
-    }
-}
-
-/// Which nodes do not run what was applied last.
-pub fn drift(shared: &Shared, file: &FleetFile) -> Vec<v1::NodeDrift> {
-    let names = shared.roster.map(|name, _| name.0.clone());
-    let drift = |node: String| {
-        let (told, text) = (told(shared, &node), file.compile(&node));
-        let pushed = told.pushed.clone().unwrap_or_default();
-        let (state, detail) = if told.is_revoked {
-            return None;
-        } else if !told.is_connected || told.received_us.is_none() {
-            ("unknown", "it is not connected".to_owned())
-        } else if told.pushed.is_none() && text.is_empty() {
-            ("in_step", String::new())
-        } else if told.pushed.is_none() {
-            ("unknown", "its agent does not tell what it runs".to_owned())
-        } else if pushed.confirm_left_us > 0 {
-            let left_s = pushed.confirm_left_us.div_ceil(1_000_000);
-            ("unconfirmed", format!("goes back by itself in {left_s} s unless it is confirmed"))
-        } else if told.runs(&text) {
-            ("in_step", String::new())
-        } else {
-            ("differs", differs(&pushed, &text))
-        };
-        Some(v1::NodeDrift { node, state: state.into(), runs_generation: pushed.generation, detail })
-    };
-    names.into_iter().filter_map(drift).collect()
-}
-
-fn differs(pushed: &v1::Pushed, text: &str) -> String {
-    let given_up = match pushed.rolled_back_generation {
-        0 => String::new(),
-        number => format!("; generation {number} was given up: {}", pushed.rolled_back_why),
-    };
-    match (pushed.generation, text.is_empty()) {
-        (0, _) => format!("it runs nothing that was pushed{given_up}"),
-        (number, true) => format!("it runs generation {number}, but the file has nothing for it{given_up}"),
-        (number, false) => format!("it runs generation {number}{given_up}"),
     }
 }

@@ -11,17 +11,23 @@
 //! task anywhere is safe for the same reason. Agents go back by themselves when they are not confirmed.
 
 mod change;
+mod check;
+mod drift;
 mod known;
 mod plan;
 mod task;
 mod trouble;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use hafleet_fleetfile::{FleetFile, Problem, Severity, lint, parse};
 use tokio::sync::{Notify, watch};
 
-pub use known::{drift, hash};
+pub use check::ask_members;
+pub use drift::drift;
 pub use task::run;
 
 use crate::{
@@ -44,12 +50,18 @@ pub struct Pushes {
     begun: Notify,
     /// Counts what was written down, for those who follow an apply.
     written: watch::Sender<u64>,
+    checks: AtomicU64,
 }
 
 impl Pushes {
     /// Changes when a step was written down.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.written.subscribe()
+    }
+
+    /// Numbers the checks of this coordinator's life.
+    fn number_check(&self) -> u64 {
+        self.checks.fetch_add(1, Ordering::Relaxed)
     }
 
     fn note(&self) {
@@ -169,7 +181,6 @@ pub async fn begin(shared: &Shared, wish: Wish) -> Result<(u64, Vec<Problem>), B
         parent: wish.parent,
         author: wish.author,
         message: wish.message,
-        hash: hash(&wish.text),
         text: wish.text,
         created_at_us: shared.clock.now_us(),
         confirm_within_us: crate::clock::duration_us(wish.confirm_within),

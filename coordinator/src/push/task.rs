@@ -9,7 +9,7 @@ use tokio::{task::JoinSet, time::sleep};
 
 use super::{
     change,
-    known::{hash, told},
+    known::told,
     plan::{self, Next},
     read,
     trouble::Lookout,
@@ -20,7 +20,7 @@ use crate::{
     backoff::Backoff,
     effects::FleetGone,
     shared::Shared,
-    store::{ApplyState, GenerationRow, StepRow, StepState, StoreError},
+    store::{ApplyState, GenerationRow, StepRow, StepState, StoreError, hash},
 };
 
 /// How long a node may take to judge its part.

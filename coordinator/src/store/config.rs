@@ -1,8 +1,19 @@
 //! The fleet's configuration: generations, which are only ever added, and how each was applied.
 //!
 //! One apply is open at most: the schema sees to it. What a node is to be asked is written before it is asked.
+//!
+//! A text has passwords in it: it is sealed as a whole ([`crate::sealing`]), for its number. Texts of before are read as they
+//! are.
+
+use sha2::{Digest as _, Sha256};
 
 use super::{Page, Store, StoreError, bounded, error::signed, row::text};
+use crate::sealing::{self, GENERATION};
+
+/// SHA-256 of a text, hex.
+pub fn hash(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// A generation to begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +26,6 @@ pub struct NewGeneration {
     pub message: String,
     /// The fleet's file.
     pub text: String,
-    /// SHA-256 of the text, hex.
-    pub hash: String,
     /// Now, microseconds since the epoch.
     pub created_at_us: i64,
     /// How long a node waits to be confirmed before it goes back by itself.
@@ -34,10 +43,8 @@ pub struct GenerationRow {
     pub author: String,
     /// Why, in the author's words.
     pub message: String,
-    /// The fleet's file.
+    /// The fleet's file; empty in a list when it cannot be opened.
     pub text: String,
-    /// SHA-256 of the text, hex.
-    pub hash: String,
     /// When it was begun, microseconds since the epoch.
     pub created_at_us: i64,
     /// How far it came.
@@ -56,7 +63,6 @@ stored_row!(GenerationRow {
     author,
     message,
     text,
-    hash,
     created_at_us,
     state,
     why,
@@ -180,7 +186,7 @@ pub enum Begun {
 macro_rules! generations {
     ($rest:literal) => {
         concat!(
-            "SELECT number, parent, author, message, text, hash, created_at_us, state, why, confirm_within_us, updated_us \
+            "SELECT number, parent, author, message, text, created_at_us, state, why, confirm_within_us, updated_us \
              FROM config_generations JOIN config_applies ON generation = number ",
             $rest
         )
@@ -216,6 +222,7 @@ impl Store {
                         .fetch_one(&mut *db)
                         .await?;
                 let number = last.0.saturating_add(1);
+                let sealed = self.seal_generation(number.unsigned_abs(), &new.text)?;
                 sqlx::query(
                     "INSERT INTO config_generations (number, parent, author, message, text, hash, created_at_us) \
                      VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -224,8 +231,9 @@ impl Store {
                 .bind(parent)
                 .bind(text(&new.author))
                 .bind(text(&new.message))
-                .bind(text(&new.text))
-                .bind(&new.hash)
+                .bind(&sealed)
+                // Of what stands in the row: a hash of the text itself would let passwords be tried on it.
+                .bind(hash(&sealed))
                 .bind(new.created_at_us)
                 .execute(&mut *db)
                 .await?;
@@ -270,7 +278,10 @@ impl Store {
                 .fetch_optional(db)
                 .await
         });
-        row.map_err(|source| StoreError::Read { what: "the generation that was applied last".into(), source })
+        self.opened(row.map_err(|source| StoreError::Read {
+            what: "the generation that was applied last".into(),
+            source,
+        })?)
     }
 
     /// The generation that is under way.
@@ -281,7 +292,12 @@ impl Store {
         let row = on_reader!(self, |db| {
             sqlx::query_as(generations!("WHERE is_open = 1")).fetch_optional(db).await
         });
-        row.map_err(|source| StoreError::Read { what: "the generation that is under way".into(), source })
+        self.opened(
+            row.map_err(|source| StoreError::Read {
+                what: "the generation that is under way".into(),
+                source,
+            })?,
+        )
     }
 
     /// One generation.
@@ -293,7 +309,7 @@ impl Store {
         let row = on_reader!(self, |db| {
             sqlx::query_as(generations!("WHERE number = $1")).bind(bound).fetch_optional(db).await
         });
-        row.map_err(|source| StoreError::Read { what: format!("generation {number}"), source })
+        self.opened(row.map_err(|source| StoreError::Read { what: format!("generation {number}"), source })?)
     }
 
     /// Every generation, the newest first.
@@ -308,8 +324,55 @@ impl Store {
                 .fetch_all(db)
                 .await
         });
-        let rows = rows.map_err(|source| StoreError::Read { what: "the generations".into(), source })?;
-        Ok(Page::cut(rows, limit))
+        let rows: Vec<GenerationRow> =
+            rows.map_err(|source| StoreError::Read { what: "the generations".into(), source })?;
+        // That there was one is known without its text, too.
+        let open = |mut row: GenerationRow| {
+            row.text = self.open_generation(&row).unwrap_or_default();
+            row
+        };
+        Ok(Page::cut(rows.into_iter().map(open).collect(), limit))
+    }
+
+    /// Whether a text is there that only the key can open.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn has_sealed_texts(&self) -> Result<bool, StoreError> {
+        let found: sqlx::Result<(i64,)> = on_reader!(self, |db| {
+            sqlx::query_as(
+                "SELECT CAST(COUNT(*) AS BIGINT) FROM (SELECT 1 FROM config_generations \
+                 WHERE SUBSTR(text, 1, 10) = $1 LIMIT 1) AS sealed",
+            )
+            .bind(sealing::PREFIX)
+            .fetch_one(db)
+            .await
+        });
+        let found = found.map_err(|source| StoreError::Read { what: "the sealed texts".into(), source })?;
+        Ok(found.0 > 0)
+    }
+
+    fn opened(&self, row: Option<GenerationRow>) -> Result<Option<GenerationRow>, StoreError> {
+        let Some(mut row) = row else { return Ok(None) };
+        row.text = self.open_generation(&row)?;
+        Ok(Some(row))
+    }
+
+    fn open_generation(&self, row: &GenerationRow) -> Result<String, StoreError> {
+        if !sealing::is_sealed(&row.text) {
+            return Ok(row.text.clone());
+        }
+        let what = || format!("the text of generation {}", row.number);
+        let sealing = self.sealing.as_ref().ok_or_else(|| StoreError::NoSealing { what: what() })?;
+        let opened = sealing.open(GENERATION, &row.number.to_string(), &row.text);
+        opened.map_err(|source| StoreError::Sealed { verb: "open", what: what(), source })
+    }
+
+    fn seal_generation(&self, number: u64, text: &str) -> Result<String, StoreError> {
+        let what = || format!("the text of generation {number}");
+        let sealing = self.sealing.as_ref().ok_or_else(|| StoreError::NoSealing { what: what() })?;
+        let sealed = sealing.seal(GENERATION, &number.to_string(), text);
+        sealed.map_err(|source| StoreError::Sealed { verb: "seal", what: what(), source })
     }
 
     /// What each node of a generation was asked last, in the order of names.

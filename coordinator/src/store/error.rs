@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf};
 
 use super::{dialect::refuses_the_data, url::DatabaseUrl};
+use crate::sealing::SealError;
 
 /// An operation on the store failed. Nothing of it was kept.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +94,30 @@ pub enum StoreError {
         /// Why.
         source: sqlx::Error,
     },
+    /// What is sealed in the database cannot be opened, or a secret not be sealed: the key is not the right one.
+    #[error("cannot {verb} {what}")]
+    Sealed {
+        /// `open` or `seal`.
+        verb: &'static str,
+        /// Which text.
+        what: String,
+        /// Why.
+        source: SealError,
+    },
+    /// The system gave no random bytes.
+    #[error("the system gave no random bytes for {what}")]
+    Random {
+        /// For what.
+        what: &'static str,
+        /// Why.
+        source: getrandom::Error,
+    },
+    /// The program opened the store without a key.
+    #[error("the store was opened without the key for {what}")]
+    NoSealing {
+        /// Which text.
+        what: String,
+    },
     /// The inventory has no such node.
     #[error("no node {node} in the inventory; it enrolls with `ha-agent join`")]
     UnknownNode {
@@ -142,7 +167,9 @@ impl StoreError {
     pub fn is_for_good(&self) -> bool {
         match self {
             Self::Write { source, .. } => refuses_the_data(source),
-            Self::UnknownNode { .. }
+            Self::Sealed { .. }
+            | Self::NoSealing { .. }
+            | Self::UnknownNode { .. }
             | Self::NotContiguous { .. }
             | Self::TooLarge { .. }
             | Self::FindingId { .. }
@@ -153,6 +180,7 @@ impl StoreError {
             | Self::Newer { .. }
             | Self::Edited { .. }
             | Self::BackupNotSqlite { .. }
+            | Self::Random { .. }
             | Self::BackupFile { .. }
             | Self::Backup { .. }
             | Self::Read { .. } => false,

@@ -3,6 +3,9 @@
 //!
 //! Whoever is to act takes an epoch first. From then on rows of an older epoch are refused: a coordinator that was held
 //! up cannot write, and therefore not act, under another one that leads by now.
+//!
+//! A database that is restored from a backup gives numbers again that agents know already. The id of an operation's order is
+//! therefore chosen by chance when the operation is first written, and kept in its row.
 
 use hafleet_fleet::fence::FenceState;
 use sqlx::QueryBuilder;
@@ -110,8 +113,8 @@ const OPEN: &str = "state NOT IN ('denied', 'released')";
 
 const SAVE_OPERATION: &str = "\
     INSERT INTO fence_operations (number, revision, epoch, target, state, holds_order, proposed_at_us, entered_at_us, body, \
-                                  updated_us) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+                                  updated_us, order_id) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
     ON CONFLICT (number) DO UPDATE SET revision = excluded.revision, epoch = excluded.epoch, state = excluded.state, \
         holds_order = excluded.holds_order, entered_at_us = excluded.entered_at_us, body = excluded.body, \
         updated_us = excluded.updated_us";
@@ -206,6 +209,8 @@ impl Store {
                             .bind(row.entered_at_us)
                             .bind(text(&row.body))
                             .bind(row.updated_us)
+                            // It stays what it was when there is a row already.
+                            .bind(new_order_id(row.number)?)
                             .execute(&mut *db)
                             .await?;
                     }
@@ -280,6 +285,32 @@ impl Store {
         });
         row.map_err(|source| StoreError::Read { what: format!("fence/{number}"), source })
     }
+
+    /// The id of the order that an operation gives to its target's agent; `None` when the operation is not written down.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn fence_order_id(&self, number: u64) -> Result<Option<String>, StoreError> {
+        let key = signed("fence number", number)?;
+        let found: sqlx::Result<Option<(String,)>> = on_reader!(self, |db| {
+            sqlx::query_as("SELECT order_id FROM fence_operations WHERE number = $1")
+                .bind(key)
+                .fetch_optional(db)
+                .await
+        });
+        let found = found
+            .map_err(|source| StoreError::Read { what: format!("the order of fence/{number}"), source })?;
+        // Before the column there was but one id for each number.
+        Ok(found.map(|(id,)| if id.is_empty() { format!("fence/{number}") } else { id }))
+    }
+}
+
+/// `fence/17.5f0c…`: no other operation's order has it, in whichever database.
+fn new_order_id(number: u64) -> Result<String, StoreError> {
+    let mut chance = [0; 8];
+    getrandom::fill(&mut chance)
+        .map_err(|source| StoreError::Random { what: "the id of an order", source })?;
+    Ok(format!("fence/{number}.{:016x}", u64::from_be_bytes(chance)))
 }
 
 /// How entries follow on what is there.

@@ -31,6 +31,7 @@ const STEPS: &[Step] = &[
     step!(3, "0003_fleet_configuration"),
     step!(4, "0004_people_and_orders"),
     step!(5, "0005_fencing"),
+    step!(6, "0006_order_ids"),
 ];
 
 /// Applies the steps that are missing.

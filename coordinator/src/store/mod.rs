@@ -36,7 +36,7 @@ use std::path::Path;
 
 pub use alert::{FindingFilter, FindingNumberRow, FindingRow};
 pub use audit::{AuditFilter, AuditOutcome, AuditRow};
-pub use config::{ApplyState, Begun, GenerationRow, NewGeneration, StepRow, StepState};
+pub use config::{ApplyState, Begun, GenerationRow, NewGeneration, StepRow, StepState, hash};
 pub use error::StoreError;
 pub use event::{
     AppendOutcome, EventBatch, EventRow, GapRow, Happening, PruneOutcome, TransitionFilter, TransitionRow,
@@ -50,6 +50,7 @@ pub use token::{NewToken, Spend, TokenRow};
 pub use url::{DatabaseUrl, DatabaseUrlError};
 pub use user::{AddUser, CredentialKind, CredentialRow, RevokeUser, Role, TokenBearer, UserRow};
 
+use crate::sealing::Sealing;
 use engine::Db;
 
 /// The most rows one call returns, whatever limit was asked for.
@@ -60,6 +61,8 @@ pub const MAX_ROWS: u32 = 10_000;
 pub struct Store {
     db: Db,
     url: DatabaseUrl,
+    /// What texts with secrets in them are sealed with; without it none is written.
+    sealing: Option<Sealing>,
 }
 
 /// A list that was cut at a limit, or not.
@@ -79,12 +82,18 @@ impl Store {
     /// The database cannot be reached or is not one, its schema was written by a newer program or was changed by hand.
     pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
         let db = dialect::connect(url).await?;
-        let store = Self { db, url: url.clone() };
+        let store = Self { db, url: url.clone(), sealing: None };
         if let Err(error) = migration::migrate(&store.db, url).await {
             store.close().await;
             return Err(error);
         }
         Ok(store)
+    }
+
+    /// The same store, with what secrets are sealed by.
+    #[must_use]
+    pub fn sealed_by(self, sealing: Sealing) -> Self {
+        Self { sealing: Some(sealing), ..self }
     }
 
     /// Waits for what is running, writes SQLite's log back into its file, and closes every connection.

@@ -204,7 +204,8 @@ async fn a_cut_heartbeat_in_auto_is_ended_by_the_victim_s_own_agent() {
     let (request, at) = victim.request().await;
     assert!(at < confirmed_at + PROMISE, "{:?} after the confirmation", at - confirmed_at);
     let Some(What::Give(order)) = request.request else { panic!("{request:?}") };
-    assert_eq!((order.id.as_str(), order.until_us), ("fence/1", 0));
+    assert!(order.id.starts_with("fence/1.") && order.until_us == 0, "{order:?}");
+    let order_id = order.id.clone();
     assert_eq!(order.instances, ["VI_1"]);
     assert!(order.why.contains("lb02 loses"), "{}", order.why);
     holds(&rig, "lb03").await;
@@ -263,7 +264,7 @@ async fn a_cut_heartbeat_in_auto_is_ended_by_the_victim_s_own_agent() {
     .await;
     approver.release(v1::ReleaseFenceRequest { node: "lb02".into() }).await.unwrap();
     let (request, _) = victim.request().await;
-    assert_eq!(request.request, Some(What::Withdraw(v1::Withdraw { order_id: "fence/1".into() })));
+    assert_eq!(request.request, Some(What::Withdraw(v1::Withdraw { order_id })), "the same over a restart");
     eventually("the order to be withdrawn", async || {
         let fence = fences(&mut approver).await.pop()?;
         (fence.state == "released" && !fence.holds_order).then_some(())
@@ -371,13 +372,14 @@ async fn power_is_cut_only_after_a_person_allowed_it_and_is_verified() {
     let mut back = Obedient::start(&rig, agent, true).await;
     let (request, _) = back.request().await;
     let Some(What::Give(order)) = request.request else { panic!("{request:?}") };
-    assert_eq!((order.id.as_str(), order.instances.len()), (fence.id.as_str(), 0));
+    assert!(order.id.starts_with(&format!("{}.", fence.id)) && order.instances.is_empty(), "{order:?}");
+    let order_id = order.id.clone();
     let refused = operator.release(v1::ReleaseFenceRequest { node: "lb02".into() }).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
     assert_eq!(fences(&mut approver).await[0].state, "quarantined");
     approver.release(v1::ReleaseFenceRequest { node: "lb02".into() }).await.unwrap();
     let (request, _) = back.request().await;
-    assert_eq!(request.request, Some(What::Withdraw(v1::Withdraw { order_id: fence.id.clone() })));
+    assert_eq!(request.request, Some(What::Withdraw(v1::Withdraw { order_id })));
     drop((survivor, witness));
 }
 
@@ -413,4 +415,47 @@ async fn a_row_that_cannot_be_read_leaves_fencing_inert_and_everything_else_alon
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert!(refused.message().ends_with("(not_leader)"), "{}", refused.message());
     assert_eq!(rig.fleet().await.nodes.len(), 1);
+}
+
+/// A backup from before a fence is restored: the fence's number is given again, but the agent that kept the order of the first
+/// one does not take the second one's for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_database_gives_no_order_s_id_again() {
+    let mut rig = Rig::start_with(QUICK).await;
+    let (survivor, mut victim, witness) = three(&rig, true).await;
+    holds(&rig, "lb03").await;
+    let mut approver = desk(&rig, "eve", Role::FenceApprover).await;
+    let run = || v1::RunFenceRequest {
+        node: "lb02".into(),
+        level: v1::FenceLevel::Demote.into(),
+        node_typed: String::new(),
+    };
+    let data = rig.config.data_dir.clone();
+    rig.store().backup(&data.join("before.db")).await.unwrap();
+    approver.run(run()).await.unwrap();
+    let (first, _) = victim.request().await;
+    rig.stop().await;
+    let agents = (survivor.leave().await, victim.leave().await, witness.leave().await);
+    for log in ["coordinator.db-wal", "coordinator.db-shm"] {
+        let _ = fs::remove_file(data.join(log));
+    }
+    fs::rename(data.join("before.db"), data.join("coordinator.db")).unwrap();
+
+    rig.serve().await;
+    let _survivor = Obedient::start(&rig, agents.0, true).await;
+    let mut victim = Obedient::start(&rig, agents.1, true).await;
+    let _witness = Obedient::start(&rig, agents.2, true).await;
+    holds(&rig, "lb03").await;
+    let mut approver = desk(&rig, "eve", Role::FenceApprover).await;
+    assert!(fences(&mut approver).await.is_empty(), "this database knows of no fence");
+    let answer = approver.run(run()).await.unwrap().into_inner();
+    assert_eq!(answer.fence.unwrap().id, "fence/1", "the number is given again");
+    let (second, _) = victim.request().await;
+    let order_id = |request: &v1::Request| match &request.request {
+        Some(What::Give(order)) => order.id.clone(),
+        other => panic!("{other:?}"),
+    };
+    let ids = [order_id(&first), order_id(&second)];
+    assert!(ids.iter().all(|id| id.starts_with("fence/1.")) && ids[0] != ids[1], "{ids:?}");
+    assert_ne!(first.id, second.id, "nor is the question one that it has answered already");
 }

@@ -156,6 +156,12 @@ fn obey(
                 agent.pushed.clone_from(before);
             }
         }
+        What::Check(_) if mood == Mood::Refuses => {
+            answer.done = false;
+            answer.reason = "invalid".into();
+            answer.detail = "/var/lib/hafleet/agent/pushed/0/agent.toml:3:13: error: no `ens33`".into();
+        }
+        What::Check(check) => answer.detail = format!("warning: {} bytes", check.toml.len().min(1)),
         What::Give(_) | What::Withdraw(_) | What::Announce(_) => panic!("nobody asks for that"),
     }
     Some(answer)
@@ -444,8 +450,10 @@ async fn each_role_may_do_what_is_its_own() {
             configs.validate_config(v1::ValidateConfigRequest { text: FILE.into() }).await.map(drop);
         let diff =
             configs.diff_config(v1::DiffConfigRequest { text: FILE.into(), generation: 0 }).await.map(drop);
+        let check = configs.check_config(v1::CheckConfigRequest { text: FILE.into() }).await.map(drop);
+        assert_eq!([validate, diff, check].map(allowed), [judge; 3], "{role}");
         let show = configs.get_config(v1::GetConfigRequest { generation: 1 }).await.map(drop);
-        assert_eq!([validate, diff, show].map(allowed), [judge; 3], "{role}");
+        assert!(allowed(show), "{role}");
         let request = wish("[[group]]", 0);
         let applied = configs.apply_config(request).await.map(drop);
         let back = v1::RollbackConfigRequest { generation: 1, ..Default::default() };
@@ -455,4 +463,119 @@ async fn each_role_may_do_what_is_its_own() {
         assert!(configs.get_drift(v1::GetDriftRequest {}).await.is_ok(), "{role}");
     }
     rig.refused("config.apply", &["user/u-operator", "role"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_member_is_asked_and_nothing_is_kept() {
+    let rig = Rig::start().await;
+    let (one, two, asked) = pair(&rig).await;
+    let mut configs = rig.configs_as(&rig.admin()).await;
+    let mut check = async |text: &str| {
+        let request = v1::CheckConfigRequest { text: text.into() };
+        configs.check_config(request).await.unwrap().into_inner()
+    };
+    let told = |answer: &v1::CheckConfigResponse| -> Vec<(String, String)> {
+        answer.nodes.iter().map(|node| (node.node.clone(), node.state.clone())).collect()
+    };
+    let pair =
+        |one: &str, two: &str| [("lb01".to_owned(), one.to_owned()), ("lb02".to_owned(), two.to_owned())];
+    let answer = check(FILE).await;
+    assert_eq!(told(&answer), pair("valid", "valid"));
+    assert_eq!(answer.nodes[0].detail, "warning: 1 bytes", "what they remark on is told");
+    two.mood.send_replace(Mood::Refuses);
+    let answer = check(FILE).await;
+    assert_eq!(told(&answer), pair("valid", "invalid"));
+    assert!(answer.nodes[1].detail.contains("agent.toml:3:13: error: "), "{answer:?}");
+    // A file with errors is nothing to ask about.
+    let before = requests(&asked).len();
+    let answer = check(&FILE.replace("vrid = 51", "vrid = 510")).await;
+    assert!(answer.nodes.is_empty() && answer.problems[0].severity == "error", "{answer:?}");
+    assert_eq!(requests(&asked).len(), before);
+    let ids: std::collections::BTreeSet<_> = requests(&asked).into_iter().collect();
+    assert_eq!(ids.len(), before, "every question has an id of its own: {ids:?}");
+    one.task.abort();
+    eventually("lb01 is gone", async || {
+        rig.fleet().await.nodes.iter().any(|node| !node.connected).then_some(())
+    })
+    .await;
+    assert_eq!(told(&check(FILE).await), pair("not_connected", "invalid"));
+    assert!(rig.store().config_history(1).await.unwrap().rows.is_empty());
+}
+
+/// Version 2 has a password, and this is the only place where it lies in clear text: in front of an admin.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_shown_to_an_admin_only_and_sealed_in_the_database() {
+    let mut rig = Rig::start().await;
+    let (_one, _two, _asked) = pair(&rig).await;
+    let secret = format!(
+        "# once it was hunter2\n{}",
+        FILE.replace(
+            "advert_interval = \"100ms\"",
+            "version = 2\nauth = { type = \"pass\", secret = \"hunter2\" }"
+        )
+    );
+    let generation = {
+        let mut configs = rig.configs_as(&rig.admin()).await;
+        let progress = told(configs.apply_config(wish(&secret, 0)).await.unwrap().into_inner()).await;
+        progress[0].generation
+    };
+    assert_eq!(generation, 1);
+    let show = async |rig: &Rig, role: Role| {
+        let credential = rig.user(&format!("s-{role}").replace('_', "-"), role).await;
+        let mut configs = rig.configs_as(&credential).await;
+        let shown = configs.get_config(v1::GetConfigRequest { generation }).await.unwrap().into_inner();
+        let listed = configs.list_configs(v1::ListConfigsRequest::default()).await.unwrap().into_inner();
+        assert_eq!(shown.generation.as_ref().unwrap().hash, listed.generations[0].hash);
+        (shown.text, listed.generations[0].hash.clone())
+    };
+    let (whole, whole_hash) = show(&rig, Role::Admin).await;
+    assert_eq!((whole.as_str(), whole_hash), (secret.as_str(), ha_coordinator::store::hash(&secret)));
+    for role in [Role::Viewer, Role::Operator, Role::FenceApprover] {
+        let (text, hash) = show(&rig, role).await;
+        assert!(!text.contains("hunter2") && text.contains("shown to an admin only"), "{role}: {text}");
+        assert!(text.contains("vrid = 51") && hash == ha_coordinator::store::hash(&text), "{role}: {text}");
+        let problems = hafleet_fleetfile::parse(&text).unwrap_err();
+        assert!(problems[0].message.contains("1 to 8 bytes"), "nobody applies it by mistake: {problems:?}");
+    }
+    let audit = rig.audit().await;
+    assert!(audit.iter().any(|row| row.action == "config.apply"));
+    let told = format!("{audit:?}");
+    assert!(!told.contains("hunter2") && !told.contains(&ha_coordinator::store::hash(&secret)), "{told}");
+
+    rig.stop().await;
+    for entry in std::fs::read_dir(&rig.config.data_dir).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(!bytes.windows(7).any(|window| window == b"hunter2"), "{}", path.display());
+    }
+    // Without the key the coordinator goes on, says what is missing, and takes nothing new.
+    let (key, away) = (rig.config.data_dir.join("secrets.key"), rig.config.data_dir.join("away"));
+    std::fs::rename(&key, &away).unwrap();
+    rig.serve().await;
+    let mut configs = rig.configs_as(&rig.admin()).await;
+    let status = configs.get_config(v1::GetConfigRequest { generation }).await.unwrap_err();
+    assert!(status.message().contains("secrets.key is missing: put it back"), "{status:?}");
+    let status = configs.apply_config(wish(FILE, 1)).await.unwrap_err();
+    assert!(status.message().contains("secrets.key is missing"), "{status:?}");
+    assert_eq!(
+        configs.list_configs(v1::ListConfigsRequest::default()).await.unwrap().into_inner().generations.len(),
+        1
+    );
+    assert!(!key.exists(), "no new one takes its place");
+    rig.stop().await;
+    std::fs::rename(&away, &key).unwrap();
+    rig.serve().await;
+    assert_eq!(show(&rig, Role::Admin).await.0, secret);
+}
+
+/// A data directory of an earlier release has no key: it gets one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_data_directory_gets_a_key() {
+    let mut rig = Rig::start().await;
+    let key = rig.config.data_dir.join("secrets.key");
+    assert!(key.exists(), "made by init");
+    rig.stop().await;
+    std::fs::remove_file(&key).unwrap();
+    rig.serve().await;
+    assert!(key.exists());
 }

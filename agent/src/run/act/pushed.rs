@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::{Acts, Done, Refusal, TRY_AGAIN_AFTER, TRY_AGAIN_AFTER_MAX, on_the_disk};
 use crate::{
     log,
-    push::{Clocks, Generation, PushError, Usable, check},
+    push::{Clocks, Generation, PushError, Usable, check, judge},
     run::door::NotApplied,
 };
 
@@ -24,6 +24,15 @@ impl Acts {
         .await?;
         self.push = push;
         staged.map_err(refusal)
+    }
+
+    /// As `stage` would judge it; nothing is kept.
+    pub(super) async fn check(&mut self, text: String) -> Done {
+        let inputs = self.door.inputs().clone();
+        // Generations count from 1: no file has this place.
+        let pushed = self.push.place(0, text);
+        let (_, judged) = on_the_disk(&(), move |()| judge(&inputs, &pushed)).await?;
+        judged.map(|Usable { warnings }| warnings).map_err(refusal)
     }
 
     pub(super) async fn commit(&mut self, number: u64, within_us: u64) -> Done {

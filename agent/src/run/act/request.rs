@@ -30,6 +30,7 @@ pub(super) enum Act {
     Commit { number: u64, within_us: u64 },
     Confirm { number: u64 },
     RollBack { number: u64 },
+    Check { text: String },
 }
 
 /// A request that cannot be.
@@ -70,9 +71,7 @@ impl TryFrom<v1::Request> for Request {
                 if hash.len() != 64 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
                     return Err(Invalid::Hash);
                 }
-                if toml.len() > TEXT_LEN_MAX {
-                    return Err(Invalid::TooLong { len: toml.len() });
-                }
+                let toml = text(toml)?;
                 let generation = Generation { number: number(generation)?, hash: hash.to_ascii_lowercase() };
                 Act::Stage { generation, text: toml }
             }
@@ -83,8 +82,13 @@ impl TryFrom<v1::Request> for Request {
             Wire::RollBack(v1::RollBackConfig { generation }) => {
                 Act::RollBack { number: number(generation)? }
             }
+            Wire::Check(v1::CheckConfig { toml }) => Act::Check { text: text(toml)? },
         }))
     }
+}
+
+fn text(toml: String) -> Result<String, Invalid> {
+    if toml.len() > TEXT_LEN_MAX { Err(Invalid::TooLong { len: toml.len() }) } else { Ok(toml) }
 }
 
 fn number(generation: u64) -> Result<u64, Invalid> {

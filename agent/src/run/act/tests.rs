@@ -524,3 +524,42 @@ async fn a_wrong_configuration_is_answered_with_its_places() {
     }
     assert_eq!(node.refused("r2", wrong).await.0, "invalid");
 }
+
+/// The same judgement as a stage, and no trace of it; asked again it is judged again.
+#[tokio::test]
+async fn a_check_says_what_a_stage_would_say_and_keeps_nothing() {
+    let check = |toml: &str| What::Check(v1::CheckConfig { toml: toml.to_owned() });
+    let mut node = Node::new();
+    let before = node.acts.push.status();
+    assert_eq!(node.done("check/1", check(&text(61))).await, "");
+    let (reason, detail) = node.refused("check/2", check(&text(61).replace("vrid", "vird"))).await;
+    assert_eq!(reason, "invalid");
+    assert!(
+        detail.contains("pushed/0/agent.toml:4:1: error: `vird` is not a key of [[instance]]"),
+        "{detail}"
+    );
+    let (_, detail) = node.refused("check/3", check(&text(61).replace("\"lo\"", "\"ens9\""))).await;
+    assert!(detail.contains("needs the interface `ens9`, which this host does not have"), "{detail}");
+    // The local file has changed in between: an answer from before would be wrong.
+    fs::write(node.dir.path().join("agent.toml"), format!("{LOCAL}{}", text(61))).unwrap();
+    let (_, detail) = node.refused("check/1", check(&text(61))).await;
+    assert!(detail.contains("an instance named `VI_61` is already at"), "{detail}");
+    let long = "#".repeat(crate::push::TEXT_LEN_MAX + 1);
+    assert_eq!(node.refused("check/4", check(&long)).await.0, "invalid");
+    assert_eq!((node.acts.push.status(), node.told().plans.len()), (before, 0));
+    assert!(!node.dir.path().join("pushed").exists());
+}
+
+/// Where an instance is from is told by the place of its file.
+#[tokio::test]
+async fn a_pushed_file_names_its_generation() {
+    let mut node = Node::new();
+    node.done("r1", stage(7, &text(61))).await;
+    let status = node.acts.push.status();
+    let pushed = node.dir.path().join("pushed");
+    assert_eq!(status.generation_of(&pushed.join("7/agent.toml")), Some(7));
+    for local in [node.dir.path().join("agent.toml"), pushed.join("agent.toml"), "7/agent.toml".into()] {
+        assert_eq!(status.generation_of(&local), None, "{}", local.display());
+    }
+    assert_eq!(PushStatus::default().generation_of(Path::new("7/agent.toml")), None);
+}

@@ -7,8 +7,8 @@ mod import;
 use std::io::Read as _;
 
 use hafleet_proto::v1::{
-    ConfigProblem, DiffConfigRequest, DiffConfigResponse, Generation, GetConfigRequest, GetConfigResponse,
-    GetDriftRequest, ListConfigsRequest, NodeDrift, ValidateConfigRequest,
+    CheckConfigRequest, ConfigProblem, DiffConfigRequest, DiffConfigResponse, Generation, GetConfigRequest,
+    GetConfigResponse, GetDriftRequest, ListConfigsRequest, NodeDrift, ValidateConfigRequest,
 };
 
 use crate::{
@@ -36,7 +36,7 @@ enum Verb {
     /// Make the fleet's file from what hosts run now by keepalived
     Import(import::Args),
     /// Judge a file for the whole fleet
-    Validate(FileArgs),
+    Validate(ValidateArgs),
     /// What a file would change
     Diff(DiffArgs),
     /// Apply a file: judged by every node, then run by one after the other
@@ -53,16 +53,24 @@ enum Verb {
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Exit code 2 when the file has errors: it could not be applied. Each node judges its part against its own interfaces \
-when it is applied.
+The coordinator judges the file as a whole. Then every member that is connected judges its part against its own interfaces \
+and files, as it does when the file is applied; nothing is kept and nothing runs differently. A member that is not connected, \
+or does not answer, is a warning.
+
+Exit code 2 when the coordinator or a member finds an error: the file could not be applied. Else 0.
 
 Examples:
   hactl config validate fleet.toml
+  hactl config validate fleet.toml --offline
   hactl config import lb01=lb01.conf lb02=lb02.conf | hactl config validate -")]
-struct FileArgs {
+struct ValidateArgs {
     /// The fleet's file; - for standard input
     #[arg(value_name = "FILE")]
     file: String,
+
+    /// Do not ask the members
+    #[arg(long)]
+    offline: bool,
 }
 
 #[derive(clap::Args, Debug)]
@@ -105,7 +113,8 @@ pub struct HistoryArgs {
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-The text comes as it was applied, with its comments and its passwords. What became of it on each node is in -o json.
+To an admin the text comes as it was applied, with its comments and its passwords; to everybody else without comments, and \
+with its passwords struck out: such a text cannot be applied. What became of it on each node is in -o json.
 
 Examples:
   hactl config show >fleet.toml
@@ -118,7 +127,8 @@ struct ShowArgs {
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Exit code 0 when every node runs what was applied last, 1 when one does not or is not heard from.
+Exit code 0 when every node runs what was applied last, 1 when one does not or is not heard from. LOCAL are the instances of \
+a node's own files: no difference by themselves, but an address that is pushed and in a node's own files too is one.
 
 Examples:
   hactl config drift
@@ -142,24 +152,35 @@ pub async fn run(args: Args, invocation: &Invocation) -> Result<Exit, Failure> {
     }
 }
 
-async fn validate(args: &FileArgs, invocation: &Invocation) -> Result<Exit, Failure> {
+async fn validate(args: &ValidateArgs, invocation: &Invocation) -> Result<Exit, Failure> {
     let text = read(&args.file)?;
     let mut coordinators = invocation.coordinators()?;
-    let answer = coordinators
-        .call("judge the file", ValidateConfigRequest { text }, async |client, request| {
-            client.configs().validate_config(request).await
-        })
-        .await?;
-    let shapes: Vec<_> =
-        answer.problems.iter().map(|problem| shape::Problem::new(problem, &args.file)).collect();
+    let (problems, nodes) = if args.offline {
+        let answer = coordinators
+            .call("judge the file", ValidateConfigRequest { text }, async |client, request| {
+                client.configs().validate_config(request).await
+            })
+            .await?;
+        (answer.problems, Vec::new())
+    } else {
+        let answer = coordinators
+            .call("judge the file", CheckConfigRequest { text }, async |client, request| {
+                client.configs().check_config(request).await
+            })
+            .await?;
+        (answer.problems, answer.nodes)
+    };
+    let mut shapes: Vec<_> =
+        problems.iter().map(|problem| shape::Problem::new(problem, &args.file)).collect();
+    let fine = format!("{}: nothing is wrong with it\n", clean(&args.file));
+    let fine = if shapes.is_empty() { fine } else { String::new() };
+    shapes.extend(nodes.iter().flat_map(shape::Problem::of_node));
     invocation.list(&shapes, || {
-        if answer.problems.is_empty() {
-            format!("{}: nothing is wrong with it\n", clean(&args.file))
-        } else {
-            lines(&answer.problems, &args.file)
-        }
+        let lines = shapes.iter().map(|problem| format!("{}\n", clean(&problem.text())));
+        fine + &lines.collect::<String>()
     })?;
-    Ok(judged(&answer.problems))
+    let is_wrong = shapes.iter().any(shape::Problem::is_error);
+    Ok(if is_wrong { Exit::Usage } else { Exit::Fine })
 }
 
 async fn diff(args: &DiffArgs, invocation: &Invocation) -> Result<Exit, Failure> {
@@ -288,12 +309,7 @@ fn judged(problems: &[ConfigProblem]) -> Exit {
 
 /// Problems as compilers write them.
 fn lines(problems: &[ConfigProblem], file: &str) -> String {
-    let line = |problem: &ConfigProblem| {
-        let ConfigProblem { severity, line, column, message, help } = problem;
-        let place = if *line > 0 { format!(":{line}:{column}") } else { String::new() };
-        let help = if help.is_empty() { String::new() } else { format!(" ({help})") };
-        format!("{}\n", clean(&format!("{file}{place}: {severity}: {message}{help}")))
-    };
+    let line = |problem: &ConfigProblem| format!("{}\n", clean(&shape::Problem::new(problem, file).text()));
     problems.iter().map(line).collect()
 }
 
@@ -341,17 +357,25 @@ fn generations(look: &Look, generations: &[Generation]) -> String {
 }
 
 fn drifted(look: &Look, nodes: &[NodeDrift]) -> String {
-    let columns =
-        [Column::Free("NODE"), Column::Fixed("STATE"), Column::Fixed("RUNS"), Column::Free("DETAIL")];
+    let columns = [
+        Column::Free("NODE"),
+        Column::Fixed("STATE"),
+        Column::Fixed("RUNS"),
+        Column::Free("LOCAL"),
+        Column::Free("DETAIL"),
+    ];
     let rows = nodes.iter().map(|node| {
         let runs = match node.runs_generation {
             0 => String::new(),
             number => number.to_string(),
         };
+        let local = node.instances.iter().filter(|instance| instance.origin == "local");
+        let local: Vec<&str> = local.map(|instance| instance.instance.as_str()).collect();
         vec![
             look.text(&node.node),
             look.cell(tone(&node.state), &node.state),
             look.text(&runs),
+            look.text(&local.join(",")),
             look.text(&node.detail),
         ]
     });

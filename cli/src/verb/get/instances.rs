@@ -9,7 +9,7 @@ use crate::{
     grid::{Column, grid},
     group_name::GroupName,
     invocation::Invocation,
-    look::{Look, human_us},
+    look::{Look, NOTHING, human_us},
     paragraphs::{priority, reason, yes_no},
     shape,
     shape::since_us,
@@ -19,6 +19,8 @@ use crate::{
 /// The VRRP instances of every node.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
+FROM says whose word an instance is: `local` is the node's own files, `gen 7` what was pushed as generation 7.
+
 Examples:
   hactl get instances --node lb01
   hactl get instances --group web -o wide
@@ -74,8 +76,22 @@ fn is_member(fleet: &Fleet, name: &GroupName, node: &Node, instance: &InstanceSt
     })
 }
 
+/// Columns of a terminal that has room for one more.
+const ROOM_FOR_FROM: u16 = 90;
+
+/// Whose word an instance is: the node's own files, or what was pushed.
+fn origin(instance: &InstanceState) -> String {
+    match instance.pushed_generation {
+        None => NOTHING.to_owned(),
+        Some(0) => "local".to_owned(),
+        Some(number) => format!("gen {number}"),
+    }
+}
+
 /// Instances with their nodes, shared with `describe node`.
 pub fn table(look: &Look, found: &[(&Node, &InstanceState)]) -> String {
+    // Where it would break the other columns it waits for -o wide.
+    let from = if look.width >= ROOM_FOR_FROM { Column::Fixed("FROM") } else { Column::Wide("FROM") };
     let columns = [
         Column::Free("NODE"),
         Column::Free("INSTANCE"),
@@ -84,6 +100,7 @@ pub fn table(look: &Look, found: &[(&Node, &InstanceState)]) -> String {
         Column::Free("PRIORITY"),
         Column::Free("INTERFACE"),
         Column::Fixed("VRID"),
+        from,
         Column::Wide("ADDRESSES"),
         Column::Wide("IN KERNEL"),
         Column::Wide("VERSION"),
@@ -110,6 +127,7 @@ pub fn table(look: &Look, found: &[(&Node, &InstanceState)]) -> String {
             look.text(&priority(instance.priority, instance.effective_priority)),
             look.text(&instance.interface),
             look.text(&instance.vrid.to_string()),
+            look.text(&origin(instance)),
             look.text(&instance.addresses.join(",")),
             look.text(&instance.addresses_present.join(",")),
             look.text(&instance.version.to_string()),

@@ -14,7 +14,8 @@ use crate::{
     time::Instant,
 };
 
-/// Names one operation for good: `fence/17`, also the id of the order that a demoted agent keeps.
+/// Names one operation in its store: `fence/17`. A restored store gives numbers again, so that the order that a demoted agent keeps
+/// has an id of its own, by chance, which the shell keeps with the row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OperationId(pub u64);
 

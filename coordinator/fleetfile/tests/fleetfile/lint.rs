@@ -144,11 +144,21 @@ fn a_lone_member_is_remarked_on() {
 
 #[test]
 fn the_way_to_fence_is_not_the_way_that_may_be_lost() {
-    let device = |address: &str| FenceDevice { name: "ipmi-lb01".into(), address: address.parse().unwrap() };
-    let inside = Known { fence_devices: vec![device("192.168.178.200"), device("10.1.1.1")], ..known() };
+    let device = |node: &str, address: &str| FenceDevice {
+        name: format!("ipmi-{node}"),
+        node: node.into(),
+        address: address.parse().unwrap(),
+    };
+    let devices = vec![
+        device("lb01", "192.168.178.200"),
+        device("lb01", "10.1.1.1"),
+        // It fences nobody who could hold the address.
+        device("lb09", "192.168.178.209"),
+    ];
+    let inside = Known { fence_devices: devices, ..known() };
     let found = lines(&two_groups(""), Some(&inside));
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].contains(
-        "warning: the fence device ipmi-lb01 at 192.168.178.200 is in the network of 192.168.178.3/24"
+        "warning: lb01 is fenced by ipmi-lb01 at 192.168.178.200, in the network of 192.168.178.3/24"
     ));
 }

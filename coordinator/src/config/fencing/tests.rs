@@ -156,3 +156,48 @@ fn a_secret_that_others_can_read_is_refused() {
     fs::remove_file(&file).unwrap();
     assert!(problems(text).contains("`fencing.device.parameters.password`: cannot read "));
 }
+
+#[test]
+fn a_sealed_parameter_is_opened_with_the_key_of_the_data_directory_and_for_its_own_device_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = crate::data_dir::DataDir::at(dir.path());
+    let sealing = Sealing::make(&data).unwrap();
+    let name = parse_sealed_name("lb02/power/password").unwrap();
+    let sealed = sealing.seal(FENCE_PARAMETER, &name, "hunter2").unwrap();
+    let text = |node: &str| {
+        format!(
+            "[[fencing.device]]\nnode = \"{node}\"\nrung = \"power\"\nprogram = \"/x\"\n\
+             parameters = {{ ip = \"10.0.0.9\", password = {{ sealed = \"{sealed}\" }} }}"
+        )
+    };
+    let read = fencing(&text("lb02"), dir.path());
+    assert!(read.is_sealed() && !read.devices[0].parameters.contains_key("password"));
+    let opened = read.opened(&sealing).unwrap();
+    assert_eq!(opened.devices[0].parameters["password"], Value::Secret("hunter2".into()));
+    assert_eq!(opened.devices[0].parameters["ip"], Value::Plain("10.0.0.9".into()));
+    assert!(!opened.is_sealed() && !format!("{opened:?}").contains("hunter2"));
+    let error = fencing(&text("lb01"), dir.path()).opened(&sealing).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot open the sealed parameter `password` of the fence device for power of lb01"
+    );
+    fs::remove_file(data.join("secrets.key")).unwrap();
+    let error = read.opened(&Sealing::load(&data).unwrap()).unwrap_err();
+    let said = crate::api::status::said(&error);
+    assert!(said.contains("secrets.key is missing: put it back"), "{said}");
+
+    for (parameter, expected) in [
+        ("{ sealed = \"hunter2\" }", "`sealed` is what `ha-coordinator secret seal` prints (sealed:v1:"),
+        (
+            "{ seled = \"x\" }",
+            "unknown key `fencing.device.parameters.password.seled`; did you mean `sealed`?",
+        ),
+    ] {
+        let device = "[[fencing.device]]\nnode = \"lb02\"\nrung = \"power\"\nprogram = \"/x\"\n";
+        let found = problems(&format!("{device}parameters = {{ password = {parameter} }}"));
+        assert!(found.contains(expected) && !found.contains("hunter2"), "{found}");
+    }
+    for wrong in ["", "lb02/power", "lb02/gun/password", "lb02/power/", "a b/power/password", "a/power/b/c"] {
+        assert!(parse_sealed_name(wrong).is_err(), "{wrong}");
+    }
+}

@@ -1,12 +1,15 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 use std::fs;
 
-use hafleet_fleet::fence::{Device, FencePolicy};
+use hafleet_fleet::fence::{Device, FencePolicy, FenceState};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::actuator::program::Value;
+use crate::{
+    actuator::program::Value,
+    store::{FenceCommit, FenceEntry, FenceRow, FenceStandingRow, NodeRow},
+};
 
 const DUMMY: &str = "/usr/sbin/fence_dummy";
 
@@ -33,6 +36,7 @@ impl Bench {
             name: Device(node.into()),
             program: program.into(),
             parameters: parameters.clone(),
+            sealed: BTreeMap::new(),
         };
         let mut fencing = Fencing {
             policy: FencePolicy::default(),
@@ -43,6 +47,7 @@ impl Bench {
         let url = format!("sqlite://{}", dir.path().join("fleet.db").display());
         let store = Store::open(&url.parse().unwrap()).await.unwrap();
         assert_eq!(store.take_fence_epoch(1).await.unwrap(), 1);
+        written_down(&store).await;
         let roster = Arc::new(Roster::default());
         let agents = Arc::new(AgentActuator::new(Arc::clone(&roster)));
         let steps = Steps::new(store.clone(), Arc::clone(&roster), Arc::clone(&agents), &fencing);
@@ -79,6 +84,36 @@ impl Bench {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// fence/17 against lb02, as whoever hands out its steps has written it.
+async fn written_down(store: &Store) {
+    let node = NodeRow {
+        name: "lb02".into(),
+        site: "dc1".into(),
+        first_seen_us: 1,
+        last_seen_us: None,
+        agent_version: String::new(),
+        certificate_serial: None,
+        certificate_not_after_us: None,
+        revoked_at_us: None,
+    };
+    store.save_node(&node).await.unwrap();
+    let standing = FenceStandingRow { revision: 1, epoch: 1, body: "{}".into(), updated_us: 1 };
+    let operation = FenceRow {
+        number: 17,
+        revision: 1,
+        epoch: 1,
+        target: "lb02".into(),
+        state: FenceState::Demoting,
+        holds_order: true,
+        proposed_at_us: 1,
+        entered_at_us: 1,
+        body: "{}".into(),
+        updated_us: 1,
+    };
+    let entries = [FenceEntry::Write(standing, Some(operation))];
+    assert_eq!(store.commit_fence(&entries).await.unwrap(), FenceCommit::Written);
 }
 
 #[tokio::test]
@@ -149,6 +184,8 @@ async fn an_agent_is_told_the_operation_s_order_and_each_end_has_its_word() {
     let registration = bench.roster.register(&node, "a:1", outbound, || ());
     bench.roster.welcomed(&node, registration.id);
     let mut ids = Vec::new();
+    let order_id = bench.store.fence_order_id(17).await.unwrap().unwrap();
+    assert!(order_id.starts_with("fence/17."), "{order_id}");
     for (done, expected) in
         [(Some(true), Outcome::Done), (Some(false), Outcome::Failed), (None, Outcome::TimedOut)]
     {
@@ -158,7 +195,11 @@ async fn an_agent_is_told_the_operation_s_order_and_each_end_has_its_word() {
                 panic!("{message:?}")
             };
             let Some(What::Give(order)) = request.request else { panic!("{request:?}") };
-            assert_eq!((order.id.as_str(), order.until_us), ("fence/17", 0));
+            assert_eq!((order.id.as_str(), order.until_us), (order_id.as_str(), 0));
+            assert!(
+                request.id.starts_with(&order_id),
+                "an answer from another life is not taken for this one's"
+            );
             assert_eq!(order.instances, ["VI_1"]);
             assert_eq!(order.order, Some(v1::order::Order::Demote(v1::Demote {})));
             if let Some(done) = done {
@@ -176,11 +217,17 @@ async fn an_agent_is_told_the_operation_s_order_and_each_end_has_its_word() {
     let agent = async {
         let message = told.recv().await.unwrap().unwrap().message;
         let Some(v1::coordinator_message::Message::Request(request)) = message else { panic!("{message:?}") };
-        assert_eq!(request.request, Some(What::Withdraw(v1::Withdraw { order_id: "fence/17".into() })));
+        assert_eq!(request.request, Some(What::Withdraw(v1::Withdraw { order_id: order_id.clone() })));
         bench.agents.answered(&node, v1::Answer { id: request.id, done: true, ..Default::default() });
     };
     let (withdrawn, ()) = tokio::join!(bench.steps.take(withdraw), agent);
     assert_eq!(withdrawn, Some(FenceInput::Withdrawn { operation: OperationId(17), outcome: Outcome::Done }));
+    // What is not written down has no order.
+    let unwritten = OperationId(18);
+    let withdraw = FenceEffect::Withdraw { epoch: 1, operation: unwritten, node };
+    let withdrawn = bench.steps.take(withdraw).await;
+    assert_eq!(withdrawn, Some(FenceInput::Withdrawn { operation: unwritten, outcome: Outcome::Failed }));
+    assert!(told.try_recv().is_err());
 }
 
 /// The instances are named, and an agent's no is no success.
