@@ -6,6 +6,7 @@
 mod config;
 mod doctor;
 mod fences;
+mod fencing;
 mod fleet;
 mod orders;
 mod records;
@@ -16,6 +17,7 @@ pub use self::{
     config::{Applied, Changes, Drift, Generation, GenerationDetail, Imported, Problem, Progress, Step},
     doctor::{Check, Health},
     fences::{Fence, FenceDetail, FenceTested, Fencing, level_word},
+    fencing::{FenceWill, FencingStatus},
     fleet::{Group, Heard, Instance, Node, NodeDetail, Status, since_us},
     orders::{Maintained, Order, Switchover, SwitchoverUndone},
     records::{

@@ -1,5 +1,7 @@
 //! `hactl fence`
 
+mod status;
+
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -26,7 +28,7 @@ use crate::{
 Who proposes and who approves are two: propose needs an operator, and approve, deny, run, confirm, \
 release and resume need a fence-approver. Both may pause and test.
 
-`hactl get fences` shows what waits for an approval, `hactl describe fence NODE` why."
+`hactl fence status` shows whether fencing would act, `hactl get fences` shows what waits for an approval, `hactl describe fence NODE` why."
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -35,6 +37,8 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Verb {
+    /// Whether fencing would act: modes, pause, rates, and whether each device is known to work
+    Status,
     /// Ask for what the evidence against a node allows; somebody else approves it
     Propose(NodeArgs),
     /// Say yes to a fence that waits for it, up to a step
@@ -211,10 +215,11 @@ pub async fn run(args: Args, invocation: &Invocation) -> Result<Exit, Failure> {
         Verb::Propose(_) | Verb::Approve(_) | Verb::Deny(_) | Verb::Run(_) | Verb::Confirm(_) => {
             invocation.coordinators()?
         }
-        Verb::Release(_) | Verb::Pause | Verb::Resume(_) => invocation.coordinators()?,
+        Verb::Release(_) | Verb::Pause | Verb::Resume(_) | Verb::Status => invocation.coordinators()?,
     };
     let coordinators = &mut coordinators;
     match args.verb {
+        Verb::Status => status::run(coordinators, invocation).await,
         Verb::Propose(NodeArgs { node }) => {
             let request = v1::ProposeFenceRequest { node: node.clone() };
             let ask = format!("propose to fence {}", clean(&node));

@@ -1,10 +1,11 @@
 //! Fencing: what is shown, what is asked for, and what is not done without a name.
 
 use hafleet_proto::v1::{
-    ApproveFenceRequest, ConfirmFenceRequest, DenyFenceRequest, Fence, FenceAnswer, FenceLevel, FencePath,
-    FenceRefused, FenceTested, FencingState, GetFenceRequest, ListFencesRequest, ListFencesResponse,
-    PauseFencingRequest, ProposeFenceRequest, ReleaseFenceRequest, ResumeFencingRequest, RunFenceRequest,
-    TestFenceRequest, TestFenceResponse, fence_service_server::FenceService,
+    ApproveFenceRequest, ConfirmFenceRequest, DenyFenceRequest, Fence, FenceAnswer, FenceGroupMode,
+    FenceGroupRate, FenceLevel, FencePath, FenceRate, FenceRefused, FenceTested, FencingState,
+    GetFenceRequest, ListFencesRequest, ListFencesResponse, PauseFencingRequest, ProposeFenceRequest,
+    ReleaseFenceRequest, ResumeFencingRequest, RunFenceRequest, TestFenceRequest, TestFenceResponse,
+    fence_service_server::FenceService,
 };
 use tonic::{Request, Response, Status};
 
@@ -115,7 +116,12 @@ pub fn waiting(script: &mut Script) {
             reason: "paused".into(),
             detail: "all fencing is paused by user/ann".into(),
         }],
-        paths: vec![FencePath { node: "lb02".into(), level: FenceLevel::Power.into(), works_since_us: 0 }],
+        paths: vec![FencePath {
+            node: "lb02".into(),
+            level: FenceLevel::Power.into(),
+            device: "pdu1/7".into(),
+            ..Default::default()
+        }],
         ..Default::default()
     };
     script.tested = vec![FenceTested {
@@ -161,6 +167,68 @@ fn fences_are_listed_with_what_stands_over_them() {
         assert!(ran.stdout.contains(words), "{words} is not in\n{}", ran.stdout);
     }
     assert_eq!(desk.run(&["describe", "fence", "lb09"]).code, Some(3));
+}
+
+/// Everything that decides whether the next victim is fenced, on one screen.
+#[test]
+fn whether_fencing_would_act_is_one_screen() {
+    let mut script = well();
+    waiting(&mut script);
+    let now_us = script.fleet.at_us;
+    let path = |node: &str, level: FenceLevel, device: &str, ago_s: i64| {
+        let at_us = now_us - ago_s * 1_000_000;
+        FencePath {
+            node: node.into(),
+            level: level.into(),
+            works_since_us: at_us,
+            device: device.into(),
+            counts_until_us: at_us + 1_200_000_000,
+        }
+    };
+    let rate = |acted: u32, limit: u32| Some(FenceRate { acted, limit, window_us: 3_600_000_000 });
+    let mode = |group: &str, mode: &str| FenceGroupMode { group: group.into(), mode: mode.into() };
+    script.fencing.paused_since_us = now_us - 120_000_000;
+    script.fencing.fleet_rate = rate(1, 5);
+    script.fencing.group_modes =
+        vec![mode("dc1/192.168.178.4", "auto"), mode("dc1/192.168.178.5", "disabled")];
+    script.fencing.group_rates = vec![FenceGroupRate { group: "dc1/192.168.178.4".into(), rate: rate(2, 2) }];
+    script.fencing.latched_groups = vec!["dc1/192.168.178.4".into()];
+    script.fencing.paths.extend([
+        path("lb01", FenceLevel::Network, "sw1/3", 60),
+        // Nobody has asked it for too long.
+        path("lb01", FenceLevel::Power, "pdu1/6", 1_300),
+    ]);
+    let desk = Desk::new(script);
+    let shot = |name: &str, more: &[&str]| {
+        let ran = desk.run(&[&["fence", "status"], more].concat());
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+        insta::assert_snapshot!(name, desk.stable(&ran.stdout));
+    };
+    shot("fence_status_paused", &[]);
+    shot("fence_status_json", &["-o", "json"]);
+    assert!(desk.coordinator.asked().contains("open: true"));
+
+    let told = |change: &dyn Fn(&mut FencingState)| {
+        change(&mut desk.coordinator.script.lock().unwrap().fencing);
+        let ran = desk.run(&["fence", "status", "-o", "json"]);
+        let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        let group = |index: usize| json["groups"][index]["will"].as_str().unwrap().to_owned();
+        let line = desk.run(&["fence", "status", "-q"]).stdout;
+        (json["will"].as_str().unwrap().to_owned(), group(0), group(1), line)
+    };
+    let words = |(fleet, one, two, line): (String, String, String, String)| {
+        assert_eq!(line.lines().count(), 1, "{line}");
+        format!("{fleet} {one} {two}")
+    };
+    assert_eq!(words(told(&|state| state.paused_by.clear())), "approve approve disabled");
+    shot("fence_status", &[]);
+    assert_eq!(words(told(&|state| state.latched_groups.clear())), "approve auto disabled");
+    assert_eq!(words(told(&|state| state.mode = "auto".into())), "auto auto disabled");
+    assert_eq!(words(told(&|state| state.latched = true)), "approve approve disabled");
+    assert_eq!(words(told(&|state| state.grace_until_us = i64::MAX / 2)), "grace grace disabled");
+    assert_eq!(words(told(&|state| state.mode = "dry_run".into())), "dry_run grace disabled");
+    assert_eq!(words(told(&|state| state.mode = "disabled".into())), "disabled disabled disabled");
+    assert_eq!(words(told(&|state| state.epoch = 0)), "inert inert inert");
 }
 
 #[test]

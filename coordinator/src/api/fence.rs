@@ -1,5 +1,7 @@
 //! `FenceService`: fencing for people.
 
+mod standing;
+
 use std::sync::Arc;
 
 use hafleet_fleet::{
@@ -18,7 +20,6 @@ use crate::{
         status::{CallError, RequestError, said},
     },
     clock::{duration_us, micros},
-    effects::Fences,
     fencing::row,
     finding::EvidenceRecord,
     identity,
@@ -61,7 +62,7 @@ impl FenceDesk {
         };
         let page = self.shared.store.fences(&filter).await?;
         let fences = page.rows.iter().map(fence).collect::<Result<_, _>>()?;
-        let fencing = state(self.shared.fleet.fences().await?);
+        let fencing = standing::state(&self.shared).await?;
         Ok(v1::ListFencesResponse { fences, truncated: page.truncated, fencing: Some(fencing) })
     }
 
@@ -354,28 +355,4 @@ fn fence(row: &FenceRow) -> Result<v1::Fence, CallError> {
         epoch,
         revision,
     })
-}
-
-fn state(fences: Fences) -> v1::FencingState {
-    let Fences { view, inert } = fences;
-    let refused = view.refused.into_iter().map(|(group, refusal)| v1::FenceRefused {
-        group: group.to_string(),
-        reason: refusal.code.as_str().into(),
-        detail: refusal.words,
-    });
-    let paths = view.paths.into_iter().map(|(node, rung, works)| v1::FencePath {
-        node: node.0,
-        level: wire(Some(Level::Device(rung))).into(),
-        works_since_us: works.map(micros).unwrap_or_default(),
-    });
-    v1::FencingState {
-        mode: view.mode.to_string(),
-        epoch: view.epoch.unwrap_or_default(),
-        inert: inert.map(|why| why.to_string()).unwrap_or_default(),
-        paused_by: view.standing.paused.unwrap_or_default(),
-        latched: view.standing.latched,
-        latched_groups: view.standing.latched_groups.iter().map(ToString::to_string).collect(),
-        refused: refused.collect(),
-        paths: paths.collect(),
-    }
 }

@@ -397,6 +397,7 @@ async fn a_row_that_cannot_be_read_leaves_fencing_inert_and_everything_else_alon
     let mut approver = desk(&rig, "eve", Role::FenceApprover).await;
     let state = approver.list(v1::ListFencesRequest::default()).await.unwrap().into_inner().fencing.unwrap();
     assert_eq!((state.epoch, state.paused_by.as_str()), (2, "user/ann"), "a pause outlives the coordinator");
+    assert!(state.paused_since_us > 0 && state.fleet_rate.unwrap().limit == 5, "{state:?}");
     approver.resume(v1::ResumeFencingRequest {}).await.unwrap();
 
     rig.stop().await;

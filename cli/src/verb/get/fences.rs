@@ -66,7 +66,8 @@ pub async fn run(
     })
 }
 
-fn table(look: &Look, fences: &[Fence]) -> String {
+/// Fences, shared with `fence status`.
+pub fn table(look: &Look, fences: &[Fence]) -> String {
     let columns = [
         Column::Fixed("FENCE"),
         Column::Free("NODE"),

@@ -1,7 +1,7 @@
 //! `hactl get`: one file per kind of thing.
 
 mod audit;
-mod fences;
+pub mod fences;
 mod findings;
 mod groups;
 mod instances;

@@ -165,8 +165,12 @@ struct Refused {
 pub struct FenceView {
     /// The fleet's mode; `Disabled` without a policy.
     pub mode: Mode,
+    /// Everything that was configured; `None`: nothing was.
+    pub policy: Option<FencePolicy>,
     /// This coordinator leads, under this epoch.
     pub epoch: Option<u64>,
+    /// Since when.
+    pub leads_since: Option<Instant>,
     /// What stands over all operations.
     pub standing: Standing,
     /// Every operation that is open or whose order is not withdrawn yet.
@@ -185,7 +189,9 @@ impl Fleet {
         let paths = fence.paths.iter().map(|((node, rung), path)| (node.clone(), *rung, path.works_since()));
         FenceView {
             mode: fence.policy.as_ref().map_or(Mode::Disabled, |policy| policy.mode),
+            policy: fence.policy.clone(),
             epoch: fence.leader.map(|leader| leader.epoch),
+            leads_since: fence.leader.map(|leader| leader.since),
             standing: fence.standing.clone(),
             operations: fence.operations.values().map(|open| open.row.clone()).collect(),
             refused: refused.collect(),

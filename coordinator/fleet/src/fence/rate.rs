@@ -87,6 +87,12 @@ impl Standing {
         (now.since(worked.last_at) < window).then_some(worked.operation)
     }
 
+    /// The operations that count for the rates.
+    pub fn counted(&self, window: Duration, now: Instant) -> impl Iterator<Item = &Acted> {
+        let counts = |acted: &&Acted| acted.operation > self.forgiven;
+        self.acted.iter().filter(counts).filter(move |acted| now.since(acted.at) < window)
+    }
+
     /// Another operation would be one too many.
     pub(crate) fn rate_reached(
         &self,
@@ -95,10 +101,7 @@ impl Standing {
         policy: &FencePolicy,
         now: Instant,
     ) -> Option<Reached> {
-        let recent = || {
-            let counts = |acted: &&Acted| acted.operation > self.forgiven && Some(acted.operation) != but;
-            self.acted.iter().filter(counts).filter(|acted| now.since(acted.at) < policy.windows.rate)
-        };
+        let recent = || self.counted(policy.windows.rate, now).filter(|acted| Some(acted.operation) != but);
         if recent().count() >= policy.limits.fleet_rate {
             return Some(Reached::Fleet);
         }
