@@ -99,6 +99,25 @@ fn a_pushed_configuration_runs_on_every_member() {
          [[group.member]]\nnode = \"lb02\"\ninterface = \"ens33\"\npriority = 150\n",
     );
     let file = file.unwrap().display().to_string();
+    // Every member judges it on its own host, and nothing comes of that.
+    let said = hactl(&fleet, &["config", "validate", &file]);
+    assert!(said.contains("lb01: valid\n") && said.contains("lb02: valid\n"), "{said}");
+    let wrong = fs::read_to_string(&file).unwrap().replace("ens33", "ens99");
+    let wrong = fleet.coordinator.host().write("wrong.toml", &wrong).unwrap().display().to_string();
+    let output = fleet.coordinator.hactl(&["config", "validate", &wrong]).unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for node in ["lb01", "lb02"] {
+        let place =
+            said.lines().find(|line| line.starts_with(&format!("{node}: ")) && line.contains("agent.toml:"));
+        assert!(place.is_some_and(|line| line.contains("needs the interface `ens99`")), "{said}");
+    }
+    assert_eq!(
+        fleet.coordinator.hactl(&["config", "validate", "--offline", &wrong]).unwrap().status.code(),
+        Some(0)
+    );
+    let nothing = fleet.coordinator.json(&["config", "history"]).unwrap();
+    assert_eq!(nothing.as_array().map(Vec::len), Some(0), "{nothing:#}");
     let said = hactl(&fleet, &["config", "apply", &file, "--yes", "--message", "mail"]);
     assert!(said.contains("generation 1 is applied"), "{said}");
     wait_for("lb02 to hold the pushed address", SOON, || {
@@ -108,8 +127,22 @@ fn a_pushed_configuration_runs_on_every_member() {
     // What is local goes on.
     assert_eq!(fleet.holders(), ["lb01"]);
     assert_eq!(fleet.coordinator.hactl(&["config", "drift"]).unwrap().status.code(), Some(0));
+    let drift = fleet.coordinator.json(&["config", "drift"]).unwrap();
+    for node in drift.as_array().unwrap() {
+        let from = |name: &str| {
+            let instances = node["instances"].as_array().unwrap();
+            let found = instances.iter().find(|instance| instance["instance"] == name).unwrap();
+            (found["origin"].as_str().unwrap().to_owned(), found["generation"].as_u64())
+        };
+        assert_eq!(from("web"), ("local".to_owned(), None), "{drift:#}");
+        assert_eq!(from("mail"), ("pushed".to_owned(), Some(1)), "{drift:#}");
+    }
+    let instances = fleet.coordinator.json(&["get", "instances", "mail"]).unwrap();
+    assert_eq!(instances[0]["origin"], "pushed", "{instances:#}");
     assert_calm(&fleet);
-    fs::remove_file(file).unwrap();
+    for file in [file, wrong] {
+        fs::remove_file(file).unwrap();
+    }
 }
 
 /// The heartbeat is cut and management is alive: the explained victim lets go.

@@ -14,6 +14,7 @@ mod push;
 mod refusals;
 mod rig;
 mod roles;
+mod secrets;
 mod sinks;
 mod sole;
 mod users;

@@ -579,3 +579,40 @@ async fn an_old_data_directory_gets_a_key() {
     rig.serve().await;
     assert!(key.exists());
 }
+
+/// What coordinator.toml says of fence devices is part of the judgement.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fence_path_in_the_network_of_its_own_node_s_address_is_remarked_on() {
+    let device = |node: &str, parameter: &str, address: &str| {
+        format!(
+            "[[fencing.device]]\nnode = \"{node}\"\nrung = \"power\"\nprogram = \"/usr/sbin/fence_dummy\"\n\
+             parameters = {{ {parameter} = \"{address}\" }}\n"
+        )
+    };
+    let devices = [
+        device("lb01", "ip", "192.168.178.201"),
+        device("lb02", "ipaddr", "10.0.9.2"),
+        // Neither an address nor a member of the group.
+        device("lb03", "ip_address", "pdu1.example.org"),
+        device("lb04", "ip_address", "192.168.178.204"),
+    ];
+    let rig = Rig::start_with(&devices.concat()).await;
+    for node in ["lb01", "lb02"] {
+        rig.enrol(node).await;
+    }
+    let mut configs = rig.configs_as(&rig.admin()).await;
+    let mut warnings = async |text: String| -> Vec<String> {
+        let answer = configs.validate_config(v1::ValidateConfigRequest { text }).await.unwrap().into_inner();
+        assert!(answer.problems.iter().all(|problem| problem.severity == "warning"), "{answer:?}");
+        answer.problems.into_iter().map(|problem| problem.message).collect()
+    };
+    let found = warnings(FILE.to_owned()).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].starts_with(
+            "lb01 is fenced by lb01/power at 192.168.178.201, in the network of 192.168.178.3/24"
+        ),
+        "{found:?}"
+    );
+    assert!(warnings(FILE.replace("192.168.178.3/24", "192.168.200.3/24")).await.is_empty());
+}
