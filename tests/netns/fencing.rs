@@ -416,8 +416,13 @@ fn a_device_that_says_off_while_others_see_the_host_is_not_believed() {
         fencing("approve", ""),
         file.display()
     );
-    let fleet =
-        Fleet::start_in(lab, &PRIORITIES, Some(&toml), |host, priority| configured(host, priority, "3s"));
+    let fleet = Fleet::start_in(
+        lab,
+        &PRIORITIES,
+        Some(&toml),
+        |host, priority| configured(host, priority, "3s"),
+        |host| host,
+    );
     let approver = fleet.coordinator.add_user("eve", "fence-approver").unwrap();
     let rack = Rack { fleet, approver, lease: "3s" };
     rack.split();

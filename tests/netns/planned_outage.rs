@@ -25,7 +25,8 @@ fn median(outages: &[Outage]) -> f64 {
 /// Both at 1 s adverts, everything that is measured or measures in real time: what else the machine does is not the question.
 #[test]
 fn a_switchover_costs_a_client_ten_milliseconds_at_most() {
-    let fleet = Fleet::start_in(Lab::new().unwrap(), &[150, 100], None, configuration, |host| host.in_real_time());
+    let fleet =
+        Fleet::start_in(Lab::new().unwrap(), &[150, 100], None, configuration, |host| host.in_real_time());
     let echoes: Vec<_> = fleet.hosts.iter().map(|host| host.serve(VIP).unwrap()).collect();
     let (mut fine, mut coarse) = (Vec::new(), Vec::new());
     for number in 0..MOVES {

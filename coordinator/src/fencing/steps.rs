@@ -153,7 +153,7 @@ impl Steps {
                 Some(FenceInput::Withdrawn { operation, outcome })
             }
             FenceEffect::Announce { epoch, operation, node, groups: _, instances } => {
-                let what = What::Announce(v1::Announce { instances });
+                let what = |_order_id| What::Announce(v1::Announce { instances });
                 let outcome = self.agent(epoch, operation, &node, "announce", what).await;
                 Some(FenceInput::Announced { operation, node, outcome })
             }
