@@ -340,6 +340,26 @@ fn a_frozen_host_that_still_answers_is_switched_off() {
     assert_eq!((rack.times_off(), rack.fleet.holders()), (1, vec!["lb01"]));
 }
 
+/// What was so when it was proposed is looked at again: the approval comes when the host is well.
+#[test]
+fn a_frozen_host_that_thaws_before_the_step_is_left_alone() {
+    let mut rack = Rack::start(&fencing("approve", "act = \"5s\"\n"), "off", 0);
+    rack.fleet.agents[0].freeze();
+    let fence = rack.wait_for_state(&["awaiting_approval"]);
+    assert_eq!(fence["target"], "lb01", "{fence:#}");
+    rack.fleet.agents[0].thaw();
+    rack.fleet.wait_for_fresh(3);
+    rack.fleet.wait_for_holder(Some("lb01"));
+    // Whoever is quick enough approves it still; it may be over already.
+    let id = fence["id"].as_str().unwrap();
+    let approve = ["fence", "approve", id, "--up-to", "power", "--yes", "--node", "lb01"];
+    rack.fleet.coordinator.hactl_as(&rack.approver, &approve).unwrap();
+    let denied = rack.wait_for_state(&["denied"]);
+    assert_eq!((&denied["id"], &denied["reason"]), (&fence["id"], &"evidence_gone".into()), "{denied:#}");
+    assert_eq!((rack.times_off(), rack.fleet.holders()), (0, vec!["lb01"]), "{}", rack.told("left alone"));
+    assert!(rack.fleet.agents[0].running());
+}
+
 #[test]
 fn who_is_only_silent_is_never_switched_off() {
     let windows = "demote_confirm = \"1s\"\n";
