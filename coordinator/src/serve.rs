@@ -155,6 +155,7 @@ pub async fn start(config: &Config) -> Result<Running, ServeError> {
     replay.extend(maintenance.map(|node| Input::Maintenance { node, on: true }));
     let fencing = fencing::begin(&store, &fencing_config, clock.now_us()).await?;
     replay.extend(fencing.inputs);
+    replay.extend(push::left_open(&store).await?);
     let agents = Arc::new(AgentActuator::new(Arc::clone(&roster)));
     let steps = Steps::new(store.clone(), Arc::clone(&roster), Arc::clone(&agents), &fencing_config);
     let steps = Arc::new(steps);
@@ -441,7 +442,9 @@ async fn prune(shared: Arc<Shared>) {
                 let events =
                     shared.store.prune_events(now_us.saturating_sub(EVENTS_KEPT_US), KEEP_EVENTS).await?;
                 shared.store.prune_outbox(now_us.saturating_sub(MESSAGES_KEPT_US)).await?;
-                Ok::<_, StoreError>(events.more)
+                let in_use = push::in_use(&shared);
+                let generations = shared.store.prune_configs(push::GENERATIONS_KEPT, &in_use).await?;
+                Ok::<_, StoreError>(events.more || generations.more)
             };
             let wait = match pruned.await {
                 Ok(false) => break,

@@ -13,6 +13,7 @@ mod no_accept;
 mod notify;
 mod planned;
 mod planned_outage;
+mod push;
 mod refusals;
 mod rejected;
 mod reload;

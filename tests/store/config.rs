@@ -91,6 +91,72 @@ pub async fn steps(fixture: Fixture) {
     assert!(store.config_steps(2).await.unwrap().is_empty());
 }
 
+/// Generations from 1 to `last`, each given up but those in `applied`.
+async fn generations(fixture: &Fixture, last: u64, applied: &[u64]) {
+    let store = &fixture.store;
+    let mut head = 0;
+    for number in 1..=last {
+        assert_eq!(store.begin_config(&new(head, "x"), &nodes()).await.unwrap(), Begun::Generation(number));
+        let state = if applied.contains(&number) { ApplyState::Applied } else { ApplyState::RolledBack };
+        store.save_config_apply(number, state, "", T0).await.unwrap();
+        head = if applied.contains(&number) { number } else { head };
+    }
+}
+
+pub async fn old_generations_end(fixture: Fixture) {
+    let store = &fixture.store;
+    generations(&fixture, 230, &[3, 5, 7, 40]).await;
+    let all = async || fixture.numbers("SELECT number FROM config_generations ORDER BY number").await;
+    let prune = async |keep, in_use: &[u64]| {
+        let done = store.prune_configs(keep, &in_use.iter().copied().collect()).await.unwrap();
+        (done.deleted, done.more)
+    };
+    assert_eq!(prune(1000, &[]).await, (0, false));
+    assert_eq!(prune(230, &[]).await, (0, false));
+    // The 40th was applied last, and a node that is away still runs the third.
+    assert_eq!(prune(228, &[3]).await, (2, false));
+    assert_eq!(prune(200, &[3]).await, (27, false));
+    assert_eq!(all().await[..3], [3, 31, 32]);
+    assert_eq!(prune(110, &[3]).await, (89, false));
+    assert_eq!(all().await[..3], [3, 40, 121]);
+    assert_eq!(store.config_head().await.unwrap().unwrap().number, 40);
+    assert_eq!(store.config_steps(40).await.unwrap().len(), 2);
+    assert!(store.config_steps(39).await.unwrap().is_empty());
+    assert_eq!(prune(110, &[]).await, (1, false), "it runs another one now");
+    assert_eq!(store.begin_config(&new(40, "x"), &[]).await.unwrap(), Begun::Generation(231));
+    assert_eq!(prune(100, &[]).await, (11, false), "its parent counts");
+    store.save_config_apply(231, ApplyState::Applied, "", T0).await.unwrap();
+    assert_eq!(prune(100, &[]).await, (1, false));
+    assert_eq!((all().await.len(), all().await[0]), (100, 132));
+    assert_eq!(
+        store.begin_config(&new(231, "x"), &[]).await.unwrap(),
+        Begun::Generation(232),
+        "no number twice"
+    );
+    // The schema keeps a hundred, whoever asks.
+    assert!(store.prune_configs(10, &Default::default()).await.is_err());
+    assert_eq!(all().await.len(), 101);
+    for sql in [
+        "DELETE FROM config_applies WHERE generation = 231",
+        "DELETE FROM config_applies WHERE generation = 232",
+        "DELETE FROM config_generations WHERE number = 132",
+    ] {
+        assert!(fixture.execute(sql).await.is_err(), "{sql}");
+    }
+}
+
+pub async fn many_old_generations_end_in_steps(fixture: Fixture) {
+    generations(&fixture, 331, &[331]).await;
+    let prune = async || {
+        let done = fixture.store.prune_configs(100, &[1, 2].into()).await.unwrap();
+        (done.deleted, done.more)
+    };
+    assert_eq!(prune().await, (100, true));
+    assert_eq!(prune().await, (100, true));
+    assert_eq!(prune().await, (29, false));
+    assert_eq!(prune().await, (0, false));
+}
+
 pub async fn a_generation_is_never_changed(fixture: Fixture) {
     fixture.store.begin_config(&new(0, "one"), &[]).await.unwrap();
     for sql in [

@@ -1,12 +1,20 @@
 //! `hactl config`.
 
-use std::{fs, path::Path, process::Stdio};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::Stdio,
+    sync::Arc,
+};
 
 use hafleet_config::{Language, load_elsewhere};
 use hafleet_proto::v1::{
     ConfigChange, ConfigProblem, ConfigProgress, ConfigStep, DiffConfigResponse, DriftInstance, Generation,
     NodeCheck, NodeDrift,
 };
+
+use tokio::sync::Semaphore;
 
 use crate::{
     fake::Script,
@@ -24,7 +32,7 @@ fn import(arguments: &[&str]) -> Ran {
 }
 
 /// A fleet whose last apply changed one priority.
-fn applied() -> Script {
+pub fn applied() -> Script {
     let mut script = well();
     let at_us = script.fleet.at_us - 60_000_000;
     let step = |node: &str, state: &str, seconds: i64| ConfigStep {
@@ -221,6 +229,36 @@ fn an_apply_is_told_step_by_step() {
     assert!(desk.coordinator.asked().contains("RollbackConfigRequest { generation: 1, parent: 7"));
 }
 
+/// Each message is shown before the next has come: it is not kept for the end.
+#[test]
+fn an_apply_is_told_live_in_a_pipe() {
+    for (format, lines) in [
+        ("table", ["unchanged", "staged", "committed", "confirmed", "is applied"]),
+        ("jsonl", ["\"waiting\"", "\"staged\"", "\"committed\"", "\"confirmed\"", "\"applied\""]),
+    ] {
+        let mut script = applied();
+        let pace = Arc::new(Semaphore::new(0));
+        script.configs.pace = Some(Arc::clone(&pace));
+        let (desk, file) = desk(script);
+        let mut command = desk.command(&["config", "apply", &file, "--yes", "-o", format]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut told = BufReader::new(child.stdout.take().unwrap()).lines();
+        // In words, that nodes wait is worth no line, and the second message two.
+        let first = usize::from(format == "table");
+        pace.add_permits(1 + first);
+        let mut said = Vec::new();
+        for words in lines {
+            said.push(told.next().unwrap().unwrap());
+            assert!(said.last().unwrap().contains(words), "{words}: {said:#?}");
+            if words != "unchanged" {
+                pace.add_permits(1);
+            }
+        }
+        assert!(told.next().is_none());
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+}
+
 #[test]
 fn an_apply_asks_first() {
     let (desk, file) = desk(applied());
@@ -251,6 +289,23 @@ fn each_end_of_an_apply_has_its_exit_code() {
         "{}",
         ran.stdout
     );
+    let (mut script, why) = (applied(), "lb02 went back by itself: late");
+    for (index, (node, state)) in [(2, ("lb02", "rolled_back")), (3, ("lb01", "failed"))] {
+        let progress = &mut script.configs.progress[index];
+        progress.state = "rolling_back".into();
+        let detail = if state == "failed" { "lb01 is not connected".to_owned() } else { String::new() };
+        let at_us = progress.at_us;
+        progress.steps = vec![ConfigStep { node: node.into(), state: state.into(), detail, at_us }];
+    }
+    let last = script.configs.progress.last_mut().unwrap();
+    (last.state, last.why) = ("rolled_back".into(), why.into());
+    let (partly, file) = desk(script);
+    let ran = partly.run(&["config", "apply", &file, "--yes"]);
+    assert_eq!(ran.code, Some(6));
+    insta::assert_snapshot!("apply_partly_failed", ran.stdout);
+    let ran = partly.run(&["config", "apply", &file, "--yes", "-o", "json"]);
+    assert_eq!(ran.code, Some(6));
+    insta::assert_snapshot!("apply_partly_failed_json", ran.stdout);
     let ran = end("refused", "lb02 refuses it");
     assert_eq!(ran.code, Some(6));
     assert!(ran.stdout.contains("nothing runs differently: lb02 refuses it"), "{}", ran.stdout);

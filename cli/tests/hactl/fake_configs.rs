@@ -1,12 +1,14 @@
 //! The fake coordinator's service for the fleet's configuration.
 
+use std::sync::Arc;
+
 use hafleet_proto::v1::{
     ApplyConfigRequest, CheckConfigRequest, CheckConfigResponse, ConfigProblem, ConfigProgress,
     DiffConfigRequest, DiffConfigResponse, Generation, GetConfigRequest, GetConfigResponse, GetDriftRequest,
     GetDriftResponse, ListConfigsRequest, ListConfigsResponse, NodeCheck, NodeDrift, RollbackConfigRequest,
     ValidateConfigRequest, ValidateConfigResponse, config_service_server::ConfigService,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -20,6 +22,8 @@ pub struct Configs {
     pub diff: DiffConfigResponse,
     /// What an apply tells, to its end, or to where the coordinator dies.
     pub progress: Vec<ConfigProgress>,
+    /// It tells one message for each permit; `None`: all at once.
+    pub pace: Option<Arc<Semaphore>>,
     pub generations: Vec<Generation>,
     pub text: String,
     pub drift: Vec<NodeDrift>,
@@ -29,9 +33,19 @@ type Progress = ReceiverStream<Result<ConfigProgress, Status>>;
 
 fn told(configs: &Configs) -> Progress {
     let (sender, receiver) = mpsc::channel(64);
-    for progress in &configs.progress {
-        sender.try_send(Ok(progress.clone())).unwrap();
-    }
+    let Some(pace) = configs.pace.clone() else {
+        for progress in &configs.progress {
+            sender.try_send(Ok(progress.clone())).unwrap();
+        }
+        return ReceiverStream::new(receiver);
+    };
+    let all = configs.progress.clone();
+    tokio::spawn(async move {
+        for progress in all {
+            pace.acquire().await.unwrap().forget();
+            sender.send(Ok(progress)).await.unwrap();
+        }
+    });
     ReceiverStream::new(receiver)
 }
 

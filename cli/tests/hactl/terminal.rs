@@ -5,7 +5,10 @@ use std::{
     io::{Read as _, Write as _},
     os::fd::OwnedFd,
     process::{Child, Command},
-    sync::mpsc::{Receiver, channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, channel},
+    },
     time::{Duration, Instant},
 };
 
@@ -15,6 +18,8 @@ use rustix::{
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{Winsize, tcsetwinsize},
 };
+
+use tokio::sync::Semaphore;
 
 use crate::{
     run::Desk,
@@ -141,4 +146,26 @@ fn tables_take_the_terminal_s_width_and_colour() {
     let mut terminal = Terminal::start(command, 80, 30);
     terminal.finish();
     assert_eq!(terminal.seen.replace("\r\n", "\n"), desk.run_at(80, &["get", "groups"]).stdout);
+}
+
+#[test]
+fn an_apply_is_told_live() {
+    let mut script = crate::configs::applied();
+    let pace = Arc::new(Semaphore::new(0));
+    script.configs.pace = Some(Arc::clone(&pace));
+    let desk = Desk::new(script);
+    let path = desk.directory.path().join("fleet.toml");
+    std::fs::write(&path, "[[group]]\n").unwrap();
+    let command = desk.command(&["config", "apply", &path.display().to_string()]);
+    let mut terminal = Terminal::start(command, 100, 24);
+    terminal.until("Apply 1 changes to the fleet?");
+    terminal.keyboard.write_all(b"y\n").unwrap();
+    pace.add_permits(2);
+    for (words, permits) in
+        [("staged", 1), ("committed", 1), ("confirmed", 1), ("generation 8 is applied", 0)]
+    {
+        terminal.until(words);
+        pace.add_permits(permits);
+    }
+    assert_eq!(terminal.finish(), Some(0), "{}", terminal.seen);
 }

@@ -254,6 +254,23 @@ impl Fleet {
         }
     }
 
+    /// A configuration is on its way to a node, or no more.
+    pub(crate) fn commit(&mut self, name: NodeName, on: bool, now: Instant) {
+        let is_full = self.fence.committing.len() >= bounds::NODES;
+        let changed = match on {
+            true if is_full && !self.fence.committing.contains(&name) => {
+                self.counters.nodes_refused += 1;
+                false
+            }
+            true => self.fence.committing.insert(name.clone()),
+            false => self.fence.committing.remove(&name),
+        };
+        if let Some(node) = self.nodes.get_mut(&name).filter(|_| changed) {
+            node.committing = on;
+            self.judge_node(&name, now);
+        }
+    }
+
     fn hand_over(&mut self, group: &GroupKey, until: Instant, now: Instant) {
         let unit = self.index.unit_of(group);
         let Some((key, unit)) = unit.and_then(|key| self.units.get_mut(&key).map(|unit| (key, unit))) else {
@@ -338,6 +355,7 @@ impl Fleet {
             }
             let mut node = Node::new(site.clone(), now);
             node.maintenance = self.maintenance.contains(name);
+            node.committing = self.fence.committing.contains(name);
             self.nodes.insert(name.clone(), node);
         }
         true

@@ -21,6 +21,8 @@ pub(crate) struct Node {
     pub(crate) site: Site,
     /// People have put it into maintenance.
     pub(crate) maintenance: bool,
+    /// A configuration is on its way to it, and may run already or not yet.
+    pub(crate) committing: bool,
     /// Its stream is up.
     pub(crate) connected: bool,
     /// When its stream last ended.
@@ -98,6 +100,7 @@ impl Node {
         Self {
             site,
             maintenance: false,
+            committing: false,
             connected: false,
             disconnected_at: None,
             heard_at: None,

@@ -29,6 +29,8 @@ pub(crate) struct Story {
     pub(crate) cleared: BTreeMap<MemberKey, Option<Instant>>,
     /// Since when all members are fresh and none is MASTER.
     pub(crate) nobody_since: Option<Instant>,
+    /// Somebody has been MASTER of it.
+    pub(crate) was_held: bool,
     /// Since when each member's kernel has an address that it should not have.
     pub(crate) orphans: BTreeMap<MemberKey, Instant>,
     /// Since when the members' configs disagree.
@@ -159,6 +161,11 @@ impl<'a> Scene<'a> {
     /// People have put every member into maintenance.
     pub(crate) fn in_maintenance(&self) -> bool {
         !self.members.is_empty() && self.members.iter().all(|member| member.node.maintenance)
+    }
+
+    /// A configuration is on its way to members: they may run different ones, and what is new need not be held yet.
+    pub(crate) fn mid_commit(&self) -> bool {
+        self.members.iter().any(|member| member.node.committing)
     }
 
     pub(crate) fn all_fresh(&self) -> bool {

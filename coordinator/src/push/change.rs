@@ -29,6 +29,17 @@ pub struct Touched {
     pub subjects: BTreeSet<String>,
 }
 
+/// Every group of either file that a node is a member of, by node: touched or not, members of one group depend on each other.
+pub fn memberships(from: &FleetFile, to: &FleetFile) -> BTreeMap<String, BTreeSet<GroupKey>> {
+    let mut memberships: BTreeMap<String, BTreeSet<GroupKey>> = BTreeMap::new();
+    for group in from.groups.iter().chain(&to.groups) {
+        for member in &group.members {
+            memberships.entry(member.node.clone()).or_default().insert(group.key.clone());
+        }
+    }
+    memberships
+}
+
 /// Compares what runs with what is to run.
 pub fn touched(from: &FleetFile, to: &FleetFile) -> Touched {
     let mut touched = Touched::default();

@@ -1,6 +1,9 @@
 //! What the coordinator knows of its nodes, for judging files and for telling what they run.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use hafleet_fleet::NodeName;
 use hafleet_fleetfile::{FenceDevice, Known, KnownNode};
@@ -87,4 +90,13 @@ impl Told {
         let master = i32::from(v1::VrrpState::Master);
         self.instances.iter().any(|instance| instance.state == master && is_touched(&instance.instance))
     }
+}
+
+/// Every generation that a node runs or holds ready, by its last word.
+pub fn in_use(shared: &Shared) -> BTreeSet<u64> {
+    let of_nodes = shared.roster.map(|_, entry| {
+        let pushed = entry.last.as_ref().and_then(|last| last.snapshot.pushed.as_ref());
+        pushed.map(|pushed| [pushed.generation, pushed.staged_generation])
+    });
+    of_nodes.into_iter().flatten().flatten().filter(|number| *number > 0).collect()
 }

@@ -2,21 +2,27 @@
 //!
 //! ```text
 //! operator ─► begin: parse, lint, compare with what runs ─► a generation and its steps, written down ─► wakes the task
-//! task: stage on every node ─► commit one after the other, holders last; each settles and is confirmed ─► applied
+//! task: stage on every node ─► commit in waves, holders last, each settles ─► confirm all ─► applied
 //!          └─ a refusal, a finding, a transition that nothing explains, silence ─► every node goes back
 //! ```
 //!
-//! One task carries out what is open, one step at a time (`plan`); every step is in the store before it is taken, and an agent
+//! One task carries out what is open, one step at a time (`plan`, `wave`); every step is in the store before it is taken, and an agent
 //! does nothing twice under one request id, so that a task that begins anew goes on where the last one was. Dropping the
-//! task anywhere is safe for the same reason. Agents go back by themselves when they are not confirmed.
+//! task anywhere is safe for the same reason. Agents go back by themselves when they are not confirmed, and none is confirmed
+//! before all were judged: an apply that nobody goes on with ends with the old generation everywhere.
 
+mod aftercare;
+mod ask;
 mod change;
 mod check;
 mod drift;
 mod known;
 mod plan;
+mod settling;
+mod spared;
 mod task;
 mod trouble;
+mod wave;
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -28,6 +34,8 @@ use tokio::sync::{Notify, watch};
 
 pub use check::ask_members;
 pub use drift::drift;
+pub use known::in_use;
+pub use spared::left_open;
 pub use task::run;
 
 use crate::{
@@ -41,6 +49,8 @@ pub const CONFIRM_WITHIN_DEFAULT: Duration = Duration::from_secs(120);
 pub const CONFIRM_WITHIN_MIN: Duration = Duration::from_secs(10);
 /// The most.
 pub const CONFIRM_WITHIN_MAX: Duration = Duration::from_secs(3600);
+/// Generations that are kept, beside every one that still counts.
+pub const GENERATIONS_KEPT: u64 = 1000;
 /// Longest part of one node, in bytes: what an agent takes.
 const NODE_TEXT_MAX: usize = 200 * 1024;
 

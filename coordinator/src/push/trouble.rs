@@ -79,8 +79,10 @@ impl Lookout {
     fn is_new(&self, finding: &Finding, is_whole: bool) -> bool {
         let is_true = match finding.status {
             FindingStatus::Firing => true,
-            // At the end the whole fleet agrees, or it never will.
-            FindingStatus::Pending => is_whole && finding.kind == FindingKind::ConfigMismatch,
+            // At the end the whole fleet agrees, and somebody holds what is new, or it never will.
+            FindingStatus::Pending => {
+                is_whole && matches!(finding.kind, FindingKind::ConfigMismatch | FindingKind::NoMaster)
+            }
             FindingStatus::Resolved => false,
         };
         let is_meant = finding.kind == FindingKind::ConfigMismatch && !is_whole;

@@ -1,14 +1,20 @@
-//! The fleet's configuration: generations, which are only ever added, and how each was applied.
+//! The fleet's configuration: generations, which are never changed, and how each was applied. The newest are kept, and old
+//! ones that still count.
 //!
 //! One apply is open at most: the schema sees to it. What a node is to be asked is written before it is asked.
 //!
 //! A text has passwords in it: it is sealed as a whole ([`crate::sealing`]), for its number. Texts of before are read as they
 //! are.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest as _, Sha256};
 
-use super::{Page, Store, StoreError, bounded, error::signed, row::text};
+use super::{Page, PruneOutcome, Store, StoreError, bounded, error::signed, row::text};
 use crate::sealing::{self, GENERATION};
+
+/// Generations that one call of [`Store::prune_configs`] deletes.
+const PRUNE_STEP: usize = 100;
 
 /// SHA-256 of a text, hex.
 pub fn hash(text: &str) -> String {
@@ -373,6 +379,55 @@ impl Store {
         let sealing = self.sealing.as_ref().ok_or_else(|| StoreError::NoSealing { what: what() })?;
         let sealed = sealing.seal(GENERATION, &number.to_string(), text);
         sealed.map_err(|source| StoreError::Sealed { verb: "seal", what: what(), source })
+    }
+
+    /// Deletes generations with all that was noted of them, oldest first and at most 100 in one call; never one of the newest
+    /// `keep_at_least` (the schema itself keeps 100), nor one that is under way, nor the one that was applied last, nor one
+    /// that is in `in_use`. Numbers are never given again.
+    ///
+    /// # Errors
+    /// The database refuses; then nothing is deleted by this call.
+    pub async fn prune_configs(
+        &self,
+        keep_at_least: u64,
+        in_use: &BTreeSet<u64>,
+    ) -> Result<PruneOutcome, StoreError> {
+        let keep = signed("keep_at_least", keep_at_least)?;
+        // Whoever is in use may be the oldest, and must not hide the others.
+        let looked_at = i64::try_from(in_use.len().saturating_add(PRUNE_STEP + 1)).unwrap_or(i64::MAX);
+        let pruned = in_transaction!(self, |db| {
+            let old: Vec<(i64,)> = sqlx::query_as(
+                "SELECT generation FROM config_applies WHERE is_open IS NULL \
+                 AND generation <= (SELECT number FROM config_generations ORDER BY number DESC LIMIT 1 OFFSET $1) \
+                 AND generation <> (SELECT COALESCE(MAX(generation), 0) FROM config_applies WHERE state = 'applied') \
+                 ORDER BY generation LIMIT $2",
+            )
+            .bind(keep)
+            .bind(looked_at)
+            .fetch_all(&mut *db)
+            .await?;
+            let all = old.len();
+            let old: Vec<i64> = old
+                .into_iter()
+                .map(|(number,)| number)
+                .filter(|number| !in_use.contains(&number.unsigned_abs()))
+                .take(PRUNE_STEP)
+                .collect();
+            for number in &old {
+                for statement in [
+                    "DELETE FROM config_steps WHERE generation = $1",
+                    "DELETE FROM config_applies WHERE generation = $1",
+                    "DELETE FROM config_generations WHERE number = $1",
+                ] {
+                    sqlx::query(statement).bind(*number).execute(&mut *db).await?;
+                }
+            }
+            let deleted = u64::try_from(old.len()).unwrap_or(u64::MAX);
+            Ok(PruneOutcome { deleted, more: old.len() == PRUNE_STEP && all > old.len() })
+        });
+        pruned.map_err(|abort| {
+            abort.or(|source| StoreError::Write { what: "the end of old generations".into(), source })
+        })
     }
 
     /// What each node of a generation was asked last, in the order of names.

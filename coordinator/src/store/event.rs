@@ -182,10 +182,10 @@ pub struct GapRow {
 
 stored_row!(GapRow { node, journal_id, first_seq, last_seq, recorded_us });
 
-/// What [`Store::prune_events`] did.
+/// What [`Store::prune_events`] or [`Store::prune_configs`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PruneOutcome {
-    /// Events that are gone.
+    /// Events or generations that are gone.
     pub deleted: u64,
     /// There are more to delete: call again.
     pub more: bool,

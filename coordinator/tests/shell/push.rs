@@ -8,10 +8,10 @@ use std::{
 use ha_coordinator::store::Role;
 use hafleet_proto::v1::{
     self, VrrpState, agent_message::Message as FromAgent, coordinator_message::Message as ToAgent,
-    request::Request as What,
+    fence_service_client::FenceServiceClient, request::Request as What,
 };
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
-use tonic::Code;
+use tonic::{Code, transport::Channel};
 
 use crate::rig::{FakeAgent, Rig, SOON, eventually};
 
@@ -234,9 +234,16 @@ async fn a_file_reaches_every_node_the_holder_last() {
     assert_eq!(of(&asked, "/commit"), ["lb02", "lb01"], "the backup first");
     let order: Vec<String> =
         requests(&asked).into_iter().map(|(node, id)| format!("{node} {id}")).skip(2).collect();
+    let order = [order[..2].to_vec(), {
+        let mut rest = order[2..].to_vec();
+        rest.sort();
+        rest
+    }]
+    .concat();
     assert_eq!(
         order,
-        ["lb02 config/1/commit", "lb02 config/1/confirm", "lb01 config/1/commit", "lb01 config/1/confirm"]
+        ["lb02 config/1/commit", "lb01 config/1/commit", "lb01 config/1/confirm", "lb02 config/1/confirm"],
+        "nobody keeps it before all were judged"
     );
     assert_eq!(states(&rig, 1).await, ["lb01 confirmed", "lb02 confirmed"]);
 
@@ -349,9 +356,9 @@ async fn a_member_that_cannot_serve_after_its_commit_turns_all_back() {
     let end = apply(&rig, FILE, 0).await;
     assert_eq!(end.state, "rolled_back", "{end:?}");
     assert!(end.why.contains("VI_1 on lb01 went from MASTER to FAULT"), "{end:?}");
-    assert_eq!(of(&asked, "/confirm"), ["lb02"], "lb01 was never confirmed");
+    assert_eq!(of(&asked, "/confirm"), Vec::<String>::new(), "nobody was to keep it");
     let back = of(&asked, "/roll_back");
-    assert_eq!(back.len(), 2, "the one that was confirmed goes back too: {back:?}");
+    assert_eq!(back.len(), 2, "the one that had settled goes back too: {back:?}");
     assert_eq!(states(&rig, 1).await, ["lb01 rolled_back", "lb02 rolled_back"]);
     assert!(rig.store().config_head().await.unwrap().is_none());
 }
@@ -395,6 +402,79 @@ async fn a_node_that_is_away_stops_it_and_one_that_leaves_the_file_does_not() {
     let end = apply(&rig, alone, 0).await;
     assert_eq!(end.state, "applied", "{end:?}");
     assert_eq!(states(&rig, 2).await, ["lb01 confirmed"]);
+}
+
+/// Whether the rule says no to a person, too, who wants this node to be fenced.
+async fn spared(approver: &mut FenceServiceClient<Channel>, node: &str) -> bool {
+    // Nothing comes of it in any case: there is no device.
+    let level = v1::FenceLevel::Network.into();
+    let refused =
+        approver.run(v1::RunFenceRequest { node: node.into(), level, node_typed: String::new() }).await;
+    refused.is_err_and(|refused| refused.message().ends_with("(committing)"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fencing_spares_every_node_of_an_apply_from_its_beginning_and_over_a_restart() {
+    let mut rig = Rig::start().await;
+    let (one, two, asked) = pair(&rig).await;
+    two.mood.send_replace(Mood::Silent);
+    let credential = rig.user("eve", Role::FenceApprover).await;
+    let mut approver = FenceServiceClient::new(rig.channel(Some(&credential)).await.unwrap());
+    assert!(!spared(&mut approver, "lb01").await);
+    let mut configs = rig.configs_as(&rig.admin()).await;
+    let stream = configs.apply_config(wish(FILE, 0)).await.unwrap().into_inner();
+    eventually("the commit is asked for", async || of(&asked, "/commit").first().cloned()).await;
+    // lb02 commits now, lb01 only later.
+    assert!(spared(&mut approver, "lb02").await && spared(&mut approver, "lb01").await);
+    rig.stop().await;
+    let (one, two) = (one.task.await.unwrap(), two.task.await.unwrap());
+    drop(stream);
+    rig.serve().await;
+    // No agent is here, so that no step can be taken.
+    let mut approver = FenceServiceClient::new(rig.channel(Some(&credential)).await.unwrap());
+    assert!(spared(&mut approver, "lb02").await && spared(&mut approver, "lb01").await);
+    let _one = Pushable::start(&rig, one, &asked).await;
+    let _two = Pushable::start(&rig, two, &asked).await;
+    eventually("the apply is over", async || {
+        let row = rig.store().config_generation(1).await.unwrap().unwrap();
+        (!row.state.is_open()).then_some(())
+    })
+    .await;
+    eventually("fencing hears of its end", async || {
+        (!spared(&mut approver.clone(), "lb01").await && !spared(&mut approver.clone(), "lb02").await)
+            .then_some(())
+    })
+    .await;
+}
+
+/// What was confirmed does not go back by itself: it is told when it is heard again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_away_when_all_go_back_is_told_when_it_is_heard_again() {
+    let rig = Rig::start().await;
+    let (one, two, asked) = pair(&rig).await;
+    one.mood.send_replace(Mood::Silent);
+    let mut configs = rig.configs_as(&rig.admin()).await;
+    let stream = configs.apply_config(wish(FILE, 0)).await.unwrap().into_inner();
+    eventually("lb01 is asked to commit", async || {
+        of(&asked, "/commit").iter().any(|node| node == "lb01").then_some(())
+    })
+    .await;
+    // lb02 ran it by then.
+    two.task.abort();
+    let end = told(stream).await.pop().unwrap();
+    assert_eq!(end.state, "rolled_back", "{end:?}");
+    assert!(states(&rig, 1).await.contains(&"lb02 failed".to_owned()), "{:?}", states(&rig, 1).await);
+    let mut back = rig.enrol("lb02").await;
+    back.becomes(VrrpState::Backup);
+    let hash = "0".repeat(64);
+    back.pushed = Some(v1::Pushed { generation: 1, hash, ..Default::default() });
+    let back = Pushable::start(&rig, back, &asked).await;
+    eventually("lb02 is told", async || {
+        states(&rig, 1).await.contains(&"lb02 rolled_back".to_owned()).then_some(())
+    })
+    .await;
+    assert!(of(&asked, "/roll_back").iter().any(|node| node == "lb02"), "{:?}", requests(&asked));
+    drop((one, back));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -80,6 +80,12 @@ impl Coordinator {
         self.process.take().context("the coordinator does not run")?.kill()
     }
 
+    /// SIGSTOP: it is there, but does nothing. It ends with [`Coordinator::kill`].
+    pub fn freeze(&self) -> Result<()> {
+        self.process.as_ref().context("the coordinator does not run")?.freeze();
+        Ok(())
+    }
+
     /// `host:port` for agents and hactl.
     pub fn address(&self) -> String {
         format!("{}:7443", self.host.management_address())

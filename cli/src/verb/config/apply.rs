@@ -1,6 +1,9 @@
 //! `hactl config apply` and `hactl config rollback`: told live, to the end.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use hafleet_proto::v1::{ApplyConfigRequest, ConfigProgress, ConfigStep, RollbackConfigRequest};
 use jiff::SignedDuration;
@@ -22,9 +25,9 @@ use crate::{
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Every node judges its part first; one that refuses stops it before anything runs differently. Then nodes run it one \
-after the other, those that hold no address first. A new finding or a transition that the change does not explain \
-turns every node back, and a node that is not confirmed in time goes back by itself.
+Every node judges its part first; one that refuses stops it before anything runs differently. Then nodes run it, one of \
+a group, the others, and those that hold an address last. A new finding or a transition that the change does not explain \
+turns every node back, and a node that is not confirmed in time goes back by itself. None is confirmed before all run it.
 
 Ctrl-C ends hactl, not the apply: `hactl config history` shows how it went on.
 
@@ -161,6 +164,8 @@ async fn follow(
 ) -> Result<Exit, Failure> {
     let look = invocation.look(fleet(coordinators).await?.at_us);
     let mut steps: BTreeMap<String, shape::Step> = BTreeMap::new();
+    // Of which it is not known that they went back.
+    let mut unaccounted: BTreeSet<String> = BTreeSet::new();
     let mut generation = 0;
     loop {
         let progress = match stream.message().await {
@@ -171,10 +176,16 @@ async fn follow(
         generation = progress.generation;
         for step in &progress.steps {
             steps.insert(step.node.clone(), step.into());
+            match step.state.as_str() {
+                "failed" => drop(unaccounted.insert(step.node.clone())),
+                _ => drop(unaccounted.remove(&step.node)),
+            }
         }
         let is_over = matches!(progress.state.as_str(), "applied" | "rolled_back" | "refused");
         match invocation.format() {
-            Format::Table | Format::Wide => invocation.write(&told(&look, &progress, file, is_over))?,
+            Format::Table | Format::Wide => {
+                invocation.write(&told(&look, &progress, file, is_over, &unaccounted))?;
+            }
             Format::Jsonl => invocation.json_line(&shape::Progress::from(&progress))?,
             Format::Json if is_over => {
                 let end = shape::Applied {
@@ -202,8 +213,14 @@ async fn follow(
     }
 }
 
-/// The lines of one message.
-fn told(look: &Look, progress: &ConfigProgress, file: &str, is_over: bool) -> String {
+/// The lines of one message. `unaccounted`: nodes of which it is not known that they went back.
+fn told(
+    look: &Look,
+    progress: &ConfigProgress,
+    file: &str,
+    is_over: bool,
+    unaccounted: &BTreeSet<String>,
+) -> String {
     let step = |step: &ConfigStep| {
         let at = look.clock(step.at_us).unwrap_or_default();
         let detail =
@@ -224,7 +241,14 @@ fn told(look: &Look, progress: &ConfigProgress, file: &str, is_over: bool) -> St
             "refused" => {
                 format!("generation {generation} is refused, and nothing runs differently: {}\n", clean(why))
             }
-            _ => format!("generation {generation} is given up, and every node went back: {}\n", clean(why)),
+            _ if unaccounted.is_empty() => {
+                format!("generation {generation} is given up, and every node went back: {}\n", clean(why))
+            }
+            _ => format!(
+                "generation {generation} is given up, but it is not known whether {} went back: {}\n",
+                clean(&unaccounted.iter().map(String::as_str).collect::<Vec<_>>().join(", ")),
+                clean(why)
+            ),
         });
     }
     text

@@ -33,7 +33,7 @@ const WINDOW: Duration = Duration::from_secs(5);
 /// every report says `pass`; only who hears them can tell.) A rejection counts when the last rejected packet came after these
 /// 5 s: one packet is nothing. A group with one member has nothing to differ from. A difference between members of several groups is
 /// told of one: that of the lowest address they all have. A member in maintenance is not compared: its configuration is
-/// being worked on.
+/// being worked on. While a configuration is on its way to members a difference is only pending.
 pub(crate) fn judge(
     scene: &Scene<'_>,
     lines: &[Line<'_>],
@@ -51,7 +51,8 @@ pub(crate) fn judge(
         .rejected_since
         .map(|since| since + WINDOW)
         .filter(|ready| last.is_some_and(|last| last >= *ready));
-    let ready = sooner(story.differ_since.map(|since| since + WINDOW), rejected_for_long);
+    let differ_for_long = story.differ_since.filter(|_| !scene.mid_commit()).map(|since| since + WINDOW);
+    let ready = sooner(differ_for_long, rejected_for_long);
     let judgement = match sooner(story.differ_since, story.rejected_since) {
         Some(since) => Judgement::Present { since, ready, severity: Severity::Warning },
         None if fresh.len() < scene.members.len() => Judgement::Unknown,

@@ -17,7 +17,9 @@ use super::fact;
 /// Fires when all members are fresh and none is MASTER for longer than max(`windows.no_master`, 2 Master_Down). With a
 /// stale member nobody can say: what fires goes on until somebody is MASTER. Nothing is raised while every member is in
 /// maintenance, and none before a handover by people is over: it is watched, and undone if nobody holds. Nor while the group
-/// is being `fenced`, for [`FENCE_MOST`]: what follows from a fence is not another alarm, until the fence is over.
+/// is being `fenced`, for [`FENCE_MOST`]: what follows from a fence is not another alarm, until the fence is over. An address
+/// that nobody has ever held is only pending while a configuration is on its way to members: backups have it before the holder
+/// does.
 pub(crate) fn judge(
     scene: &Scene<'_>,
     story: &mut Story,
@@ -25,6 +27,7 @@ pub(crate) fn judge(
     ledger: &mut Ledger,
 ) -> Option<Instant> {
     let held = scene.members.iter().any(Member::is_master);
+    story.was_held |= held;
     let nobody = !held && scene.all_fresh();
     story.nobody_since = if nobody { Some(story.nobody_since.unwrap_or(scene.now)) } else { None };
     let handover = story.handover.map(|handover| handover.until).unwrap_or_default();
@@ -32,7 +35,8 @@ pub(crate) fn judge(
         Some(_) if scene.in_maintenance() => Judgement::Unknown,
         Some(since) => Judgement::Present {
             since,
-            ready: Some((since + window(scene)).max(handover).max(fence_until(since, fenced))),
+            ready: (story.was_held || !scene.mid_commit())
+                .then(|| (since + window(scene)).max(handover).max(fence_until(since, fenced))),
             severity: Severity::Critical,
         },
         None if held => Judgement::Absent,

@@ -74,7 +74,7 @@ pub(crate) struct Fencing {
     told: BTreeSet<Subject>,
     /// From when evidence counts: the coordinator was deaf before.
     evidence_from: Instant,
-    committing: BTreeSet<NodeName>,
+    pub(crate) committing: BTreeSet<NodeName>,
     /// Reachable, of how many, told when.
     references: Option<(usize, usize, Instant)>,
     paths: BTreeMap<(NodeName, Rung), Path>,

@@ -1,17 +1,16 @@
 //! The door into fencing, and its turn at the end of every input.
 
-use alloc::{collections::BTreeSet, string::ToString, vec::Vec};
+use alloc::{string::ToString, vec::Vec};
 use core::time::Duration;
 
 use crate::{
-    bounds,
     detect::sooner,
     fence::{
         Aftercare, Audit, FenceInput, FencePolicy, FenceState, Leader, Live, OURSELVES, Open, Operation,
         OperationId, Refusal, RefusalCode, Standing,
     },
     fleet::Fleet,
-    model::{GroupKey, NodeName},
+    model::GroupKey,
     time::Instant,
     timers::Work,
 };
@@ -58,9 +57,7 @@ impl Fleet {
             FenceInput::References { reachable, total } => {
                 self.fence.references = Some((reachable.min(total), total, now));
             }
-            FenceInput::Committing { node, on } => {
-                self.counters.nodes_refused += mark(&mut self.fence.committing, node, on);
-            }
+            FenceInput::Committing { node, on } => self.commit(node, on, now),
         }
     }
 
@@ -223,18 +220,6 @@ impl Fleet {
         }
         now.since(since)
     }
-}
-
-/// Marks a node or takes its mark. Says how many were left out: no more are marked than there can be nodes.
-fn mark(marked: &mut BTreeSet<NodeName>, node: NodeName, on: bool) -> u64 {
-    if !on {
-        marked.remove(&node);
-    } else if marked.len() < bounds::NODES {
-        marked.insert(node);
-    } else {
-        return 1;
-    }
-    0
 }
 
 /// A refusal that goes on is written down so often.

@@ -114,7 +114,8 @@ pub enum FenceInput {
         /// Of so many.
         total: usize,
     },
-    /// A configuration is being committed on a node, or no more.
+    /// A configuration is on its way to a node, or no more: from the beginning of an apply to its end, for every node that it
+    /// may change. Nobody is fenced then, and what members of a group are meant to do one after the other is no finding.
     Committing {
         /// The node.
         node: NodeName,

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use hafleet_fleet::{FindingKind, Input, Refused, VrrpState};
+use hafleet_fleet::{FindingKind, Input, Refused, VrrpState, fence::FenceInput};
 
 use crate::{
-    network::vip,
+    network::{ip, vip},
     world::{World, at, group, node},
 };
 
@@ -149,4 +149,52 @@ fn a_handover_holds_no_master_back_until_it_is_over_and_never_for_long() {
     world.silence("a handover");
     hand_over(&mut world, 0);
     assert_eq!(world.told(), ["no_master firing critical"], "at once: the window is over");
+}
+
+/// An apply is under way on both, or no more.
+fn commit(world: &mut World, on: bool) {
+    for name in ["lb01", "lb02"] {
+        world.input(Input::Fence(FenceInput::Committing { node: node(name), on }));
+    }
+}
+
+#[test]
+fn a_group_that_gets_another_address_is_renumbered_in_silence() {
+    let mut world = World::new(&[150, 100]);
+    commit(&mut world, true);
+    // The backup comes first: for a while nobody holds the new address, and the members differ.
+    world.edit("lb02", |report| report.addresses = vec![(ip(101), 24)]);
+    world.run(30_000);
+    world.silence("an apply");
+    world.edit("lb01", |report| {
+        report.addresses = vec![(ip(101), 24)];
+        report.addresses_present = vec![ip(101)];
+    });
+    world.run(2_000);
+    commit(&mut world, false);
+    world.run(30_000);
+    world.silence("its end");
+}
+
+#[test]
+fn what_an_apply_leaves_behind_is_told_when_it_is_over() {
+    let mut world = World::new(&[150, 100]);
+    commit(&mut world, true);
+    world.edit("lb02", |report| report.addresses = vec![(ip(101), 24)]);
+    world.run(30_000);
+    world.silence("an apply");
+    commit(&mut world, false);
+    let mut told = world.told();
+    told.sort();
+    assert_eq!(told, ["config_mismatch firing warning", "no_master firing critical"], "at once");
+}
+
+#[test]
+fn an_address_that_an_apply_makes_everybody_give_up_is_told_at_once() {
+    let mut world = World::new(&[150, 100]);
+    commit(&mut world, true);
+    world.enter("lb01", VrrpState::Fault, "link_no_carrier");
+    world.enter("lb02", VrrpState::Fault, "link_no_carrier");
+    world.run(9_000);
+    assert_eq!(world.told(), ["no_master firing critical"]);
 }
