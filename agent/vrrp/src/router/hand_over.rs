@@ -37,7 +37,6 @@ impl VirtualRouter {
 
     /// From MASTER: priority 0, and what may stay stays for a while.
     pub(super) fn hand_over(&mut self, role: impl FnOnce(Instant) -> Role, reason: Reason, now: Instant) {
-        self.refusals = timers::Refusals::default();
         self.advertise(0);
         let gone: Vec<Vip> = self.config.vips.iter().copied().filter(|vip| vip.address.is_ipv6()).collect();
         if !gone.is_empty() {

@@ -124,11 +124,13 @@ impl VirtualRouter {
             // Asked once more to go.
             Role::Init(Init::HandingOver { .. }) => self.end_hand_over(),
             Role::Master(_) if hand_over && self.may_hand_over() => {
+                self.refusals = timers::Refusals::default();
                 self.hand_over(|until| Role::Init(Init::HandingOver { until }), Reason::Stopped, now);
             }
             // For maintenance it does so already.
             Role::Fault(Fault { handing_over: Some(until), .. }) if hand_over => {
                 self.role = Role::Init(Init::HandingOver { until: *until });
+                self.refusals = timers::Refusals::default();
                 let (from, to, reason) = (State::Fault, State::Init, Reason::Stopped);
                 self.outputs.push_back(Output::Transition(Transition { from, to, reason }));
             }
