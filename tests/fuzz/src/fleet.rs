@@ -365,7 +365,7 @@ const fn name(input: &Input) -> &'static str {
         Input::Transition { .. } => "transition",
         Input::Probed { .. } => "probed",
         Input::ProbeNotSent { .. } => "probe not sent",
-        // Simulated in the core's own tests, where there is a shell that carries out what it wants.
+        // Has a target of its own, where there is a shell that carries out what it wants.
         Input::Fence(_) => "fence",
         Input::Deadline => "deadline",
         Input::Maintenance { .. } => "maintenance",

@@ -15,6 +15,7 @@
 pub mod agent_toml;
 pub mod decoder;
 mod draw;
+pub mod fence;
 pub mod fleet;
 pub mod heard;
 pub mod keepalived_conf;
@@ -38,9 +39,10 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     agent_toml::TARGET,
     decoder::TARGET,
+    fence::TARGET,
     fleet::TARGET,
     heard::TARGET,
     keepalived_conf::TARGET,

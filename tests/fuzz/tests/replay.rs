@@ -56,7 +56,7 @@ macro_rules! replays {
     };
 }
 
-replays!(agent_toml, decoder, fleet, heard, keepalived_conf, router);
+replays!(agent_toml, decoder, fence, fleet, heard, keepalived_conf, router);
 
 #[test]
 fn every_target_is_replayed() {
