@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the lab measures real time on real hosts")]
 
 mod acting;
+mod evidence;
 mod failover;
 mod fencing;
 mod fleet;
