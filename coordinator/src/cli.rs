@@ -152,7 +152,7 @@ pub enum SecretVerb {
     The secret is one line of standard input. What is printed goes into the device's table:\n  \
     parameters = { ip = \"10.0.9.2\", password = { sealed = \"sealed:v1:…\" } }\n\n\
     It opens for this parameter of this node's device only, and with secrets.key of this data dir only, which is made if \
-    there is none. Run it as the user that the coordinator runs as.")]
+    there is none. Run it as root, or as the user that the coordinator runs as.")]
 pub struct SecretSeal {
     /// Where the configuration comes from.
     #[command(flatten)]

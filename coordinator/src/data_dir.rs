@@ -5,7 +5,7 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
     path::{Path, PathBuf},
 };
 
@@ -111,7 +111,8 @@ impl DataDir {
         fs::read_to_string(&path).map_err(error("read", &path))
     }
 
-    /// Writes a file, whole or not at all, mode 0600, unless there is one of this name: false, and that one stays.
+    /// Writes a file, whole or not at all, mode 0600 and of the directory's owner, unless there is one of this name: false, and that
+    /// one stays.
     pub fn write_new(&self, name: &str, text: &str) -> Result<bool, DataDirError> {
         let path = self.join(name);
         let new = self.join(&format!("{name}.{}.new", std::process::id()));
@@ -119,6 +120,11 @@ impl DataDir {
             let mut file =
                 OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
             file.set_permissions(fs::Permissions::from_mode(0o600))?;
+            // What root makes for a coordinator that runs as somebody else must be readable for that one.
+            let owner = fs::metadata(&self.path)?;
+            if owner.uid() != file.metadata()?.uid() {
+                fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+            }
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             // Unlike a rename, a link never replaces what came into being meanwhile.

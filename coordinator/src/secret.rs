@@ -11,8 +11,9 @@ const SECRET_MAX: u64 = 4096;
 /// The one line of standard input; asked for when it is a terminal, which does not show it.
 pub fn read(name: &str) -> Result<String> {
     let _silence = if io::stdin().is_terminal() {
+        let silence = Silence::begin()?;
         eprint!("The secret for {name}: ");
-        Some(Silence::begin()?)
+        Some(silence)
     } else {
         None
     };

@@ -1,6 +1,8 @@
 //! What opens, what does not, and what is said then.
 #![allow(clippy::unwrap_used)]
 
+use std::os::unix::fs::MetadataExt as _;
+
 use super::*;
 
 fn sealing() -> (tempfile::TempDir, DataDir, Sealing) {
@@ -82,6 +84,18 @@ fn a_missing_and_a_wrong_key_are_told_apart() {
     );
     fs::rename(data.join("elsewhere"), data.join(SECRETS_KEY)).unwrap();
     assert_eq!(Sealing::load(&data).unwrap().open(GENERATION, "1", &sealed).unwrap(), "text");
+}
+
+/// Root may run `secret seal` for a coordinator that runs as another user.
+#[test]
+fn a_key_belongs_to_the_owner_of_its_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::at(dir.path());
+    // Only root can give it away; everybody else owns both.
+    let _ = std::os::unix::fs::chown(dir.path(), Some(12_345), Some(12_345));
+    Sealing::make(&data).unwrap();
+    let owner = |path: &Path| (fs::metadata(path).unwrap().uid(), fs::metadata(path).unwrap().gid());
+    assert_eq!(owner(&data.join(SECRETS_KEY)), owner(dir.path()));
 }
 
 #[test]

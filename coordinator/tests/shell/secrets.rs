@@ -2,13 +2,18 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{Read as _, Write as _},
+    os::{fd::OwnedFd, unix::fs::PermissionsExt as _},
     path::Path,
     process::{Command, Output, Stdio},
 };
 
 use ha_coordinator::config::Config;
 use hafleet_proto::v1::{self, fence_service_client::FenceServiceClient};
+use rustix::{
+    fs::{Mode, OFlags, open},
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+};
 
 use crate::rig::Rig;
 
@@ -86,10 +91,42 @@ async fn a_sealed_parameter_reaches_its_fence_program_and_nobody_else() {
         format!("hafleet-secrets-key:v1:{}\n", "A".repeat(43) + "="),
     )
     .unwrap();
-    use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(rig.config.data_dir.join("secrets.key"), fs::Permissions::from_mode(0o600)).unwrap();
     let output = program(&check, "");
     assert!(said(&output).contains("it is sealed with the key "), "{}", said(&output));
+}
+
+/// On a terminal the secret is asked for, and never shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_shows_nothing_of_a_secret() {
+    let rig = Rig::start().await;
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let theirs: OwnedFd =
+        open(ptsname(&ours, Vec::new()).unwrap(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    let mut terminal = fs::File::from(ours);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ha-coordinator"))
+        .args(["secret", "seal", "lb02/power/password", "--data-dir"])
+        .arg(&rig.config.data_dir)
+        .stdin(theirs.try_clone().unwrap())
+        .stdout(theirs.try_clone().unwrap())
+        .stderr(theirs)
+        .spawn()
+        .unwrap();
+    let mut seen = String::new();
+    let mut buffer = [0; 4096];
+    let mut typed = false;
+    // A pseudo-terminal ends with EIO.
+    while let Ok(length @ 1..) = terminal.read(&mut buffer) {
+        seen.push_str(&String::from_utf8_lossy(&buffer[..length]));
+        if !typed && seen.contains("The secret for lb02/power/password: ") {
+            terminal.write_all(b"hunter2\n").unwrap();
+            typed = true;
+        }
+    }
+    assert!(child.wait().unwrap().success(), "{seen}");
+    assert!(seen.contains("sealed:v1:") && !seen.contains("hunter2"), "{seen}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
