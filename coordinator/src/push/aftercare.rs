@@ -50,7 +50,7 @@ pub async fn look(shared: &Arc<Shared>) -> Result<bool, Stopped> {
             }
         }
     }
-    let mut answers = ask_back(shared, row.number, &late);
+    let mut answers = ask_back(shared, &row, &late);
     while let Some((node, answer)) = answered(&mut answers).await {
         match went_back(answer) {
             Ok(_) => {

@@ -10,7 +10,7 @@ use super::task::Stopped;
 use crate::{
     actuator::agent::AskError,
     shared::Shared,
-    store::{StepRow, StepState},
+    store::{GenerationRow, StepRow, StepState},
 };
 
 /// How long a node may take to go back; one that cannot be reached goes back by itself.
@@ -43,10 +43,10 @@ pub async fn answered(asked: &mut Answers) -> Option<(String, Result<(), AskErro
 }
 
 /// Asks nodes to go back.
-pub fn ask_back(shared: &Arc<Shared>, generation: u64, nodes: &[String]) -> Answers {
-    let what = What::RollBack(v1::RollBackConfig { generation });
+pub fn ask_back(shared: &Arc<Shared>, row: &GenerationRow, nodes: &[String]) -> Answers {
+    let what = What::RollBack(v1::RollBackConfig { generation: row.number });
     let questions = nodes.iter().map(|node| (node.clone(), what.clone())).collect();
-    ask(shared, &id(generation, "roll_back"), questions, ROLL_BACK_WITHIN)
+    ask(shared, &id(row, "roll_back"), questions, ROLL_BACK_WITHIN)
 }
 
 /// Its words, if it runs nothing of the generation now.
@@ -79,7 +79,8 @@ pub async fn note(
     Ok(())
 }
 
-/// The same step of the same generation has the same id in every life of the coordinator.
-pub fn id(generation: u64, step: &str) -> String {
-    format!("config/{generation}/{step}")
+/// The same step of the same generation has the same id in every life of the coordinator. A restored database gives a number again:
+/// the generation's beginning tells the two apart, so that an agent does not answer by what it did for the other one.
+pub fn id(row: &GenerationRow, step: &str) -> String {
+    format!("config/{}.{}/{step}", row.number, row.created_at_us)
 }

@@ -338,7 +338,7 @@ impl Apply<'_> {
             for node in some {
                 self.note(node, StepState::RollingBack, "").await?;
             }
-            let mut answers = ask_back(self.shared, self.row.number, some);
+            let mut answers = ask_back(self.shared, &self.row, some);
             while let Some((node, answer)) = answered(&mut answers).await {
                 match went_back(answer) {
                     Ok(words) => self.note(&node, StepState::RolledBack, &words).await?,
@@ -376,7 +376,7 @@ impl Apply<'_> {
     }
 
     fn id(&self, step: &str) -> String {
-        id(self.row.number, step)
+        id(&self.row, step)
     }
 
     /// Who commits next.
