@@ -6,6 +6,7 @@ mod evidence;
 mod fencing;
 mod findings;
 mod journal;
+mod judged;
 mod living;
 mod notification;
 mod operators;
