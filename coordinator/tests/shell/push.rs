@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use ha_coordinator::store::Role;
+use ha_coordinator::{push, store::Role};
 use hafleet_proto::v1::{
     self, VrrpState, agent_message::Message as FromAgent, coordinator_message::Message as ToAgent,
     fence_service_client::FenceServiceClient, request::Request as What,
@@ -474,6 +474,21 @@ async fn a_node_that_is_away_when_all_go_back_is_told_when_it_is_heard_again() {
     .await;
     assert!(of(&asked, "/roll_back").iter().any(|node| node == "lb02"), "{:?}", requests(&asked));
     drop((one, back));
+}
+
+/// Old generations are deleted, but none of these.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_runs_by_its_last_word_is_in_use_also_while_it_is_away() {
+    let mut rig = Rig::start().await;
+    let mut agent = rig.enrol("lb01").await;
+    agent.pushed = Some(v1::Pushed { generation: 7, staged_generation: 9, ..Default::default() });
+    let agent = Pushable::start(&rig, agent, &Asked::default()).await;
+    let in_use = |rig: &Rig| Vec::from_iter(push::in_use(rig.running().shared()));
+    eventually("lb01 to be heard", async || (in_use(&rig) == [7, 9]).then_some(())).await;
+    rig.stop().await;
+    drop(agent);
+    rig.serve().await;
+    assert_eq!(in_use(&rig), [7, 9]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

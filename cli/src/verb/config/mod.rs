@@ -39,7 +39,7 @@ enum Verb {
     Validate(ValidateArgs),
     /// What a file would change
     Diff(DiffArgs),
-    /// Apply a file: judged by every node, then run by one after the other
+    /// Apply a file: judged by every node, then run in waves, holders last
     Apply(apply::Args),
     /// What was applied, by whom and why
     History(HistoryArgs),
