@@ -34,7 +34,7 @@ use crate::{
 /// How long a node may take to judge its part.
 const STAGE_WITHIN: Duration = Duration::from_secs(15);
 /// Nodes that are asked at a time.
-const ASKED_BESIDE: usize = wave::WAVE_MAX;
+const ASKED_BESIDE: usize = 32;
 /// How long a node may take to run it or to keep it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// A commit has settled when nothing happened for so long that what goes wrong would have become a finding: a missing holder

@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hafleet_fleetfile::GroupKey;
 
-/// Nodes that commit at a time.
-pub const WAVE_MAX: usize = 32;
+/// Nodes of one wave. Many: every wave takes its time to settle, and all of them together have no more than a node waits to be
+/// confirmed.
+pub const WAVE_MAX: usize = 512;
 
 /// A node that is ready to commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_wave_has_a_bound_and_is_never_empty() {
-        let all: Vec<Ready> = (0..100).map(|number| ready(&number.to_string(), &[], false)).collect();
+        let all: Vec<Ready> = (0..=WAVE_MAX).map(|number| ready(&number.to_string(), &[], false)).collect();
         assert_eq!(next(&all, &proven(&[])).len(), WAVE_MAX);
         for holds in [false, true] {
             let one = ready("a", &["web"], holds);
