@@ -15,7 +15,7 @@ const RULES: usize = 23;
 /// The page before and after its proof.
 fn page() -> (String, String) {
     let text = read(&root().join("docs/fencing-rules.md"));
-    let (rules, proof) = text.split_once("\n## Proof\n").expect("the section");
+    let (rules, proof) = text.split_once("\n## Proof\n").unwrap();
     (rules.to_owned(), proof.to_owned())
 }
 

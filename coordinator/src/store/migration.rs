@@ -32,7 +32,7 @@ const STEPS: &[Step] = &[
     step!(4, "0004_people_and_orders"),
     step!(5, "0005_fencing"),
     step!(6, "0006_order_ids"),
-    step!(8, "0008_generations_end"),
+    step!(7, "0007_generations_end"),
 ];
 
 /// Applies the steps that are missing.

@@ -199,6 +199,7 @@ impl World {
             instances: vec![own],
             heard: heard.collect(),
             refused: None,
+            orders_unreadable: None,
             references: vec![gateway],
         }
     }

@@ -1,5 +1,5 @@
 -- Old generations of the fleet's configuration come to an end, so that their table has a bound. The same rules as in
--- migrations/sqlite/0008_generations_end.sql: a generation is still never changed, and one of the newest hundred, one that
+-- migrations/sqlite/0007_generations_end.sql: a generation is still never changed, and one of the newest hundred, one that
 -- is under way and the one that was applied last are never deleted.
 DROP TRIGGER config_generations_no_change ON config_generations;
 CREATE TRIGGER config_generations_no_change BEFORE UPDATE OR TRUNCATE ON config_generations
