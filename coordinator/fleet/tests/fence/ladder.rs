@@ -193,7 +193,7 @@ fn rule_23_the_survivor_s_instances_announce_and_nobody_is_called() {
     assert_eq!(lab.steps(), ["demote lb02"]);
 }
 
-/// Who announced and has lost the address since has announced for nothing: the one that holds it by then is asked.
+/// Whoever was asked first and could not: the one that holds the address by then is asked.
 #[test]
 fn rule_23_another_holder_is_asked_as_well() {
     let mut lab = Lab::witnessed();
