@@ -118,6 +118,9 @@ struct DenyArgs {
 Your word needs no evidence. What may never be done may not be done by you either: a protected node, \
 one in maintenance, a device that does not answer, the last good node of a group.
 
+It takes up a fence that is open: one that waits for an approval, or that took a milder step. Exit code 5 when nothing \
+acts: a program runs that must end first, or the same step worked a short time ago.
+
 Examples:
   hactl fence run lb02
   hactl fence run lb02 --level power
@@ -323,7 +326,34 @@ async fn run_step(
     let answer = coordinators
         .call(&format!("fence: {what}"), request, async |client, request| client.fence.run(request).await)
         .await?;
-    tell(&answer, invocation)
+    let exit = tell(&answer, invocation)?;
+    match answer.fence.as_ref().and_then(idle) {
+        Some(next) => {
+            let what = format!("not done: {what}: nothing acts on this order");
+            Err(Failure::Conflict { what, next })
+        }
+        None => Ok(exit),
+    }
+}
+
+/// What to do when an order was answered by an operation that does nothing now and holds nobody out.
+fn idle(fence: &v1::Fence) -> Option<String> {
+    let (id, target) = (clean(&fence.id), clean(&fence.target));
+    match fence.state.as_str() {
+        "awaiting_approval" => Some(format!("It waits for a person: hactl fence approve {id} --up-to STEP")),
+        "released" => Some(format!(
+            "{id} did this a short time ago, and {target} was let back since: the same step is not repeated within \
+             fencing.windows.recent (10m). A harder one is: --level."
+        )),
+        "failed" | "unknown" => Some(format!(
+            "Look why: hactl describe fence {target}. Then order a step with a device (--level), or: hactl fence \
+             release {target}"
+        )),
+        "proposed" | "denied" => {
+            Some(format!("Look why: hactl describe fence {target}. Then order it again."))
+        }
+        _ => None,
+    }
 }
 
 /// What is typed for power; nothing for milder steps.

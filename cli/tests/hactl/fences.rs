@@ -53,7 +53,14 @@ impl FenceService for Service {
     }
 
     async fn run(&self, request: Request<RunFenceRequest>) -> Result<Response<FenceAnswer>, Status> {
-        self.answer(request, |script, asked: RunFenceRequest| about(script, &asked.node)).await
+        let order = |script: &mut Script, asked: RunFenceRequest| {
+            let mut fence = find(script, &asked.node)?;
+            if fence.state == "awaiting_approval" {
+                fence.state = "approved".into();
+            }
+            Ok(FenceAnswer { fence: Some(fence) })
+        };
+        self.answer(request, order).await
     }
 
     async fn confirm(&self, request: Request<ConfirmFenceRequest>) -> Result<Response<FenceAnswer>, Status> {
@@ -257,6 +264,27 @@ fn power_needs_the_node_s_name_once_more() {
         asked.contains("ApproveFenceRequest { id: \"fence/17\", up_to: Power, node_typed: \"lb02\" }"),
         "{asked}"
     );
+}
+
+#[test]
+fn an_order_on_which_nothing_acts_is_no_success() {
+    for (state, code, words) in [
+        ("running_power", 0, ""),
+        ("resolved", 0, ""),
+        ("quarantined", 0, ""),
+        ("released", 5, "not repeated"),
+        ("failed", 5, "hactl fence release lb02"),
+        ("denied", 5, "hactl describe fence lb02"),
+    ] {
+        let mut script = well();
+        waiting(&mut script);
+        script.fences[0].state = state.into();
+        let ran = Desk::new(script).run(&["fence", "run", "lb02", "--yes"]);
+        assert_eq!(ran.code, Some(code), "{state}: {}", ran.stderr);
+        assert!(ran.stdout.contains(&format!("fence/17 against lb02 is {state}")), "{}", ran.stdout);
+        assert!(ran.stderr.contains(words), "{state}: {}", ran.stderr);
+        assert_eq!(ran.stderr.is_empty(), code == 0, "{state}: {}", ran.stderr);
+    }
 }
 
 #[test]

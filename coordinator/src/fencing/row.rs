@@ -65,6 +65,9 @@ struct ActedBody {
     operation: u64,
     target: String,
     groups: BTreeSet<String>,
+    /// Rows of an older program have none: the mildest.
+    #[serde(default)]
+    level: Option<String>,
     at_us: i64,
     last_at_us: i64,
     worked: bool,
@@ -149,6 +152,7 @@ pub fn standing_row(standing: &Standing, updated_us: i64) -> Result<FenceStandin
         operation: acted.operation.0,
         target: acted.target.0.clone(),
         groups: keys(&acted.groups),
+        level: Some(acted.level.to_string()),
         at_us: micros(acted.at),
         last_at_us: micros(acted.last_at),
         worked: acted.worked,
@@ -244,6 +248,10 @@ pub fn standing(row: &FenceStandingRow) -> Result<Standing, UnreadableFence> {
             operation: OperationId(acted.operation),
             target: NodeName(acted.target),
             groups: acted.groups.iter().map(group).collect::<Result<_, _>>()?,
+            level: match acted.level {
+                None => Level::Demote,
+                Some(text) => level(&text).ok_or_else(|| word("level", &text))?,
+            },
             at: instant(acted.at_us),
             last_at: instant(acted.last_at_us),
             worked: acted.worked,
@@ -388,6 +396,7 @@ mod tests {
                 operation: OperationId(5),
                 target: NodeName("lb02".into()),
                 groups: [group].into(),
+                level: Level::Device(Rung::Power),
                 at: instant(1),
                 last_at: instant(2),
                 worked: true,

@@ -88,7 +88,9 @@ impl Fleet {
     fn approved(&mut self, id: OperationId, now: Instant) -> bool {
         self.forget_ended_groups(id, now);
         let Some(row) = self.row(id) else { return false };
-        if self.let_go_late(id, &row, now) {
+        // Whoever orders more than a demote wants it although the node has let go.
+        let ordered_more = row.is_order() && row.approved_up_to > Some(Level::Demote);
+        if !ordered_more && self.let_go_late(id, &row, now) {
             return true;
         }
         let level = match (row.is_order(), row.approved_up_to, row.taken) {

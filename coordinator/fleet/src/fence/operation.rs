@@ -147,6 +147,8 @@ pub struct Acted {
     pub target: NodeName,
     /// For which groups.
     pub groups: BTreeSet<GroupKey>,
+    /// The hardest step that it took.
+    pub level: Level,
     /// When it first acted.
     pub at: Instant,
     /// When it last acted or came to an end.

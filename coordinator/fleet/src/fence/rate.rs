@@ -8,7 +8,7 @@ use crate::{
     bounds,
     fence::{
         operation::{Acted, Operation, OperationId, Standing},
-        policy::FencePolicy,
+        policy::{FencePolicy, Level},
     },
     model::{GroupKey, NodeName},
     time::Instant,
@@ -32,11 +32,13 @@ impl Standing {
     ) {
         let attempts = self.attempts.entry(operation.target.clone()).or_default();
         *attempts = attempts.saturating_add(u32::from(is_attempt));
+        let level = operation.taken.unwrap_or(Level::Demote);
         let longest = policy.windows.rate.max(policy.windows.cool_down).max(policy.windows.recent);
         self.acted.retain(|acted| now.since(acted.last_at) < longest || acted.operation == operation.id);
         match self.acted.iter_mut().find(|acted| acted.operation == operation.id) {
             Some(acted) => {
                 acted.groups.extend(operation.groups.iter().cloned());
+                acted.level = acted.level.max(level);
                 acted.last_at = now;
             }
             None => {
@@ -47,6 +49,7 @@ impl Standing {
                     operation: operation.id,
                     target: operation.target.clone(),
                     groups: operation.groups.clone(),
+                    level,
                     at: now,
                     last_at: now,
                     worked: false,
@@ -76,15 +79,16 @@ impl Standing {
         cool_down.checked_sub(passed).filter(|left| !left.is_zero())
     }
 
-    /// The last success against this node within the window.
+    /// The last success against this node within the window, if it went at least as far.
     pub(crate) fn recent_success(
         &self,
         node: &NodeName,
+        level: Level,
         window: Duration,
         now: Instant,
     ) -> Option<OperationId> {
         let worked = self.acted.iter().rev().find(|acted| acted.target == *node && acted.worked)?;
-        (now.since(worked.last_at) < window).then_some(worked.operation)
+        (worked.level >= level && now.since(worked.last_at) < window).then_some(worked.operation)
     }
 
     /// The operations that count for the rates.

@@ -6,8 +6,8 @@ use crate::{
     detect::fact,
     effect::Evidence,
     fence::{
-        Audit, Consent, FenceEffect, FenceEvent, FenceState, FenceVerb, Level, OperationId, Origin, Refusal,
-        RefusalCode as Code, Rung,
+        Audit, Consent, FenceEffect, FenceEvent, FenceState, FenceVerb, Level, Operation, OperationId,
+        Origin, Refusal, RefusalCode as Code, Rung,
         evidence::Case,
         gates::{Authority, Step},
     },
@@ -77,7 +77,7 @@ impl Fleet {
 
     /// What detection would do, with a person's approval to come.
     fn propose(&mut self, actor: &str, node: &NodeName, now: Instant) -> Answer {
-        if let Some(id) = self.open_against(node).or_else(|| self.recent_success(node, now)) {
+        if let Some(id) = self.open_against(node).or_else(|| self.recent_success(node, Level::Demote, now)) {
             return Ok(Some(id));
         }
         let cases: Vec<(GroupKey, Case)> = self
@@ -185,7 +185,7 @@ impl Fleet {
         if let Some(id) = self.open_against(node) {
             return self.order_again(actor, id, level, now);
         }
-        if let Some(id) = self.recent_success(node, now) {
+        if let Some(id) = self.recent_success(node, level, now) {
             return Ok(Some(id));
         }
         let groups = self.units_of.get(node).cloned().unwrap_or_default();
@@ -212,12 +212,18 @@ impl Fleet {
         Ok(Some(id))
     }
 
-    /// An operation is open: the request joins it, or takes it up again where it failed.
+    /// An operation is open: the request joins it when that has gone as far already, or takes it up where it is.
     fn order_again(&mut self, actor: &str, id: OperationId, level: Level, now: Instant) -> Answer {
-        let Some(row) = self.row(id) else { return Err(unknown(id)) };
-        let (FenceState::Failed | FenceState::Unknown, Level::Device(rung)) = (row.state, level) else {
-            return Ok(Some(id));
+        let Some(mut row) = self.row(id) else { return Err(unknown(id)) };
+        let again = match again(&row, level) {
+            Ok(Again::Join) => return Ok(Some(id)),
+            Ok(again) => again,
+            Err(why) => return Err(Refusal::new(Code::TargetBusy, format!("{id} against {why}"))),
         };
+        // A person's word is about all that the node could hold.
+        row.groups.extend(self.units_of.get(&row.target).into_iter().flatten().cloned());
+        let named = self.nodes.get(&row.target).map(|known| known.instances.keys().cloned());
+        row.instances.extend(named.into_iter().flatten());
         let step = Step {
             target: &row.target,
             groups: &row.groups,
@@ -229,12 +235,25 @@ impl Fleet {
         };
         self.gates(step, now)?;
         if let Some(open) = self.fence.operations.get_mut(&id) {
+            (open.row.groups, open.row.instances) = (row.groups, row.instances);
             open.row.origin = Origin::Order(actor.to_string());
             open.row.approved_by = Some(actor.to_string());
             open.row.approved_up_to = Some(level);
         }
-        let why = format!("{actor} orders {level}");
-        self.fence_edge(id, FenceEvent::Run(rung), actor, ("ordered", why), now)?;
+        let why = || format!("{actor} orders {level}");
+        let take = match level {
+            Level::Demote => FenceEvent::Demote,
+            Level::Device(rung) => FenceEvent::Run(rung),
+        };
+        let event = match again {
+            Again::Join | Again::Take => take,
+            Again::Approve => FenceEvent::Approve,
+            Again::Escalate => {
+                self.fence_edge(id, FenceEvent::Escalate, actor, ("ordered", why()), now)?;
+                take
+            }
+        };
+        self.fence_edge(id, event, actor, ("ordered", why()), now)?;
         Ok(Some(id))
     }
 
@@ -280,10 +299,10 @@ impl Fleet {
         rows.filter(|row| row.target == *node && row.state.is_open()).map(|row| row.id).next()
     }
 
-    /// Rule 12.
-    fn recent_success(&self, node: &NodeName, now: Instant) -> Option<OperationId> {
+    /// Rule 12: one that went at least as far.
+    fn recent_success(&self, node: &NodeName, level: Level, now: Instant) -> Option<OperationId> {
         let window = self.fence.policy.as_ref()?.windows.recent;
-        self.fence.standing.recent_success(node, window, now)
+        self.fence.standing.recent_success(node, level, window, now)
     }
 
     fn spoken_case(&self, actor: &str, node: &NodeName, now: Instant) -> Case {
@@ -303,6 +322,57 @@ impl Fleet {
         let fresh = self.nodes.get(node).is_some_and(|known| known.is_fresh(now, self.windows.fresh));
         let facts = [("actor", actor.to_string()), ("node_is_heard", fresh.to_string())];
         Vec::from([fact("person", Some(node), now, format!("{actor} {what}"), facts)])
+    }
+}
+
+/// What an order does to the operation that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    /// It has gone as far already, or is about to.
+    Join,
+    /// It waits for a person: this is one.
+    Approve,
+    /// The step is taken from where it is.
+    Take,
+    /// The step before it was not enough for this person.
+    Escalate,
+}
+
+/// The refusal is in words that go on after `fence/17 against`.
+fn again(row: &Operation, level: Level) -> Result<Again, alloc::string::String> {
+    let target = &row.target;
+    let reached = row.taken.is_some_and(|taken| taken >= level);
+    match row.state {
+        FenceState::Proposed => Err(format!("{target} is only proposed: order it again in a moment")),
+        FenceState::AwaitingApproval => Ok(Again::Approve),
+        FenceState::Approved if row.is_order() && row.allows(level) => Ok(Again::Join),
+        FenceState::Approved => Ok(Again::Take),
+        FenceState::Demoting | FenceState::Resolved | FenceState::Verifying(_) if reached => Ok(Again::Join),
+        FenceState::Demoting | FenceState::Resolved | FenceState::Verifying(_) => Ok(Again::Escalate),
+        FenceState::Escalating if reached => Ok(Again::Join),
+        FenceState::Escalating => Ok(Again::Take),
+        FenceState::Running(_) if reached => Ok(Again::Join),
+        FenceState::Running(rung) => {
+            Err(format!("{target} runs its program for {rung}: order {level} when that has ended"))
+        }
+        FenceState::Fenced | FenceState::Quarantined if reached || level == Level::Demote => Ok(Again::Join),
+        FenceState::Fenced | FenceState::Quarantined => {
+            let how = match row.taken {
+                Some(taken) => format!("by {taken}"),
+                None => "on a person's word".to_string(),
+            };
+            Err(format!(
+                "{target} is fenced {how}: for {level} too, release {target} first and order it again"
+            ))
+        }
+        FenceState::Failed | FenceState::Unknown => match level {
+            Level::Device(_) => Ok(Again::Take),
+            Level::Demote => Err(format!(
+                "{target} is {}, and a demote does not take it up: order network or power, or release {target} first",
+                row.state
+            )),
+        },
+        FenceState::Denied | FenceState::Released => Err(format!("{target} is over: order it again")),
     }
 }
 

@@ -12,6 +12,7 @@ mod limits;
 #[allow(dead_code, reason = "shared with the tests of detection")]
 #[path = "../fleet/network.rs"]
 mod network;
+mod orders;
 mod people;
 mod promise;
 mod reach;

@@ -137,6 +137,7 @@ mod tests {
             operation: OperationId(number),
             target: lb02.clone(),
             groups: [web.clone()].into(),
+            level: Level::Demote,
             at: start + second * (4000 - ago),
             last_at: now,
             worked: true,
