@@ -5,6 +5,7 @@ use alloc::{
     format,
     string::{String, ToString},
 };
+use core::time::Duration;
 
 use crate::{
     fence::{
@@ -20,6 +21,8 @@ use crate::{
 
 /// The reason code of an instance that an order holds down.
 const HELD: &str = "held";
+/// An order that did not come through, to a node that holds nothing by itself, is given again after this.
+const AGAIN: Duration = Duration::from_secs(2);
 
 impl Fleet {
     /// True when it has gone an edge and may go another one at once.
@@ -77,11 +80,12 @@ impl Fleet {
         self.wait_or(id, Event::Deny, refusal, now)
     }
 
-    /// The demote came too late, before a person has answered: it is held down, and is not to be set free by a denial.
+    /// The demote came too late, before a person has answered: the order holds it down, and is not to be set free by a denial.
     fn let_go_late(&mut self, id: OperationId, row: &Operation, now: Instant) -> bool {
         let why = format!("{} has let go by now", row.target);
         row.ordered
             && self.has_let_go(row, Some(row.entered_at), now)
+            && self.is_held(row)
             && self.edge(id, Event::Clear, ("let_go", &why), now)
     }
 
@@ -120,12 +124,28 @@ impl Fleet {
     fn demoting(&mut self, id: OperationId, now: Instant) -> bool {
         let Some(open) = self.fence.operations.get(&id) else { return false };
         let (acted_at, answered, written) = (open.live.acted_at, open.live.answered, open.live.written);
-        let (row, from_store) = (open.row.clone(), open.live.from_store);
-        if self.has_let_go(&row, acted_at, now) && (acted_at.is_some() || self.is_held(&row)) {
+        let (row, from_store, orders) = (open.row.clone(), open.live.from_store, open.live.orders);
+        let has_let_go = self.has_let_go(&row, acted_at, now);
+        // A node may have let go by itself, or never have held: only the order keeps it down.
+        let held = match acted_at {
+            Some(_) => answered == Some(Outcome::Done) || self.is_held_whole(&row),
+            None => self.is_held(&row),
+        };
+        if has_let_go && held {
             let why = format!("{} has let go of {}", row.target, list(row.groups.iter()));
             return self.edge(id, Event::Clear, ("demoted", &why), now);
         }
         if let Some(at) = acted_at {
+            let failed = answered.is_some_and(|outcome| outcome != Outcome::Done);
+            let holds_nothing = self.has_let_go(&row, None, now);
+            if holds_nothing && failed && orders < self.fence_attempts() {
+                if now >= at + AGAIN
+                    && let Some(open) = self.fence.operations.get_mut(&id)
+                {
+                    (open.live.acted_at, open.live.answered) = (None, None);
+                }
+                return false;
+            }
             let late = self.fence.policy.as_ref().is_some_and(|policy| now >= at + policy.windows.demote);
             let why = match answered {
                 Some(Outcome::Failed) => "the agent could not be told, or refused",
@@ -144,6 +164,9 @@ impl Fleet {
         let going_on = self.groups_going_on(&row);
         match self.gates(Step { groups: &going_on, ..step(&row, Level::Demote, authority, true) }, now) {
             Ok(()) => {
+                if let Some(open) = self.fence.operations.get_mut(&id) {
+                    open.live.orders += 1;
+                }
                 let held = row.instances.iter().filter(|name| self.holds_down(&row, name)).cloned();
                 let instances: BTreeSet<String> =
                     going_on.iter().flat_map(|key| self.fence_instances(key, &row)).chain(held).collect();
@@ -171,8 +194,13 @@ impl Fleet {
         let taken = row.taken.unwrap_or(Level::Demote);
         if self.has_let_go(&row, Some(row.entered_at), now) {
             let why = format!("{} has let go by now", row.target);
-            let event = if row.ordered { Event::Clear } else { Event::Deny };
-            return self.edge(id, event, ("let_go", &why), now);
+            if row.ordered && self.is_held(&row) {
+                return self.edge(id, Event::Clear, ("let_go", &why), now);
+            }
+            // Nothing holds it down. A person's order has failed then, below; a split brain is over.
+            if !row.is_order() {
+                return self.edge(id, Event::Deny, ("let_go", &why), now);
+            }
         }
         let rung = if row.is_order() { None } else { self.next_rung(&row, taken) };
         let Some(rung) = rung else {
@@ -398,6 +426,14 @@ impl Fleet {
     /// The target says that an order holds it down.
     fn is_held(&self, row: &Operation) -> bool {
         row.instances.iter().any(|name| self.holds_down(row, name))
+    }
+
+    /// And of every instance that it is to let go of.
+    fn is_held_whole(&self, row: &Operation) -> bool {
+        let known = self.nodes.get(&row.target).map(|node| &node.instances);
+        let mut own =
+            row.instances.iter().filter(|name| known.is_some_and(|known| known.contains_key(*name)));
+        self.is_held(row) && own.all(|name| self.holds_down(row, name))
     }
 
     fn holds_down(&self, row: &Operation, name: &String) -> bool {

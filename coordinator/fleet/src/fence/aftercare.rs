@@ -239,7 +239,7 @@ impl Fleet {
         });
     }
 
-    fn fence_attempts(&self) -> u32 {
+    pub(super) fn fence_attempts(&self) -> u32 {
         self.fence.policy.as_ref().map_or(0, |policy| policy.limits.attempts)
     }
 

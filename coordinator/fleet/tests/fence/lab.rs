@@ -35,6 +35,8 @@ pub struct Lab {
     pub answers: Vec<Result<Option<OperationId>, Refusal>>,
     /// Agents that say yes to a demote and do nothing.
     pub disobedient: BTreeSet<String>,
+    /// Agents that refuse a demote, and to take an order back.
+    pub refuses: BTreeSet<String>,
     /// Agents that do not answer.
     pub mute: BTreeSet<String>,
     /// What devices do; they work unless told otherwise.
@@ -90,6 +92,7 @@ impl Lab {
             steps: Vec::new(),
             answers: Vec::new(),
             disobedient: BTreeSet::new(),
+            refuses: BTreeSet::new(),
             mute: BTreeSet::new(),
             devices: BTreeMap::new(),
             off: BTreeSet::new(),
@@ -227,6 +230,9 @@ impl Lab {
                 self.step(format!("demote {node}"));
                 if self.mute.contains(&node.0) {
                     return;
+                }
+                if self.refuses.contains(&node.0) {
+                    return self.answer(FenceInput::Demoted { operation, outcome: Outcome::Failed });
                 }
                 if !self.disobedient.contains(&node.0) {
                     self.hold(&node.0, &instances, true);

@@ -132,3 +132,47 @@ fn an_order_that_cannot_be_taken_up_says_so() {
     assert_eq!(lab.state(), FenceState::Failed);
     assert_eq!(lab.refused(run(Level::Demote)), Code::TargetBusy, "nothing would be done");
 }
+
+/// A person wants lb02, which holds nothing, to be held down; its agent does not do it.
+fn refused() -> Lab {
+    let mut lab = Lab::witnessed();
+    lab.refuses.insert("lb02".to_owned());
+    assert!(lab.run_demote("lb02").is_ok());
+    lab.run(2_500);
+    assert_eq!(lab.state(), FenceState::Demoting);
+    lab
+}
+
+#[test]
+fn a_node_that_holds_nothing_is_not_held_down_by_an_order_that_failed() {
+    let mut lab = refused();
+    lab.run(60_000);
+    assert_eq!(lab.steps(), ["demote lb02"; 3], "as often as steps may be tried");
+    assert_eq!(lab.state(), FenceState::Failed);
+
+    let mut lab = refused();
+    lab.refuses.clear();
+    lab.run(5_000);
+    assert_eq!(lab.state(), FenceState::Resolved);
+    assert_eq!(lab.world.segment.host("lb02").instances[0].report.reason, "held");
+}
+
+#[test]
+fn a_victim_that_lets_go_by_itself_is_not_said_to_be_held_down() {
+    for mute in [true, false] {
+        let mut lab = Lab::witnessed();
+        let list = if mute { &mut lab.mute } else { &mut lab.refuses };
+        list.insert("lb02".to_owned());
+        lab.split();
+        lab.run_until(10_000, "demoted", |lab| !lab.steps.is_empty());
+        lab.world.segment.filtered.clear();
+        lab.world.enter("lb02", hafleet_fleet::VrrpState::Backup, "higher_priority_heard");
+        let mut states = std::collections::BTreeSet::new();
+        for _ in 0..60 {
+            lab.run(1_000);
+            states.insert(lab.state());
+        }
+        assert!(!states.contains(&FenceState::Resolved), "mute {mute}: {states:?}");
+        assert_eq!(lab.rows[&OperationId(1)].state, FenceState::Denied, "mute {mute}");
+    }
+}
