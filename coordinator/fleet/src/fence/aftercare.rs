@@ -52,7 +52,8 @@ impl Fleet {
         if row.aftercare != Aftercare::Pending || !written {
             return false;
         }
-        let known = row.groups.iter().filter(|key| self.units.contains_key(*key));
+        let hits = self.fence_hit_by(&row);
+        let known = hits.iter().filter(|key| self.units.contains_key(*key));
         let holders: Holders<'_> = known.map(|key| (key, self.sole_holder(key, &row, now))).collect();
         let has_announced = |(key, holder): (&&GroupKey, &Option<Holder>)| {
             holder.as_ref().is_some_and(|holder| announced.get(*key) == Some(&holder.node))

@@ -101,7 +101,8 @@ impl Fleet {
                 };
             }
             Err(refusal) if refusal.code == Code::RateReached && mode == Mode::Auto => {
-                self.fence_latch(&groups, refusal, now);
+                let hits = self.fence_hits(&case.victim, &groups, level);
+                self.fence_latch(&hits, refusal, now);
                 // It is `approve` from now on.
                 return Some(now);
             }

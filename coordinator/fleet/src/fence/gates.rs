@@ -155,7 +155,9 @@ impl Fleet {
             let why = format!("{} against {} is {}", row.id, row.target, row.state);
             return Err(Refusal::new(Code::TargetBusy, why));
         }
-        let about = |row: &&Operation| !row.state.has_worked() && !row.groups.is_disjoint(step.groups);
+        // A program takes its node out of groups that the operation is not about.
+        let ours = self.fence_hits(step.target, step.groups, step.level);
+        let about = |row: &&Operation| !row.state.has_worked() && !self.fence_hit_by(row).is_disjoint(&ours);
         if let Some(row) = others().find(about) {
             let why = format!("{} against {} is {} for the same group", row.id, row.target, row.state);
             return Err(Refusal::new(Code::GroupBusy, why));
@@ -204,7 +206,8 @@ impl Fleet {
                 format!("{} was fenced a short time ago; it is left alone for {}", step.target, span(left));
             return Err(Refusal::new(Code::CoolDown, why));
         }
-        match standing.rate_reached(step.groups, step.operation, policy, now) {
+        let groups = self.fence_hits(step.target, step.groups, step.level);
+        match standing.rate_reached(&groups, step.operation, policy, now) {
             None => Ok(()),
             Some(Reached::Fleet) => {
                 let why =
@@ -396,12 +399,24 @@ impl Fleet {
     }
 
     /// The groups that a step takes the node away from: a fence program takes it away from all.
-    fn fence_hits(&self, node: &NodeName, groups: &BTreeSet<GroupKey>, level: Level) -> BTreeSet<GroupKey> {
+    pub(super) fn fence_hits(
+        &self,
+        node: &NodeName,
+        groups: &BTreeSet<GroupKey>,
+        level: Level,
+    ) -> BTreeSet<GroupKey> {
         let whole = match level {
             Level::Demote => None,
             Level::Device(_) => self.units_of.get(node),
         };
         groups.iter().chain(whole.into_iter().flatten()).cloned().collect()
+    }
+
+    /// The same for what an operation has done, or is allowed to do next by a person's order.
+    pub(super) fn fence_hit_by(&self, row: &Operation) -> BTreeSet<GroupKey> {
+        let ordered = if row.is_order() { row.approved_up_to } else { None };
+        let level = row.taken.max(ordered).unwrap_or(Level::Demote);
+        self.fence_hits(&row.target, &row.groups, level)
     }
 
     /// The most careful mode of the groups that a step takes the node away from.

@@ -254,6 +254,8 @@ impl Fleet {
                 return Err(refusal);
             }
         };
+        let level = if let FenceEvent::Run(rung) = event { Level::Device(rung) } else { Level::Demote };
+        let hits = self.fence_hits(&open.row.target, &open.row.groups, level);
         let fence = &mut self.fence;
         if let Some(open) = fence.operations.get_mut(&id) {
             let row = &mut open.row;
@@ -280,7 +282,7 @@ impl Fleet {
             if let (Some(policy), true) = (&fence.policy, event.is_step()) {
                 // More groups for the same step are no new attempt.
                 let joins = from == FenceState::Demoting || from == FenceState::Resolved;
-                fence.standing.acts(row, policy, !joins, now);
+                fence.standing.acts(row, hits, policy, !joins, now);
             }
             if event.ends() {
                 fence.standing.ended(id, to.has_worked(), now);

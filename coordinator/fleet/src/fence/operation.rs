@@ -145,7 +145,7 @@ pub struct Acted {
     pub operation: OperationId,
     /// Against whom.
     pub target: NodeName,
-    /// For which groups.
+    /// Which groups its steps took the target out of: a program takes it out of all.
     pub groups: BTreeSet<GroupKey>,
     /// The hardest step that it took.
     pub level: Level,

@@ -22,10 +22,11 @@ pub(crate) enum Reached {
 }
 
 impl Standing {
-    /// The operation takes a step: it counts, once for the rates, each time for the attempts.
+    /// The operation takes a step that takes its node out of these groups: it counts, once for the rates, each time for the attempts.
     pub(crate) fn acts(
         &mut self,
         operation: &Operation,
+        groups: BTreeSet<GroupKey>,
         policy: &FencePolicy,
         is_attempt: bool,
         now: Instant,
@@ -37,7 +38,7 @@ impl Standing {
         self.acted.retain(|acted| now.since(acted.last_at) < longest || acted.operation == operation.id);
         match self.acted.iter_mut().find(|acted| acted.operation == operation.id) {
             Some(acted) => {
-                acted.groups.extend(operation.groups.iter().cloned());
+                acted.groups.extend(groups);
                 acted.level = acted.level.max(level);
                 acted.last_at = now;
             }
@@ -48,7 +49,7 @@ impl Standing {
                 self.acted.push(Acted {
                     operation: operation.id,
                     target: operation.target.clone(),
-                    groups: operation.groups.clone(),
+                    groups,
                     level,
                     at: now,
                     last_at: now,

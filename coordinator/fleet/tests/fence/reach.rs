@@ -2,7 +2,7 @@
 
 use hafleet_fleet::{
     VrrpState,
-    fence::{FenceState, FenceVerb, Mode, RefusalCode as Code, Rung},
+    fence::{Aftercare, Device, FenceState, FenceVerb, Mode, RefusalCode as Code, Rung},
 };
 
 use crate::{
@@ -14,6 +14,14 @@ use crate::{
 /// lb02 and lb03 have a second address, which lb03 holds; lb02's agent does not do what it is told.
 pub fn two_addresses(second: Mode) -> Lab {
     let mut lab = Lab::witnessed();
+    add_second(&mut lab);
+    lab.policy.group_modes.insert(group(ip(101)), second);
+    lab.configure();
+    lab.run(2_000);
+    lab
+}
+
+fn add_second(lab: &mut Lab) {
     let now = lab.world.now_us;
     for name in ["lb02", "lb03"] {
         let host = lab.world.segment.host(name);
@@ -23,10 +31,6 @@ pub fn two_addresses(second: Mode) -> Lab {
         host.instances.push(instance);
     }
     lab.world.segment.host("lb03").enter(1, VrrpState::Master, "preempted", now);
-    lab.policy.group_modes.insert(group(ip(101)), second);
-    lab.configure();
-    lab.run(2_000);
-    lab
 }
 
 #[test]
@@ -70,6 +74,47 @@ fn rule_1_a_frozen_agent_is_fenced_only_as_far_as_its_other_groups_allow() {
     lab.run(300_000);
     lab.untouched(Code::Disabled);
     assert_eq!(lab.rows.len(), 0);
+}
+
+#[test]
+fn rule_7_a_program_acts_on_every_group_of_its_node() {
+    let mut lab = Lab::new(&[150, 100, 50, 40]);
+    lab.policy.devices.insert(node("lb02"), [(Rung::Network, Device("a port".to_owned()))].into());
+    lab.devices.insert(("lb02".to_owned(), Rung::Network), Behaviour::Hangs);
+    lab.disobedient.insert("lb02".to_owned());
+    add_second(&mut lab);
+    lab.world.edit("lb04", |report| (report.vrid, report.addresses) = (52, vec![(ip(101), 24)]));
+    lab.configure();
+    lab.run(2_000);
+    lab.split();
+    lab.run_until(90_000, "the program", |lab| lab.steps.len() == 2);
+    assert_eq!(lab.steps(), ["demote lb02", "network off lb02"]);
+    assert_eq!(lab.operation().groups, [group(vip())].into());
+    assert_eq!(lab.standing.acted[0].groups, [group(vip()), group(ip(101))].into(), "both rates count it");
+    // The program is about to take lb02 out of this group too: nobody else is taken out of it meanwhile.
+    lab.world.filter("lb03", "lb04");
+    lab.world.enter("lb04", VrrpState::Master, "master_down");
+    lab.run(30_000);
+    assert_eq!(lab.steps(), ["demote lb02", "network off lb02"]);
+    assert!(lab.refusals().contains(&Code::GroupBusy), "{:?}", lab.refusals());
+    assert_eq!(lab.run_demote("lb03").map_err(|refusal| refusal.code), Err(Code::GroupBusy));
+}
+
+#[test]
+fn rule_23_after_a_program_every_group_of_the_node_is_looked_at() {
+    for (serves, aftercare) in [(true, Aftercare::Done), (false, Aftercare::Escalated)] {
+        let mut lab = two_addresses(Mode::Auto);
+        lab.disobedient.insert("lb02".to_owned());
+        lab.devices.insert(("lb02".to_owned(), Rung::Network), Behaviour::Fails);
+        lab.split();
+        lab.run_until(200_000, "power", |lab| lab.steps.len() == 3);
+        if !serves {
+            let now = lab.world.now_us;
+            lab.world.segment.host("lb03").enter(1, VrrpState::Backup, "higher_priority_heard", now);
+        }
+        lab.run(120_000);
+        assert_eq!((lab.state(), lab.operation().aftercare), (FenceState::Quarantined, aftercare));
+    }
 }
 
 /// lb02 was switched off; then somebody changes the policy, and it comes back.
