@@ -418,7 +418,7 @@ impl Reader<'_> {
             }
             read
         };
-        FenceWindows {
+        let windows = FenceWindows {
             demote_confirm: read("demote_confirm", [1, 60], default.demote_confirm),
             confirm: read("confirm", [1, 600], default.confirm),
             reprobe: read("reprobe", [1, 60], default.reprobe),
@@ -435,7 +435,18 @@ impl Reader<'_> {
             path: read("path", [5, 86_400], default.path),
             aftercare: read("aftercare", [1, 600], default.aftercare),
             references: read("references", [15, 600], default.references),
+        };
+        if windows.escalate <= windows.confirm {
+            let place = raw.get("escalate").or_else(|| raw.get("confirm")).map(Spanned::span);
+            let message = format!(
+                "`fencing.windows.escalate` ({}s): must be longer than `fencing.windows.confirm` ({}s), or every next step \
+                 is given up before its evidence has lasted",
+                windows.escalate.as_secs(),
+                windows.confirm.as_secs()
+            );
+            self.problem(&place.unwrap_or_default(), message);
         }
+        windows
     }
 
     fn devices(&mut self, raw: Vec<RawDevice>) -> Vec<FenceDevice> {

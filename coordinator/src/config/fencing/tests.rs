@@ -102,6 +102,14 @@ fn what_is_wrong_is_named_with_its_place() {
             "unknown key `fencing.limits.observer`; did you mean `observers`?",
         ),
         ("[fencing.windows]\ngrace = \"2h\"", "c.toml:2:9: `fencing.windows.grace`: expected 1s to 3600s"),
+        (
+            "[fencing.windows]\nconfirm = \"3m\"",
+            "c.toml:2:11: `fencing.windows.escalate` (120s): must be longer than `fencing.windows.confirm` (180s)",
+        ),
+        (
+            "[fencing.windows]\nconfirm = \"20s\"\nescalate = \"20s\"",
+            "c.toml:3:12: `fencing.windows.escalate` (20s): must be longer than `fencing.windows.confirm` (20s)",
+        ),
         ("[fencing.windows]\ngrase = \"2m\"", "unknown key `fencing.windows.grase`; did you mean `grace`?"),
     ] {
         let found = problems(text);
