@@ -101,7 +101,10 @@ fn worth(row: &Operation) -> Option<(Severity, alloc::string::String)> {
         },
         FenceState::Failed | FenceState::Unknown => (
             Severity::Critical,
-            format!("make sure that {target} is down, then: hactl fence confirm {target}"),
+            format!(
+                "when {target} is down, and you have looked: hactl fence confirm {target}; another step: hactl fence run \
+                 {target} --level network|power; when it is well: hactl fence release {target}"
+            ),
         ),
     })
 }
