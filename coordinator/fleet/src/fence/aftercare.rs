@@ -33,6 +33,8 @@ struct Holder {
 
 /// What an agent did not do is asked for again after this.
 const AGAIN: Duration = Duration::from_secs(10);
+/// A withdrawal that goes on being refused is asked for so seldom at last.
+const SELDOM: Duration = Duration::from_secs(600);
 
 impl Fleet {
     /// True when the operation has gone another edge.
@@ -256,10 +258,16 @@ impl Fleet {
             return;
         }
         let connected = self.nodes.get(&open.row.target).is_some_and(|node| node.connected);
-        if !connected || open.live.order_at.is_some_and(|at| now < at + AGAIN) {
+        if !connected {
+            // When it comes back it is asked as often again.
+            open.live.orders = 0;
+        }
+        let pause = AGAIN.saturating_mul(1 << open.live.orders.saturating_sub(1).min(6)).min(SELDOM);
+        if !connected || open.live.order_at.is_some_and(|at| now < at + pause) {
             return;
         }
         open.live.order_at = Some(now);
+        open.live.orders = open.live.orders.saturating_add(1);
         let (node, epoch) = (open.row.target.clone(), open.row.epoch);
         self.fence_do(FenceEffect::Withdraw { epoch, operation: id, node });
     }
@@ -280,8 +288,13 @@ impl Fleet {
                 self.fence_write(Some(id));
             }
             Outcome::Failed | Outcome::TimedOut | Outcome::Unknown => {
+                // Once, until it is another answer.
+                if open.live.answered.replace(outcome) == Some(outcome) {
+                    return;
+                }
                 line.refused = Some(Code::Unexpected);
-                line.detail = "it is tried again while the agent is connected".to_string();
+                line.detail =
+                    "it is tried again while the agent is connected, more and more seldom".to_string();
                 self.fence_audit(line);
             }
         }

@@ -242,6 +242,9 @@ impl Lab {
             FenceEffect::Withdraw { operation, node, .. } => {
                 assert!(self.rows.get(&operation).is_some_and(|row| !row.state.is_open()), "{operation}");
                 self.step(format!("withdraw {node}"));
+                if self.refuses.contains(&node.0) {
+                    return self.answer(FenceInput::Withdrawn { operation, outcome: Outcome::Failed });
+                }
                 self.hold(&node.0, &[], false);
                 self.answer(FenceInput::Withdrawn { operation, outcome: Outcome::Done });
             }

@@ -176,3 +176,24 @@ fn a_victim_that_lets_go_by_itself_is_not_said_to_be_held_down() {
         assert_eq!(lab.rows[&OperationId(1)].state, FenceState::Denied, "mute {mute}");
     }
 }
+
+#[test]
+fn an_agent_that_will_not_take_an_order_back_is_asked_more_and_more_seldom() {
+    let mut lab = resolved();
+    lab.world.segment.filtered.clear();
+    lab.refuses.insert("lb02".to_owned());
+    assert!(lab.ask(FenceVerb::Release { node: node("lb02") }).is_ok());
+    lab.run(3_600_000);
+    let asked: Vec<u64> = lab.steps.iter().skip(1).map(|(at_us, _)| at_us / 1_000_000).collect();
+    let pauses: Vec<u64> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600, 600, 600]);
+    let told = lab.audit.iter().filter(|line| line.action == "withdrawal failed");
+    assert_eq!(told.count(), 1);
+    // It comes back as another one, and does what it is asked.
+    lab.refuses.clear();
+    lab.world.disconnect("lb02");
+    lab.run(5_000);
+    lab.world.connect("lb02");
+    lab.run(11_000);
+    assert!(lab.operation().withdrawn, "at once, not in ten minutes");
+}
