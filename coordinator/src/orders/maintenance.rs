@@ -41,6 +41,7 @@ pub struct Wish {
 /// There is no such node, it is in maintenance already, it is the last that could hold a group, it refuses; the database refuses.
 pub async fn begin(shared: &Arc<Shared>, wish: Wish) -> Result<v1::SetMaintenanceResponse, CallError> {
     known(shared, &wish.node).await?;
+    let turn = shared.orders.turn().await;
     let maintenance = shared.orders.in_maintenance();
     if let Some(row) = maintenance.get(&wish.node) {
         let what = format!("{} is in maintenance already ({} by {})", wish.node, row.id(), row.given_by);
@@ -92,7 +93,7 @@ pub async fn begin(shared: &Arc<Shared>, wish: Wish) -> Result<v1::SetMaintenanc
         let shared = Arc::clone(shared);
         async move {
             let at_once = "somebody else put this node into maintenance at the same instant";
-            let (row, _claim) = shared.orders.begin(&shared.store, row, at_once).await?;
+            let (row, _claim) = shared.orders.begin(turn, &shared.store, row, at_once).await?;
             tell(&shared, &row.node, true).await?;
             let pending = tokio::select! {
                 told = carry_out(&shared, &row, Attempt::First) => !told?,

@@ -15,13 +15,13 @@ pub mod switchover;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use hafleet_fleet::NodeName;
 use hafleet_proto::v1;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard};
 
 use crate::{
     actuator::agent::AskError,
@@ -37,6 +37,8 @@ const ASK_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub struct Orders {
     open: Mutex<BTreeMap<u64, Entry>>,
+    /// Who judges whether a new order may be, and writes it, does both alone.
+    turn: Arc<AsyncMutex<()>>,
     /// Told when the keeper may have something to do.
     due: Notify,
 }
@@ -46,6 +48,12 @@ struct Entry {
     row: OrderRow,
     /// A task drives it.
     claimed: bool,
+}
+
+/// Nobody else judges or writes a new order meanwhile: what one may be depends on those that are.
+#[derive(Debug)]
+struct Turn {
+    _alone: OwnedMutexGuard<()>,
 }
 
 /// The right to drive one order; given back when it is dropped.
@@ -72,7 +80,7 @@ impl Orders {
     pub async fn load(store: &Store) -> Result<Self, StoreError> {
         let rows = store.open_orders().await?.into_iter();
         let open = rows.map(|row| (row.number, Entry { row, claimed: false })).collect();
-        Ok(Self { open: Mutex::new(open), due: Notify::new() })
+        Ok(Self { open: Mutex::new(open), ..Self::default() })
     }
 
     /// Every order that is not over, oldest first.
@@ -89,15 +97,21 @@ impl Orders {
         open.map(|row| (NodeName(row.node.clone()), row)).collect()
     }
 
+    /// Waits until nobody else judges a new order. Held from the first look until the order is written ([`Orders::begin`]).
+    async fn turn(&self) -> Turn {
+        Turn { _alone: Arc::clone(&self.turn).lock_owned().await }
+    }
+
     /// There is room for one more.
     fn has_room(&self) -> bool {
         self.lock().len() < usize::try_from(OPEN_ORDERS_MAX).unwrap_or(usize::MAX)
     }
 
-    /// Writes a new order; who gave it drives it. `at_once` is what the caller is told when another one was quicker than the look
+    /// Writes a new order that was judged in this turn, which ends; who gave it drives it. `at_once` is what the caller is told when another one was quicker than the look
     /// before it.
     async fn begin(
         &self,
+        _turn: Turn,
         store: &Store,
         mut row: OrderRow,
         at_once: &str,

@@ -56,6 +56,7 @@ struct Moved {
 /// # Errors
 /// The node is not ready, another handover of the group is under way, the node did not do it; the database refuses.
 pub async fn switch_over(shared: &Arc<Shared>, wish: Wish) -> Result<v1::SwitchOverResponse, CallError> {
+    let turn = shared.orders.turn().await;
     let view = shared.fleet.view().await?;
     let group = group::find(&view, &wish.group, &wish.site)?;
     let subject = group.key.to_string();
@@ -110,7 +111,7 @@ pub async fn switch_over(shared: &Arc<Shared>, wish: Wish) -> Result<v1::SwitchO
         let shared = Arc::clone(shared);
         async move {
             let at_once = "another handover of this group began at the same instant; try again";
-            let (row, _claim) = shared.orders.begin(&shared.store, row, at_once).await?;
+            let (row, _claim) = shared.orders.begin(turn, &shared.store, row, at_once).await?;
             let moved = tokio::select! {
                 moved = carry_out(&shared, &row, Attempt::First) => moved?,
                 () = shared.closing() => return Err(CallError::Gone(crate::effects::FleetGone)),

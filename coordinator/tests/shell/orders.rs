@@ -462,3 +462,21 @@ async fn maintenance_waits_for_a_node_and_outlives_the_coordinator() {
     let unknown = maintain(&rig, on("lb09")).await.unwrap_err();
     assert_eq!(unknown.code(), Code::NotFound);
 }
+/// Each would be fine alone; the second finds the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_at_once_are_not_both_put_into_maintenance() {
+    let rig = Rig::start().await;
+    let (lb01, lb02) = pair(&rig).await;
+    let both = tokio::join!(maintain(&rig, on("lb01")), maintain(&rig, on("lb02")));
+    let (error, refused) = match both {
+        (Ok(_), Err(error)) => (error, "lb02"),
+        (Err(error), Ok(_)) => (error, "lb01"),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(error.code(), Code::FailedPrecondition);
+    let expected = format!("{refused} is the last member that can hold {GROUP}");
+    assert!(error.message().contains(&expected), "{error}");
+    assert_eq!(orders(&rig).await.len(), 1);
+    drop((lb01, lb02));
+}
+
