@@ -72,6 +72,18 @@ pub enum AskError {
     },
 }
 
+impl AskError {
+    /// Whether the node may have done it, or may do it yet. An agent whose engine is silent keeps what it was told, and obeys it
+    /// when the engine hears; one whose disk refuses does not know what the disk has.
+    pub fn may_be_done(&self) -> bool {
+        match self {
+            Self::NoAnswer { .. } => true,
+            Self::Refused { reason, .. } => matches!(reason.as_str(), "engine" | "disk"),
+            Self::NotTold { .. } | Self::Busy { .. } => false,
+        }
+    }
+}
+
 impl AgentActuator {
     /// Over the streams of the roster.
     pub fn new(roster: Arc<Roster>) -> Self {
@@ -261,6 +273,7 @@ mod tests {
             actuator.answered(&name, answer("4", false));
         });
         let expected = AskError::Refused { node: node(), reason: "disk".into(), detail: "full".into() };
+        assert!(expected.may_be_done(), "who reads the disk again may find it there");
         assert_eq!(refused, Err(expected));
         actuator.answered(&name, answer("3", true));
         assert_eq!(actuator.stray(), 1, "too late");

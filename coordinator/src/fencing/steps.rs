@@ -220,10 +220,10 @@ impl Steps {
         };
         tracing::error!(%operation, %node, "{verb}: {}", said(&error));
         match error {
-            StepError::Ask(AskError::NoAnswer { .. }) => Outcome::TimedOut,
-            StepError::Ask(AskError::NotTold { .. } | AskError::Refused { .. } | AskError::Busy { .. }) => {
-                Outcome::Failed
-            }
+            // What it may do yet is waited for: whether it lets go is seen.
+            StepError::Ask(error) if error.may_be_done() => Outcome::TimedOut,
+            StepError::Ask(AskError::NoAnswer { .. } | AskError::Busy { .. }) => Outcome::TimedOut,
+            StepError::Ask(AskError::NotTold { .. } | AskError::Refused { .. }) => Outcome::Failed,
             StepError::Stale { .. }
             | StepError::Epoch(_)
             | StepError::NoEpoch

@@ -155,7 +155,8 @@ async fn end_strays(
     Ok(response)
 }
 
-/// Tells the node, and says whether it has heard. One that refuses is not in maintenance.
+/// Tells the node, and says whether it has heard. One that refuses is not in maintenance, unless it may obey all the same: that
+/// one is told again.
 pub(super) async fn carry_out(shared: &Shared, row: &OrderRow, attempt: Attempt) -> Result<bool, CallError> {
     match orders::give(shared, row).await {
         Ok(()) => {
@@ -163,6 +164,15 @@ pub(super) async fn carry_out(shared: &Shared, row: &OrderRow, attempt: Attempt)
             Ok(true)
         }
         Err(AskError::NotTold { .. } | AskError::NoAnswer { .. } | AskError::Busy { .. }) => Ok(false),
+        Err(error @ AskError::Refused { .. }) if error.may_be_done() => {
+            let what = error.to_string();
+            // It is told again and again, and says the same mostly.
+            if what != row.detail {
+                tracing::warn!(order = row.id(), "{what}");
+                shared.orders.set(shared, row.number, OrderState::Asked, &what).await?;
+            }
+            Ok(false)
+        }
         Err(error @ AskError::Refused { .. }) => {
             let what = error.to_string();
             let state = match attempt {

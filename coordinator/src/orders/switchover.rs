@@ -254,12 +254,9 @@ enum Failed {
 
 impl Failed {
     fn of(error: &AskError, attempt: Attempt) -> Self {
-        match (error, attempt) {
-            (AskError::NotTold { .. } | AskError::Refused { .. } | AskError::Busy { .. }, Attempt::First) => {
-                Self::NothingDone(error.to_string())
-            }
-            (AskError::NotTold { .. } | AskError::Refused { .. } | AskError::Busy { .. }, Attempt::Later)
-            | (AskError::NoAnswer { .. }, _) => Self::TakeBack(error.to_string()),
+        match attempt {
+            Attempt::First if !error.may_be_done() => Self::NothingDone(error.to_string()),
+            Attempt::First | Attempt::Later => Self::TakeBack(error.to_string()),
         }
     }
 }

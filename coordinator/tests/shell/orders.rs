@@ -233,9 +233,26 @@ async fn an_agent_that_refuses_has_done_nothing() {
     let error = switch(&rig, to("lb02")).await.unwrap_err();
     assert_eq!(error.code(), Code::Aborted);
     assert!(error.message().contains("lb02 refuses (disk): in words"), "{error}");
+    let (id, _, _) = take_over(lb02.request().await);
+    assert_eq!(withdrawn(lb02.request().await), id);
+    assert_eq!(orders(&rig).await, [("lb02".into(), id, "withdrawing".into())]);
+    lb02.behaves(Manner::Obeys).await;
+    let rig = Rig::start().await;
+    let (lb01, mut lb02) = pair(&rig).await;
+    lb02.behaves(Manner::Refuses("not_ready")).await;
+    let error = switch(&rig, to("lb02")).await.unwrap_err();
+    assert_eq!(error.code(), Code::Aborted);
+    assert!(error.message().contains("lb02 refuses (not_ready): in words"), "{error}");
     take_over(lb02.request().await);
     without_orders(&rig).await;
-    rig.refused("switchover.end", &["user/admin", GROUP, "disk"]).await;
+    rig.refused("switchover.end", &["user/admin", GROUP, "not_ready"]).await;
+    drop(lb01);
+}
+
+/// Nobody knows what its disk has by now.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_whose_disk_refuses_is_told_to_forget_until_it_says_so() {
+    without_orders(&rig).await;
     drop(lb01);
 }
 
@@ -448,20 +465,6 @@ async fn maintenance_waits_for_a_node_and_outlives_the_coordinator() {
     let away = lb02.leave().await;
     let answer = maintain(&rig, on("lb02")).await.unwrap();
     assert!(answer.pending);
-    assert_eq!(orders(&rig).await, [("lb02".into(), answer.order_id.clone(), "asked".into())]);
-    rig.stop().await;
-    drop(lb01);
-    rig.serve().await;
-    let mut lb02 = Living::start(&rig, away).await;
-    let What::Give(order) = lb02.request().await else { panic!("no order") };
-    assert_eq!(order.id, answer.order_id);
-    eventually("it stands", async || {
-        (orders(&rig).await == [("lb02".into(), order.id.clone(), "standing".into())]).then_some(())
-    })
-    .await;
-    let unknown = maintain(&rig, on("lb09")).await.unwrap_err();
-    assert_eq!(unknown.code(), Code::NotFound);
-}
 /// Each would be fine alone; the second finds the first.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_at_once_are_not_both_put_into_maintenance() {
@@ -480,3 +483,44 @@ async fn two_nodes_at_once_are_not_both_put_into_maintenance() {
     drop((lb01, lb02));
 }
 
+    assert_eq!(orders(&rig).await, [("lb02".into(), answer.order_id.clone(), "asked".into())]);
+    rig.stop().await;
+    drop(lb01);
+    rig.serve().await;
+    let mut lb02 = Living::start(&rig, away).await;
+    let What::Give(order) = lb02.request().await else { panic!("no order") };
+    assert_eq!(order.id, answer.order_id);
+    eventually("it stands", async || {
+        (orders(&rig).await == [("lb02".into(), order.id.clone(), "standing".into())]).then_some(())
+    })
+    .await;
+    let unknown = maintain(&rig, on("lb09")).await.unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound);
+}
+
+/// Its engine is silent, and is told by the agent until it has heard: the node releases everything then.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_whose_engine_is_silent_is_in_maintenance_until_it_is_ended() {
+    let rig = Rig::start().await;
+    let (lb01, mut lb02) = pair(&rig).await;
+    lb02.behaves(Manner::Refuses("engine")).await;
+    let answer = maintain(&rig, on("lb02")).await.unwrap();
+    assert!(answer.pending);
+    let id = answer.order_id;
+    assert_eq!(orders(&rig).await, [("lb02".into(), id.clone(), "asked".into())]);
+    let given = async |lb02: &mut Living| match lb02.request().await {
+        What::Give(order) => order.id,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        (given(&mut lb02).await, given(&mut lb02).await),
+        (id.clone(), id.clone()),
+        "it is told again"
+    );
+    lb02.behaves(Manner::Obeys).await;
+    eventually("it stands", async || {
+        (orders(&rig).await == [("lb02".into(), id.clone(), "standing".into())]).then_some(())
+    })
+    .await;
+    drop(lb01);
+}

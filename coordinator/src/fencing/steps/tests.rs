@@ -186,9 +186,14 @@ async fn an_agent_is_told_the_operation_s_order_and_each_end_has_its_word() {
     let mut ids = Vec::new();
     let order_id = bench.store.fence_order_id(17).await.unwrap().unwrap();
     assert!(order_id.starts_with("fence/17."), "{order_id}");
-    for (done, expected) in
-        [(Some(true), Outcome::Done), (Some(false), Outcome::Failed), (None, Outcome::TimedOut)]
-    {
+    for (done, reason, expected) in [
+        (Some(true), "", Outcome::Done),
+        (Some(false), "unknown_instance", Outcome::Failed),
+        // It stands and is obeyed later, or may.
+        (Some(false), "engine", Outcome::TimedOut),
+        (Some(false), "disk", Outcome::TimedOut),
+        (None, "", Outcome::TimedOut),
+    ] {
         let agent = async {
             let message = told.recv().await.unwrap().unwrap().message;
             let Some(v1::coordinator_message::Message::Request(request)) = message else {
@@ -203,8 +208,8 @@ async fn an_agent_is_told_the_operation_s_order_and_each_end_has_its_word() {
             assert_eq!(order.instances, ["VI_1"]);
             assert_eq!(order.order, Some(v1::order::Order::Demote(v1::Demote {})));
             if let Some(done) = done {
-                let answer = v1::Answer { id: request.id.clone(), done, ..Default::default() };
-                bench.agents.answered(&node, answer);
+                let (id, reason) = (request.id.clone(), reason.to_owned());
+                bench.agents.answered(&node, v1::Answer { id, done, reason, ..Default::default() });
             }
             ids.push(request.id);
         };
@@ -212,7 +217,7 @@ async fn an_agent_is_told_the_operation_s_order_and_each_end_has_its_word() {
         assert_eq!(outcome, expected);
     }
     ids.dedup();
-    assert_eq!(ids.len(), 3, "an order that is given again is a question of its own: {ids:?}");
+    assert_eq!(ids.len(), 5, "an order that is given again is a question of its own: {ids:?}");
     let withdraw = FenceEffect::Withdraw { epoch: 1, operation: OperationId(17), node: node.clone() };
     let agent = async {
         let message = told.recv().await.unwrap().unwrap().message;
