@@ -21,6 +21,10 @@ use crate::driver::{Stand, Standing};
 
 /// So many orders may stand at once.
 pub const ORDERS_MAX: usize = 64;
+/// Places that only a fence takes: one that finds none would end with the power of this host.
+const FOR_FENCES: usize = 8;
+/// Places that only a fence or maintenance takes, besides.
+const FOR_MAINTENANCE: usize = 8;
 /// An order names no more instances.
 pub const INSTANCES_MAX: usize = 255;
 
@@ -67,6 +71,15 @@ impl What {
             Self::TakeOver { .. } => "take_over",
         }
     }
+
+    /// One more may stand while fewer than these do, of whatever kind.
+    pub const fn places(self) -> usize {
+        match self {
+            Self::Demote => ORDERS_MAX,
+            Self::Maintenance => ORDERS_MAX - FOR_FENCES,
+            Self::TakeOver { .. } => ORDERS_MAX - FOR_FENCES - FOR_MAINTENANCE,
+        }
+    }
 }
 
 impl Order {
@@ -110,11 +123,12 @@ impl Orders {
         self.0.iter().find(|order| order.id == id)
     }
 
-    /// With this one, which replaces one of its id. `None` when too many stand.
+    /// With this one, which replaces one of its id. `None` when too many stand for one of its kind.
     #[must_use]
     pub fn with(&self, order: Order) -> Option<Self> {
         let mut orders = self.without(&order.id);
-        (orders.0.len() < ORDERS_MAX).then(|| {
+        let replaces = orders.0.len() < self.0.len();
+        (replaces || orders.0.len() < order.what.places()).then(|| {
             orders.0.push(order);
             orders
         })

@@ -166,14 +166,21 @@ fn the_words_of_many_orders_are_cut() {
     assert_eq!(said.words(), "fence/7 (demote)");
 }
 
+/// However many switchovers stand, maintenance finds a place, and a fence does after that.
 #[test]
 fn no_more_than_the_bound_stand() {
     let mut orders = Orders::default();
-    for number in 0..ORDERS_MAX {
-        orders = orders.with(order(&number.to_string(), &[], What::Maintenance)).unwrap();
+    let switchover = What::TakeOver { priority: Override::new(200).unwrap() };
+    let mut count = 0;
+    for (what, places) in [(switchover, 48), (What::Maintenance, 56), (What::Demote, ORDERS_MAX)] {
+        while let Some(more) = orders.with(order(&count.to_string(), &[], what)) {
+            orders = more;
+            count += 1;
+        }
+        assert_eq!((count, orders.all().len()), (places, places), "{what:?}");
+        assert!(orders.with(order("one more", &[], switchover)).is_none());
     }
-    assert!(orders.with(order("one more", &[], What::Demote)).is_none());
-    assert!(orders.with(order("0", &[], What::Demote)).is_some(), "one that it replaces makes room");
+    assert!(orders.with(order("0", &[], switchover)).is_some(), "one that it replaces makes room");
 }
 
 fn wire(what: v1::order::Order) -> v1::Order {

@@ -16,7 +16,10 @@ use hafleet_fleet::{
     fence::{FenceEffect, FenceInput, FenceWindows, OperationId, Outcome, Reading, Rung, StepAction, Trace},
 };
 use hafleet_proto::v1::{self, request::Request as What};
-use tokio::{sync::OnceCell, time::timeout};
+use tokio::{
+    sync::OnceCell,
+    time::{Instant, sleep, timeout},
+};
 
 use crate::{
     actuator::{
@@ -36,6 +39,8 @@ const EPOCH_WITHIN: Duration = Duration::from_secs(3);
 const STATUS_WITHIN: Duration = Duration::from_secs(60);
 /// What is left of a step's time for a program that has to be killed, and for the way of the answer.
 const MARGIN: Duration = Duration::from_secs(3);
+/// When an agent has all the questions that it may have, it is asked after this.
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// Who gives orders of fencing, for people who look at the host.
 const BY: &str = "hafleet";
 
@@ -208,11 +213,20 @@ impl Steps {
         let asked = async {
             let order_id = self.order_id(operation).await?;
             let id = format!("{order_id}/{verb}/{epoch}.{number}");
-            self.may(epoch).await?;
-            if !self.roster.with(node, |entry| entry.live.is_some()) {
-                return Err(StepError::NotConnected { node: node.clone() });
+            let what = what(order_id);
+            let deadline = Instant::now() + self.windows.demote;
+            loop {
+                self.may(epoch).await?;
+                if !self.roster.with(node, |entry| entry.live.is_some()) {
+                    return Err(StepError::NotConnected { node: node.clone() });
+                }
+                let left = deadline.saturating_duration_since(Instant::now());
+                match self.agents.ask(node, &id, what.clone(), left).await {
+                    // It has refused nothing: others ask it just now.
+                    Err(AskError::Busy { .. }) if left > BUSY_PAUSE => sleep(BUSY_PAUSE).await,
+                    asked => return Ok(asked?),
+                }
             }
-            Ok(self.agents.ask(node, &id, what(order_id), self.windows.demote).await?)
         };
         let Err(error) = asked.await else {
             tracing::info!(%operation, %node, "{verb}: done");

@@ -9,7 +9,7 @@ use crate::{
     clock,
     driver::Standing,
     log,
-    orders::{BookError, ORDERS_MAX, Order, Orders, What},
+    orders::{BookError, Order, Orders, What},
     run::EngineSilent,
 };
 
@@ -26,8 +26,10 @@ impl Acts {
         let before = self.book.orders().at(now_us);
         if before.find(&order.id) != Some(&order) {
             let Some(orders) = before.with(order.clone()) else {
-                let why =
-                    format!("{ORDERS_MAX} orders stand already, which is the bound; withdraw some first");
+                let (what, places) = (order.what.as_str(), order.what.places());
+                let why = format!(
+                    "{places} orders or more stand already, which is the bound for a {what}; withdraw some first"
+                );
                 return Err(Refusal::new("conflict", why));
             };
             self.keep(orders).await?;

@@ -235,6 +235,38 @@ async fn an_agent_is_told_the_operation_s_order_and_each_end_has_its_word() {
     assert!(told.try_recv().is_err());
 }
 
+/// That others ask it just now is no refusal: it is told when it has answered one of them.
+#[tokio::test]
+async fn an_agent_with_many_questions_is_told_when_it_has_room() {
+    let bench = Bench::start().await;
+    let node = NodeName("lb02".into());
+    let (outbound, mut told) = mpsc::channel(64);
+    let registration = bench.roster.register(&node, "a:1", outbound, || ());
+    bench.roster.welcomed(&node, registration.id);
+    let mut others = tokio::task::JoinSet::new();
+    for number in 0..16 {
+        let (agents, node) = (Arc::clone(&bench.agents), node.clone());
+        others.spawn(async move {
+            let what = What::Announce(v1::Announce { instances: vec!["VI_1".into()] });
+            agents.ask(&node, &format!("other/{number}"), what, Duration::from_secs(60)).await
+        });
+    }
+    for _ in 0..16 {
+        told.recv().await.unwrap().unwrap();
+    }
+    assert_eq!(bench.demote(1).await, Outcome::TimedOut, "it may not be told in time");
+    let agent = async {
+        sleep(Duration::from_millis(50)).await;
+        bench.agents.answered(&node, v1::Answer { id: "other/7".into(), done: true, ..Default::default() });
+        let message = told.recv().await.unwrap().unwrap().message;
+        let Some(v1::coordinator_message::Message::Request(request)) = message else { panic!("{message:?}") };
+        assert!(matches!(request.request, Some(What::Give(_))), "{request:?}");
+        bench.agents.answered(&node, v1::Answer { id: request.id, done: true, ..Default::default() });
+    };
+    let (outcome, ()) = tokio::join!(bench.demote(1), agent);
+    assert_eq!(outcome, Outcome::Done);
+}
+
 /// The instances are named, and an agent's no is no success.
 #[tokio::test]
 async fn a_survivor_is_asked_to_announce_its_instances() {
