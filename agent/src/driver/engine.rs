@@ -29,7 +29,7 @@ use super::{
     probe::Probes,
     reconfigure::line_of,
     served::Served,
-    standing::{Standing, TakeOver},
+    standing::{Laid, TakeOver},
     tap::Taps,
 };
 use crate::{
@@ -83,7 +83,7 @@ pub(super) struct Engine {
     pub(super) reports: mpsc::Sender<Report>,
     pub(super) reports_dropped: u64,
     pub(super) stopping: Option<Stopping>,
-    pub(super) standing: Standing,
+    pub(super) standing: Laid,
     /// The instances that are held back because this host has no network.
     pub(super) isolated: BTreeSet<String>,
     /// As many as commands are taken in at once.
@@ -168,7 +168,7 @@ impl Engine {
             reports,
             reports_dropped: 0,
             stopping: None,
-            standing: plan.standing,
+            standing: Laid::new(plan.standing),
             isolated: BTreeSet::new(),
             taking_over: Vec::new(),
             asked_to_announce: Vec::new(),

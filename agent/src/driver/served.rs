@@ -13,6 +13,7 @@ use super::{
     held::{HeldAddress, Phase, interface_of},
     line::{Line, ServedPath},
     plan::{Checks, interfaces_of, macvlan_of},
+    standing::Known,
 };
 use crate::{
     config::{Instance, Lease, PathConfig, track::Subject},
@@ -171,6 +172,12 @@ impl Served {
     /// The family of its adverts.
     pub(super) fn family(&self) -> Family {
         Family::of(unspecified(&self.instance))
+    }
+
+    /// By what its peers know it.
+    pub(super) fn known(&self) -> Known {
+        let Instance { interface, vrid, .. } = &self.instance;
+        Known { interface: interface.clone(), family: self.family(), vrid: vrid.get() }
     }
 
     /// Which of the host's addresses its adverts on a path come from.

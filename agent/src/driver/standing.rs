@@ -9,6 +9,7 @@ use hafleet_vrrp::{HoldCause, Input, Override, State};
 use tokio::sync::oneshot;
 
 use super::engine::Engine;
+use crate::net::Family;
 
 /// What is told of the orders behind a transition is not longer, in bytes.
 const WORDS_LEN_MAX: usize = 512;
@@ -79,6 +80,49 @@ impl Standing {
     }
 }
 
+/// A router, whatever it is called: by what its peers know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub interface: String,
+    pub family: Family,
+    pub vrid: u8,
+}
+
+/// What stands over the routers that run, whatever they are called by now.
+#[derive(Debug, Default)]
+pub(super) struct Laid {
+    standing: Standing,
+    /// Where a name was when a fence was laid on it: that router stays fenced when another configuration calls it otherwise. No
+    /// more names than the orders have.
+    fenced: BTreeMap<String, Known>,
+}
+
+impl Laid {
+    /// At the start.
+    pub fn new(standing: Standing) -> Self {
+        Self { standing, ..Self::default() }
+    }
+
+    fn replace(&mut self, standing: Standing) {
+        self.fenced.retain(|name, _| standing.named.get(name).is_some_and(|stand| stand.fenced));
+        self.standing = standing;
+    }
+
+    /// What stands over the router of this name.
+    fn over(&mut self, name: &str, router: &Known) -> Stand {
+        let mut stand = self.standing.over(name);
+        if self.standing.named.get(name).is_some_and(|named| named.fenced) && !self.fenced.contains_key(name)
+        {
+            self.fenced.insert(name.to_owned(), router.clone());
+        }
+        let others = self.fenced.iter().filter(|(other, known)| *other != name && *known == router);
+        for named in others.filter_map(|(other, _)| self.standing.named.get(other)) {
+            stand.add(&Stand::fence(named.held_by.clone()));
+        }
+        stand
+    }
+}
+
 /// Who is to take over, and whom to tell what became of it.
 #[derive(Debug)]
 pub(super) struct TakeOver {
@@ -89,7 +133,7 @@ pub(super) struct TakeOver {
 impl Engine {
     /// Makes this what stands. Idempotent.
     pub(super) fn take_standing(&mut self, standing: Standing) {
-        self.standing = standing;
+        self.standing.replace(standing);
         for index in 0..self.routers.len() {
             self.stand(index);
         }
@@ -106,7 +150,7 @@ impl Engine {
     /// Tells a router what stands over it, as far as it does not know.
     pub(super) fn stand(&mut self, index: usize) {
         let Some(served) = self.routers.get_mut(index).filter(|served| !served.retired) else { return };
-        let stand = self.standing.over(&served.instance.name);
+        let stand = self.standing.over(&served.instance.name, &served.known());
         let isolated = self.isolated.contains(&served.instance.name);
         let is_held = stand.is_held();
         if is_held {
@@ -161,5 +205,52 @@ impl Engine {
             // Whoever asked may have gone.
             let _ = reply.send(states.collect());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(vrid: u8) -> Known {
+        Known { interface: "ens33".to_owned(), family: Family::V4, vrid }
+    }
+
+    fn fence(names: &[&str]) -> Standing {
+        let named = names.iter().map(|name| ((*name).to_owned(), Stand::fence("fence/17".to_owned())));
+        Standing { named: named.collect(), ..Standing::default() }
+    }
+
+    /// A configuration that calls it otherwise is no withdrawal.
+    #[test]
+    fn a_router_stays_fenced_under_another_name() {
+        let mut laid = Laid::new(fence(&["web"]));
+        assert!(laid.over("web", &known(51)).fenced);
+        assert_eq!(laid.over("dns", &known(52)), Stand::default());
+        let renamed = laid.over("www", &known(51));
+        assert_eq!((renamed.fenced, renamed.held_by.as_str()), (true, "fence/17"));
+        // Told again, and renamed once more; who has the name by now is fenced as ever, and nobody else is.
+        laid.replace(fence(&["web", "mail"]));
+        assert!(laid.over("w3", &known(51)).fenced && laid.over("web", &known(53)).fenced);
+        assert_eq!(laid.over("dns", &known(52)), Stand::default());
+        for other in
+            [Known { family: Family::V6, ..known(51) }, Known { interface: "ens34".to_owned(), ..known(51) }]
+        {
+            assert!(!laid.over("www", &other).fenced, "{other:?}");
+        }
+        // Withdrawn, and given anew: it is about who has the name then.
+        laid.replace(fence(&["mail"]));
+        assert_eq!(laid.over("w3", &known(51)), Stand::default());
+        laid.replace(fence(&["web"]));
+        assert!(laid.over("web", &known(53)).fenced && !laid.over("w3", &known(51)).fenced);
+    }
+
+    #[test]
+    fn maintenance_and_priorities_are_of_names() {
+        let maintenance = Stand { in_maintenance: true, ..Stand::default() };
+        let named = BTreeMap::from([("web".to_owned(), maintenance.clone())]);
+        let mut laid = Laid::new(Standing { named, ..Standing::default() });
+        assert_eq!(laid.over("web", &known(51)), maintenance);
+        assert_eq!(laid.over("www", &known(51)), Stand::default());
     }
 }
