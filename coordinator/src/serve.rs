@@ -58,6 +58,8 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// Events older than this are deleted, but never one of the newest [`KEEP_EVENTS`].
 const EVENTS_KEPT_US: i64 = 400 * 86_400_000_000;
 const KEEP_EVENTS: u64 = 100_000;
+/// The newest orders and the newest fences, and those that are not over.
+const KEEP_ORDERS: u64 = 10_000;
 /// Messages that were finished longer ago are deleted.
 const MESSAGES_KEPT_US: i64 = 30 * 86_400_000_000;
 /// HTTP/2 pings find peers that vanished without a word.
@@ -444,7 +446,9 @@ async fn prune(shared: Arc<Shared>) {
                 shared.store.prune_outbox(now_us.saturating_sub(MESSAGES_KEPT_US)).await?;
                 let in_use = push::in_use(&shared);
                 let generations = shared.store.prune_configs(push::GENERATIONS_KEPT, &in_use).await?;
-                Ok::<_, StoreError>(events.more || generations.more)
+                let orders = shared.store.prune_orders(KEEP_ORDERS).await?;
+                let fences = shared.store.prune_fences(KEEP_ORDERS).await?;
+                Ok::<_, StoreError>(events.more || generations.more || orders.more || fences.more)
             };
             let wait = match pruned.await {
                 Ok(false) => break,

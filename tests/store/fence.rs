@@ -118,6 +118,31 @@ pub async fn one_is_open_for_a_target(fixture: Fixture) {
     assert_eq!(numbers(store.fences(&late).await.unwrap().rows), [4, 3]);
 }
 
+pub async fn old_ones_that_are_closed_are_deleted(fixture: Fixture) {
+    let store = &fixture.store;
+    store.take_fence_epoch(T0).await.unwrap();
+    let mut number = 0;
+    for holds_order in [false, true] {
+        for state in FenceState::ALL {
+            number += 1;
+            let node = format!("lb{number}");
+            fixture.enroll(&node).await;
+            let row = FenceRow { holds_order, ..operation(number, &node, state) };
+            let written = store.commit_fence(&[write(standing(number, 1), Some(&row))]).await.unwrap();
+            assert_eq!(written, FenceCommit::Written);
+        }
+    }
+    assert_eq!(store.prune_fences(number).await.unwrap().deleted, 0, "they are the newest");
+    let pruned = store.prune_fences(2).await.unwrap();
+    assert_eq!((pruned.deleted, pruned.more), (2, false));
+    for (number, state) in (1..).zip(FenceState::ALL) {
+        let kept = store.fence(number).await.unwrap();
+        let closed = matches!(state, FenceState::Denied | FenceState::Released);
+        assert_eq!(kept.is_none(), closed, "{state:?}");
+    }
+    assert_eq!(store.prune_fences(0).await.unwrap().deleted, 0, "an order of it may be on a disk");
+}
+
 pub async fn every_state(fixture: Fixture) {
     let store = &fixture.store;
     store.take_fence_epoch(T0).await.unwrap();

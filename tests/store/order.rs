@@ -65,6 +65,31 @@ pub async fn through_its_life(fixture: Fixture) {
     assert_eq!(fixture.again().await.unwrap().open_orders().await.unwrap(), [other]);
 }
 
+pub async fn old_ones_that_are_over_are_deleted(fixture: Fixture) {
+    fixture.enroll("lb02").await;
+    let store = &fixture.store;
+    let mut numbers = Vec::new();
+    for (count, state) in [(3, OrderState::Over), (1, OrderState::Withdrawing), (4, OrderState::Over)] {
+        for _ in 0..count {
+            let number = store.begin_order(&switchover("dc1/10.0.0.1")).await.unwrap();
+            store.set_order(number, state, "", T0).await.unwrap();
+            numbers.push(i64::try_from(number).unwrap());
+        }
+    }
+    let pruned = store.prune_orders(8).await.unwrap();
+    assert_eq!((pruned.deleted, pruned.more), (0, false));
+    assert_eq!(store.prune_orders(2).await.unwrap().deleted, 5);
+    let left = fixture.numbers("SELECT number FROM orders ORDER BY number").await;
+    assert_eq!(
+        left,
+        [numbers[3], numbers[6], numbers[7]],
+        "the newest, and one that a node has still to forget"
+    );
+    assert_eq!(store.prune_orders(0).await.unwrap().deleted, 2);
+    let next = store.begin_order(&switchover("dc1/10.0.0.1")).await.unwrap();
+    assert_eq!(i64::try_from(next).unwrap(), numbers[7] + 1, "no number is given again");
+}
+
 pub async fn one_is_asked_at_a_time(fixture: Fixture) {
     fixture.enroll("lb02").await;
     let store = &fixture.store;

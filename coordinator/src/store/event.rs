@@ -8,7 +8,7 @@ use sqlx::{ColumnIndex, Decode, FromRow, QueryBuilder, Row, Type};
 use super::{Page, Store, StoreError, bounded, error::signed, row::text};
 
 /// Rows that one statement of [`Store::prune_events`] deletes, so that it never holds the writer for long.
-const PRUNE_STEP: i64 = 1_000;
+pub(super) const PRUNE_STEP: i64 = 1_000;
 /// Statements of one call of [`Store::prune_events`].
 const PRUNE_STEPS: u32 = 20;
 /// Rows of one INSERT. SQLite binds at most 32,766 values in one statement, an event has 13.

@@ -10,7 +10,10 @@
 use hafleet_fleet::fence::FenceState;
 use sqlx::QueryBuilder;
 
-use super::{AuditRow, Page, Store, StoreError, audit::INSERT_AUDIT, bounded, error::signed, row::text};
+use super::{
+    AuditRow, Page, PruneOutcome, Store, StoreError, audit::INSERT_AUDIT, bounded, error::signed,
+    event::PRUNE_STEP, row::text,
+};
 
 /// Operations that may be open, or have an order out, at once; a coordinator that has more runs wild.
 pub const FENCES_MAX: u32 = 1024;
@@ -108,6 +111,8 @@ pub struct FenceFilter {
 /// The columns of an operation, in the order of its fields.
 const COLUMNS: &str =
     "number, revision, epoch, target, state, holds_order, proposed_at_us, entered_at_us, body, updated_us";
+/// Closed for good: no order of it may be on a disk.
+const CLOSED: &str = "NOT holds_order AND state IN ('denied', 'released')";
 /// No second operation against the same node; the index says the same.
 const OPEN: &str = "state NOT IN ('denied', 'released')";
 
@@ -232,6 +237,29 @@ impl Store {
         .fetch_one(db)
         .await);
         row.map_err(|source| StoreError::Read { what: "the standing of fencing".into(), source })
+    }
+
+    /// Deletes operations that are closed, oldest first and at most 1,000 in one call, but never one of the newest
+    /// `keep_at_least`, nor one whose order may be on a disk.
+    ///
+    /// # Errors
+    /// The database refuses; then nothing is deleted by this call.
+    pub async fn prune_fences(&self, keep_at_least: u64) -> Result<PruneOutcome, StoreError> {
+        let keep = signed("keep_at_least", keep_at_least)?;
+        let deleted = on_writer!(self, |db| {
+            let mut delete = QueryBuilder::new(
+                "DELETE FROM fence_operations WHERE number IN (SELECT number FROM fence_operations WHERE ",
+            );
+            delete.push(CLOSED);
+            delete.push(
+                " AND number <= (SELECT number FROM fence_operations ORDER BY number DESC LIMIT 1 OFFSET ",
+            );
+            delete.push_bind(keep).push(") ORDER BY number LIMIT ").push_bind(PRUNE_STEP).push(")");
+            delete.build().execute(db).await.map(|done| done.rows_affected())
+        });
+        let deleted =
+            deleted.map_err(|source| StoreError::Write { what: "the end of old fences".into(), source })?;
+        Ok(PruneOutcome { deleted, more: deleted >= PRUNE_STEP.unsigned_abs() })
     }
 
     /// Every operation that is open or whose order is not known to be withdrawn, oldest first; at most [`FENCES_MAX`].

@@ -1,6 +1,6 @@
 //! What nodes were told to do over their configuration: written before they are told.
 
-use super::{Store, StoreError, error::signed, row::text};
+use super::{PruneOutcome, Store, StoreError, error::signed, event::PRUNE_STEP, row::text};
 
 /// Orders that may be open at once; a coordinator that has more runs wild.
 pub const OPEN_ORDERS_MAX: u32 = 1024;
@@ -166,5 +166,28 @@ impl Store {
             select.build_query_as().fetch_all(db).await
         });
         rows.map_err(|source| StoreError::Read { what: "the open orders".into(), source })
+    }
+
+    /// Deletes orders that are over, oldest first and at most 1,000 in one call, but never one of the newest `keep_at_least`.
+    /// Numbers are never given again.
+    ///
+    /// # Errors
+    /// The database refuses; then nothing is deleted by this call.
+    pub async fn prune_orders(&self, keep_at_least: u64) -> Result<PruneOutcome, StoreError> {
+        let keep = signed("keep_at_least", keep_at_least)?;
+        let deleted = on_writer!(self, |db| sqlx::query(
+            "DELETE FROM orders WHERE number IN (\
+                 SELECT number FROM orders WHERE state = 'over' \
+                 AND number <= (SELECT number FROM orders ORDER BY number DESC LIMIT 1 OFFSET $1) \
+                 ORDER BY number LIMIT $2)",
+        )
+        .bind(keep)
+        .bind(PRUNE_STEP)
+        .execute(db)
+        .await
+        .map(|done| done.rows_affected()));
+        let deleted =
+            deleted.map_err(|source| StoreError::Write { what: "the end of old orders".into(), source })?;
+        Ok(PruneOutcome { deleted, more: deleted >= PRUNE_STEP.unsigned_abs() })
     }
 }
