@@ -242,7 +242,15 @@ async fn of_config(coordinators: &mut Coordinators) -> Result<Vec<Check>, Failur
         })
         .collect();
     if checks.is_empty() && answer.generation != 0 {
-        let words = format!("generation {} was applied last, and nobody runs another", answer.generation);
+        let unknown = answer.nodes.iter().filter(|node| node.state == "unknown").count();
+        let words = match unknown {
+            0 => format!("generation {} was applied last, and nobody runs another", answer.generation),
+            _ => format!(
+                "generation {} was applied last; what {unknown} of {} nodes run is not known",
+                answer.generation,
+                answer.nodes.len()
+            ),
+        };
         checks.push(Check::ok("configuration", "fleet", words));
     }
     Ok(checks)

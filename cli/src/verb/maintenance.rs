@@ -87,7 +87,10 @@ pub async fn run(args: Args, invocation: &Invocation) -> Result<Exit, Failure> {
     invocation.object(&shape::Maintained::new(&request, &answer), || text)?;
     if answer.pending {
         return Err(Failure::PartlyFailed {
-            what: format!("{} is not reached now, and is told when it is", clean(&request.node)),
+            what: format!(
+                "{} is not reached now, or cannot do it yet, and is told until it has",
+                clean(&request.node)
+            ),
             next: "`hactl status` shows which orders are still on their way.".to_owned(),
         });
     }
@@ -120,6 +123,10 @@ async fn text(
     coordinators: &mut Coordinators,
     invocation: &Invocation,
 ) -> Result<String, Failure> {
+    // What it is to become is said when it is.
+    if answer.pending {
+        return Ok(String::new());
+    }
     let node = clean(&request.node);
     if !request.on {
         let was = if answer.order_id.is_empty() { "was not in" } else { "is out of" };

@@ -1,5 +1,6 @@
 //! What doctor looks at, and how it ends.
 
+use hafleet_proto::v1::NodeDrift;
 use serde_json::Value;
 
 use crate::{
@@ -71,6 +72,29 @@ fn everything_that_is_wrong_is_told_with_what_to_do() {
     let text = desk.run_at(100, &["doctor"]).stdout;
     assert!(text.starts_with("STATE "), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+}
+
+/// What is not known is no agreement.
+#[test]
+fn nodes_that_do_not_say_what_they_run_are_counted() {
+    let words_of = |unknown: &[&str]| {
+        let mut script = well();
+        script.configs.diff.generation = 7;
+        let drift = |node: &str, state: &str| NodeDrift {
+            node: node.into(),
+            state: state.into(),
+            ..NodeDrift::default()
+        };
+        script.configs.drift = vec![drift("lb01", "in_step")];
+        script.configs.drift.extend(unknown.iter().map(|node| drift(node, "unknown")));
+        let ran = Desk::new(script).run(&["doctor", "-o", "json"]);
+        let checks: Vec<Value> = serde_json::from_str(&ran.stdout).unwrap();
+        let check = checks.iter().find(|check| check["check"] == "configuration").unwrap().clone();
+        check.to_string()
+    };
+    assert!(words_of(&[]).contains("generation 7 was applied last, and nobody runs another"));
+    let words = words_of(&["lb02"]);
+    assert!(words.contains("generation 7 was applied last; what 1 of 2 nodes run is not known"), "{words}");
 }
 
 /// Not only the first that answers is asked.

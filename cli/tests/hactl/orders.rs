@@ -66,6 +66,12 @@ fn what_is_undone_may_still_have_to_be_told() {
     let ran = desk.run(&["maintenance", "on", "lb02", "-o", "json"]);
     assert_eq!(ran.code, Some(6), "{}", ran.stderr);
     assert!(ran.stdout.contains("\"pending\": true"), "{}", ran.stdout);
+    // It is neither in maintenance nor out of it yet, and nothing says so.
+    for way in ["on", "off"] {
+        let ran = desk.run(&["maintenance", way, "lb02"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(6), ""), "{}", ran.stderr);
+        assert!(ran.stderr.contains("lb02 is not reached now"), "{}", ran.stderr);
+    }
 }
 
 #[test]

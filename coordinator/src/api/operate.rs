@@ -81,9 +81,14 @@ fn lasts(seconds: u64) -> Result<Option<Duration>, RequestError> {
 }
 
 fn why(why: String) -> Result<String, RequestError> {
-    if why.len() <= WHY_MAX {
-        Ok(why)
-    } else {
-        Err(RequestError::Field { field: "why", what: format!("{} bytes; at most {WHY_MAX}", why.len()) })
+    if why.len() > WHY_MAX {
+        let what = format!("{} bytes; at most {WHY_MAX}", why.len());
+        return Err(RequestError::Field { field: "why", what });
     }
+    // The node would refuse it, when the order is written already.
+    if let Some(control) = why.chars().find(|char| char.is_control()) {
+        let what = format!("has the control character U+{:04X}; say it in one line", u32::from(control));
+        return Err(RequestError::Field { field: "why", what });
+    }
+    Ok(why)
 }

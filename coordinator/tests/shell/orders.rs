@@ -207,6 +207,13 @@ async fn who_cannot_take_it_is_refused_with_the_reason() {
     assert_eq!(error.code(), Code::NotFound);
     let error = switch(&rig, v1::SwitchOverRequest { for_s: 40 * 86_400, ..to("lb02") }).await.unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument);
+    let in_lines = "new\nkernel".to_owned();
+    let error =
+        switch(&rig, v1::SwitchOverRequest { why: in_lines.clone(), ..to("lb02") }).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert!(error.message().contains("why") && error.message().contains("U+000A"), "{error}");
+    let error = maintain(&rig, v1::SetMaintenanceRequest { why: in_lines, ..on("lb02") }).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
     let error = switch(&rig, to("lb09")).await.unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition);
     assert!(error.message().contains("lb09 is no member of dc1/192.168.178.3"), "{error}");
@@ -229,16 +236,6 @@ async fn who_cannot_take_it_is_refused_with_the_reason() {
 async fn an_agent_that_refuses_has_done_nothing() {
     let rig = Rig::start().await;
     let (lb01, mut lb02) = pair(&rig).await;
-    lb02.behaves(Manner::Refuses("disk")).await;
-    let error = switch(&rig, to("lb02")).await.unwrap_err();
-    assert_eq!(error.code(), Code::Aborted);
-    assert!(error.message().contains("lb02 refuses (disk): in words"), "{error}");
-    let (id, _, _) = take_over(lb02.request().await);
-    assert_eq!(withdrawn(lb02.request().await), id);
-    assert_eq!(orders(&rig).await, [("lb02".into(), id, "withdrawing".into())]);
-    lb02.behaves(Manner::Obeys).await;
-    let rig = Rig::start().await;
-    let (lb01, mut lb02) = pair(&rig).await;
     lb02.behaves(Manner::Refuses("not_ready")).await;
     let error = switch(&rig, to("lb02")).await.unwrap_err();
     assert_eq!(error.code(), Code::Aborted);
@@ -252,6 +249,16 @@ async fn an_agent_that_refuses_has_done_nothing() {
 /// Nobody knows what its disk has by now.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_whose_disk_refuses_is_told_to_forget_until_it_says_so() {
+    let rig = Rig::start().await;
+    let (lb01, mut lb02) = pair(&rig).await;
+    lb02.behaves(Manner::Refuses("disk")).await;
+    let error = switch(&rig, to("lb02")).await.unwrap_err();
+    assert_eq!(error.code(), Code::Aborted);
+    assert!(error.message().contains("lb02 refuses (disk): in words"), "{error}");
+    let (id, _, _) = take_over(lb02.request().await);
+    assert_eq!(withdrawn(lb02.request().await), id);
+    assert_eq!(orders(&rig).await, [("lb02".into(), id, "withdrawing".into())]);
+    lb02.behaves(Manner::Obeys).await;
     without_orders(&rig).await;
     drop(lb01);
 }
@@ -458,13 +465,6 @@ async fn a_node_in_maintenance_hands_over_and_may_go_away() {
     assert_eq!((nothing.order_id.as_str(), nothing.pending), ("", false));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn maintenance_waits_for_a_node_and_outlives_the_coordinator() {
-    let mut rig = Rig::start().await;
-    let (lb01, lb02) = pair(&rig).await;
-    let away = lb02.leave().await;
-    let answer = maintain(&rig, on("lb02")).await.unwrap();
-    assert!(answer.pending);
 /// Each would be fine alone; the second finds the first.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_at_once_are_not_both_put_into_maintenance() {
@@ -483,6 +483,13 @@ async fn two_nodes_at_once_are_not_both_put_into_maintenance() {
     drop((lb01, lb02));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn maintenance_waits_for_a_node_and_outlives_the_coordinator() {
+    let mut rig = Rig::start().await;
+    let (lb01, lb02) = pair(&rig).await;
+    let away = lb02.leave().await;
+    let answer = maintain(&rig, on("lb02")).await.unwrap();
+    assert!(answer.pending);
     assert_eq!(orders(&rig).await, [("lb02".into(), answer.order_id.clone(), "asked".into())]);
     rig.stop().await;
     drop(lb01);
