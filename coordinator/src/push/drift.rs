@@ -87,7 +87,9 @@ fn differs(pushed: &v1::Pushed, text: &str) -> String {
     };
     match (pushed.generation, text.is_empty()) {
         (0, _) => format!("it runs nothing that was pushed{given_up}"),
-        (number, true) => format!("it runs generation {number}, but the file has nothing for it{given_up}"),
+        (number, true) => format!(
+            "it runs generation {number}, but the file has nothing for it; apply it again to take that away{given_up}"
+        ),
         (number, false) => format!("it runs generation {number}{given_up}"),
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use hafleet_fleet::NodeName;
-use hafleet_fleetfile::{FenceDevice, Known, KnownNode};
+use hafleet_fleetfile::{FenceDevice, FleetFile, Known, KnownNode};
 use hafleet_proto::v1;
 
 use crate::{actuator::program::Value, clock::micros, config, shared::Shared, store::hash};
@@ -90,6 +90,21 @@ impl Told {
         let master = i32::from(v1::VrrpState::Master);
         self.instances.iter().any(|instance| instance.state == master && is_touched(&instance.instance))
     }
+}
+
+/// Connected nodes that are not of those who stay and may run what was pushed: members of what runs, and nodes that were away
+/// when an earlier file left them out.
+pub fn leaving(shared: &Shared, running: &FleetFile, staying: &[String]) -> Vec<String> {
+    let members = running.nodes();
+    let nothing = hash("");
+    let leaving = shared.roster.map(|name, entry| {
+        let pushed = entry.last.as_ref().and_then(|last| last.snapshot.pushed.as_ref());
+        let runs_some = pushed.is_some_and(|pushed| pushed.generation > 0 && pushed.hash != nothing);
+        let is_member = members.iter().any(|member| *member == name.0);
+        let leaves = !staying.contains(&name.0) && (is_member || runs_some);
+        (leaves && entry.live.is_some()).then(|| name.0.clone())
+    });
+    leaving.into_iter().flatten().collect()
 }
 
 /// Every generation that a node runs or holds ready, by its last word.

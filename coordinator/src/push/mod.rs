@@ -157,6 +157,7 @@ pub fn judge(shared: &Shared, running: &FleetFile, text: &str) -> (Vec<Problem>,
     };
     let mut problems = lint(&file, Some(&known::known(shared)));
     problems.extend(change::together(running, &file));
+    problems.extend(left_behind(shared, running, &file));
     for node in file.nodes() {
         let bytes = file.compile(node).len();
         if bytes > NODE_TEXT_MAX {
@@ -167,6 +168,22 @@ pub fn judge(shared: &Shared, running: &FleetFile, text: &str) -> (Vec<Problem>,
     }
     problems.sort_by_key(|problem| problem.at);
     (problems, Some(file))
+}
+
+/// Nodes that are in the file no more and cannot be told so now.
+fn left_behind(shared: &Shared, running: &FleetFile, file: &FleetFile) -> Vec<Problem> {
+    let staying = file.nodes();
+    let leaving = running.nodes().into_iter().filter(|node| !staying.iter().any(|other| other == node));
+    let away = leaving.filter(|node| !known::told(shared, node).is_connected);
+    let problem = |node| {
+        let message = format!(
+            "{node} is in the file no more, but is not connected: what was pushed to it runs on there, and may hold addresses of \
+             this file"
+        );
+        let help = "when it is back (`hactl config drift`), apply again (`hactl config apply --again`)";
+        Problem::warning(hafleet_fleetfile::At::default(), message, help)
+    };
+    away.map(problem).collect()
 }
 
 /// Writes a generation down and lets the task apply it. Gives its number, and what was remarked on.
@@ -183,10 +200,7 @@ pub async fn begin(shared: &Shared, wish: Wish) -> Result<(u64, Vec<Problem>), B
     let Some(file) = file.filter(|_| !is_wrong) else { return Err(BeginError::Problems(problems)) };
     let mut nodes: Vec<String> = file.nodes().into_iter().map(str::to_owned).collect();
     // Who is in the file no more runs nothing of it any more; one that is away or gone for good stands in nobody's way.
-    let leaving = running.nodes().into_iter().filter(|node| !nodes.iter().any(|other| other == node));
-    let leaving: Vec<String> =
-        leaving.filter(|node| known::told(shared, node).is_connected).map(str::to_owned).collect();
-    nodes.extend(leaving);
+    nodes.extend(known::leaving(shared, &running, &nodes));
     let new = NewGeneration {
         parent: wish.parent,
         author: wish.author,

@@ -1,6 +1,7 @@
 //! The coordinator as agents and operators meet it: over real mTLS on loopback, with fake agents.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod drifting;
 mod enrolment;
 mod evidence;
 mod fencing;

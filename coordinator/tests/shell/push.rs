@@ -125,7 +125,8 @@ fn obey(
         }
         What::Stage(stage) => {
             assert!(
-                stage.toml.starts_with("[[instance]]\nname = \"VI_1\"\ninterface = \"ens33\""),
+                stage.toml.is_empty()
+                    || stage.toml.starts_with("[[instance]]\nname = \"VI_1\"\ninterface = \"ens33\""),
                 "{}",
                 stage.toml
             );
@@ -169,10 +170,15 @@ fn obey(
 
 /// Two agents, lb01 the holder.
 pub async fn pair(rig: &Rig) -> (Pushable, Pushable, Asked) {
+    pair_with(rig, v1::Pushed::default()).await
+}
+
+/// The same, with what was pushed to lb02 before.
+pub async fn pair_with(rig: &Rig, pushed: v1::Pushed) -> (Pushable, Pushable, Asked) {
     let asked = Asked::default();
     let (mut one, mut two) = (rig.enrol("lb01").await, rig.enrol("lb02").await);
     one.pushed = Some(v1::Pushed::default());
-    two.pushed = Some(v1::Pushed::default());
+    two.pushed = Some(pushed);
     one.becomes(VrrpState::Master);
     two.becomes(VrrpState::Backup);
     two.heard = vec![one.as_heard()];
@@ -204,7 +210,7 @@ pub async fn told(mut stream: tonic::Streaming<v1::ConfigProgress>) -> Vec<v1::C
     all
 }
 
-async fn apply(rig: &Rig, text: &str, parent: u64) -> v1::ConfigProgress {
+pub async fn apply(rig: &Rig, text: &str, parent: u64) -> v1::ConfigProgress {
     let mut configs = rig.configs_as(&rig.admin()).await;
     let stream = configs.apply_config(wish(text, parent)).await.unwrap().into_inner();
     told(stream).await.pop().unwrap()
@@ -219,7 +225,7 @@ fn of(asked: &Asked, step: &str) -> Vec<String> {
     all.filter(|(_, id)| id.ends_with(step)).map(|(node, _)| node).collect()
 }
 
-async fn states(rig: &Rig, generation: u64) -> Vec<String> {
+pub async fn states(rig: &Rig, generation: u64) -> Vec<String> {
     let mut configs = rig.configs_as(&rig.admin()).await;
     let found = configs.get_config(v1::GetConfigRequest { generation }).await.unwrap().into_inner();
     found.steps.iter().map(|step| format!("{} {}", step.node, step.state)).collect()

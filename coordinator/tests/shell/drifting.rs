@@ -1,0 +1,32 @@
+//! Nodes that run something else than what was applied last.
+
+use hafleet_proto::v1;
+
+use crate::{
+    push::{FILE, apply, pair_with, states},
+    rig::Rig,
+};
+
+/// It was away when an earlier file left it out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_no_file_knows_any_more_gives_up_what_was_pushed_to_it() {
+    let rig = Rig::start().await;
+    let old = v1::Pushed { generation: 1, hash: "0".repeat(64), ..Default::default() };
+    let (_one, _two, _asked) = pair_with(&rig, old).await;
+    let alone = FILE.split_once("  [[group.member]]\n  node = \"lb02\"").unwrap().0;
+    let mut configs = rig.configs_as(&rig.admin()).await;
+    let of_two = async |configs: &mut v1::config_service_client::ConfigServiceClient<_>| {
+        let drift = configs.get_drift(v1::GetDriftRequest {}).await.unwrap().into_inner();
+        drift.nodes.into_iter().find(|node| node.node == "lb02").unwrap()
+    };
+    let drift = of_two(&mut configs).await;
+    assert_eq!(drift.state, "differs");
+    assert!(drift.detail.contains("the file has nothing for it; apply it again"), "{drift:?}");
+    let end = apply(&rig, alone, 0).await;
+    assert_eq!(end.state, "applied", "{end:?}");
+    assert_eq!(states(&rig, end.generation).await, ["lb01 confirmed", "lb02 confirmed"]);
+    assert_eq!(of_two(&mut configs).await.state, "in_step");
+    // Once is enough.
+    let again = apply(&rig, alone, end.generation).await;
+    assert_eq!(states(&rig, again.generation).await, ["lb01 unchanged"]);
+}
