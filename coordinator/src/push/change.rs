@@ -54,14 +54,36 @@ pub fn touched(from: &FleetFile, to: &FleetFile) -> Touched {
             continue;
         }
         let moves = check_changed || own.iter().any(|change| is_moving(change));
-        *touched.groups.entry(group.key.clone()).or_default() |= moves;
-        touched.nodes.extend(group.members.iter().map(|member| member.node.clone()));
+        touched.add(group, moves);
+    }
+    touched
+}
+
+impl Touched {
+    /// A node that runs something else than either file has for it: what it is a member of may change in any way when it runs
+    /// the new one, also where the files do not differ.
+    pub fn add_drifted(&mut self, node: &str, from: &FleetFile, to: &FleetFile) {
+        self.add_node(node);
+        let is_member = |group: &&Group| group.members.iter().any(|member| member.node == node);
+        for group in from.groups.iter().chain(&to.groups).filter(is_member) {
+            self.add(group, true);
+        }
+    }
+
+    fn add(&mut self, group: &Group, moves: bool) {
+        *self.groups.entry(group.key.clone()).or_default() |= moves;
+        for member in &group.members {
+            self.add_node(&member.node);
+        }
         let addresses =
             group.addresses.iter().map(|address| format!("{}/{}", group.key.site, address.address));
-        touched.subjects.extend(addresses);
+        self.subjects.extend(addresses);
     }
-    touched.subjects.extend(touched.nodes.iter().map(|node| format!("node/{node}")));
-    touched
+
+    fn add_node(&mut self, node: &str) {
+        self.nodes.insert(node.to_owned());
+        self.subjects.insert(format!("node/{node}"));
+    }
 }
 
 fn is_moving(change: &Change) -> bool {
@@ -180,5 +202,20 @@ mod tests {
         }
         let same = parse(FILE).unwrap();
         assert_eq!(touched(&same, &same), Touched::default());
+    }
+
+    #[test]
+    fn what_a_drifted_node_is_a_member_of_is_touched() {
+        let same = parse(FILE).unwrap();
+        let mut drifted = Touched::default();
+        drifted.add_drifted("lb02", &same, &same);
+        assert_eq!(drifted.groups.values().copied().collect::<Vec<_>>(), [true]);
+        assert_eq!(drifted.nodes, BTreeSet::from(["lb01".to_owned(), "lb02".to_owned()]));
+        let subjects = ["dc1/192.168.178.3", "node/lb01", "node/lb02"].map(str::to_owned);
+        assert_eq!(drifted.subjects, BTreeSet::from(subjects));
+        // It is a member of nothing any more.
+        let mut ghost = Touched::default();
+        ghost.add_drifted("lb09", &same, &same);
+        assert_eq!((ghost.groups.len(), ghost.subjects), (0, BTreeSet::from(["node/lb09".to_owned()])));
     }
 }

@@ -156,7 +156,15 @@ async fn carry_out(shared: &Arc<Shared>, row: GenerationRow) -> Result<(), Stopp
         return Ok(());
     };
     let is_first = row.state == ApplyState::Staging;
-    let lookout = Lookout::new(shared, change::touched(&parent, &file), row.created_at_us, is_first).await?;
+    let mut touched = change::touched(&parent, &file);
+    for step in shared.store.config_steps(row.number).await? {
+        let told = told(shared, &step.node);
+        // In a later life of the coordinator also what has committed: then it is watched more than it had to be.
+        if !told.runs(&parent.compile(&step.node)) && !told.runs(&file.compile(&step.node)) {
+            touched.add_drifted(&step.node, &parent, &file);
+        }
+    }
+    let lookout = Lookout::new(shared, touched, row.created_at_us, is_first).await?;
     let memberships = change::memberships(&parent, &file);
     let (settling, settled) = (BTreeMap::new(), BTreeSet::new());
     let mut apply = Apply { shared, row, file, memberships, lookout, settling, settled };

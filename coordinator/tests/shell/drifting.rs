@@ -3,7 +3,7 @@
 use hafleet_proto::v1;
 
 use crate::{
-    push::{FILE, apply, pair_with, states},
+    push::{FILE, Mood, apply, pair, pair_with, states},
     rig::Rig,
 };
 
@@ -29,4 +29,18 @@ async fn a_node_that_no_file_knows_any_more_gives_up_what_was_pushed_to_it() {
     // Once is enough.
     let again = apply(&rig, alone, end.generation).await;
     assert_eq!(states(&rig, again.generation).await, ["lb01 unchanged"]);
+}
+
+/// The files do not differ, so that nothing is touched but by the drift.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_drifted_is_watched_while_it_is_applied_again() {
+    let rig = Rig::start().await;
+    let (_one, two, _asked) = pair(&rig).await;
+    two.mood.send_replace(Mood::Drifts);
+    let end = apply(&rig, FILE, 0).await;
+    assert_eq!(end.state, "applied", "{end:?}");
+    two.mood.send_replace(Mood::Faults);
+    let again = apply(&rig, FILE, end.generation).await;
+    assert_eq!(again.state, "rolled_back", "{again:?}");
+    assert!(again.why.contains("VI_1 on lb02 went from BACKUP to FAULT"), "{again:?}");
 }

@@ -46,6 +46,8 @@ pub enum Mood {
     Seizes,
     /// It does not answer to a commit.
     Silent,
+    /// It runs something else once it was confirmed.
+    Drifts,
 }
 
 /// What agents were asked, in order: node and request.
@@ -151,7 +153,13 @@ fn obey(
                 });
             }
         }
-        What::Confirm(_) => agent.pushed.as_mut().unwrap().confirm_left_us = 0,
+        What::Confirm(_) => {
+            let pushed = agent.pushed.as_mut().unwrap();
+            pushed.confirm_left_us = 0;
+            if mood == Mood::Drifts {
+                pushed.hash = "0".repeat(64);
+            }
+        }
         What::RollBack(back) => {
             if agent.pushed.as_ref().is_some_and(|pushed| pushed.generation == back.generation) {
                 agent.pushed.clone_from(before);
