@@ -1,27 +1,40 @@
 //! Whether something happened that an apply was not meant to bring.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use hafleet_fleet::{Finding, FindingId, FindingKind, FindingStatus, Severity};
 use hafleet_proto::v1::{self, VrrpState};
-use tokio::sync::broadcast::{self, error::TryRecvError};
+use tokio::sync::{
+    broadcast::{self, error::RecvError, error::TryRecvError},
+    mpsc, oneshot,
+};
 
 use super::change::Touched;
 use crate::{
     clock::micros,
     effects::FleetGone,
-    shared::{Change, Shared},
+    shared::{CHANGES_MAX, Change, Shared},
 };
+
+/// Where it is told what went wrong first.
+type Reply = oneshot::Sender<Option<String>>;
 
 /// Looks at what the apply touches.
 pub struct Lookout {
-    changes: broadcast::Receiver<Change>,
-    touched: Touched,
+    judge: Arc<Judge>,
+    /// To the task that takes every change as it comes, whatever the apply waits for: they are many when many nodes commit.
+    /// It ends with this.
+    questions: mpsc::Sender<Reply>,
     /// When the apply was begun: what began before is not its doing …
     begun_us: i64,
     /// … unless it was not there yet when this look-out began, before any node committed: a finding counts from when its
     /// condition began, and a node dates that by its own clock. `None` in a later life of the coordinator.
     before: Option<BTreeSet<FindingId>>,
+}
+
+/// Tells transitions that were meant from others.
+struct Judge {
+    touched: Touched,
     /// Instances that could not serve before any node committed, by node: that they still cannot is nobody's doing.
     ailing: BTreeSet<(String, String)>,
 }
@@ -35,8 +48,14 @@ impl Lookout {
         is_first: bool,
     ) -> Result<Self, FleetGone> {
         let changes = shared.changes.subscribe();
+        let looking = |before, ailing| {
+            let judge = Arc::new(Judge { touched, ailing });
+            let (questions, asked) = mpsc::channel(1);
+            tokio::spawn(watch(changes, Arc::clone(&judge), asked));
+            Self { judge, questions, begun_us, before }
+        };
         if !is_first {
-            return Ok(Self { changes, touched, begun_us, before: None, ailing: BTreeSet::new() });
+            return Ok(looking(None, BTreeSet::new()));
         }
         let view = shared.fleet.view().await?;
         let before = Some(view.findings.into_iter().map(|finding| finding.id).collect());
@@ -46,30 +65,24 @@ impl Lookout {
             faulty.map(|report| (node.node.0.clone(), report.instance.clone()))
         });
         let ailing = ailing.collect();
-        Ok(Self { changes, touched, begun_us, before, ailing })
+        Ok(looking(before, ailing))
     }
 
     /// What it looks at.
     pub fn touched(&self) -> &Touched {
-        &self.touched
+        &self.judge.touched
     }
 
     /// What happened, in words; `None` when all is as it should be. While nodes commit, `is_whole` is false: members may then
     /// be configured differently.
     pub async fn trouble(&mut self, shared: &Shared, is_whole: bool) -> Result<Option<String>, FleetGone> {
-        loop {
-            match self.changes.try_recv() {
-                Ok(Change::Transition(transition)) => {
-                    if let Some(trouble) = self.unplanned(&transition) {
-                        return Ok(Some(trouble));
-                    }
-                }
-                Ok(Change::Finding(_) | Change::Fleet) => {}
-                Err(TryRecvError::Lagged(missed)) => {
-                    return Ok(Some(format!("{missed} changes came too fast to be judged")));
-                }
-                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
-            }
+        let (reply, told) = oneshot::channel();
+        // A task that is gone says nothing either.
+        let _ = self.questions.send(reply).await;
+        match told.await {
+            Ok(None) => {}
+            Ok(Some(trouble)) => return Ok(Some(trouble)),
+            Err(_) => return Ok(Some("what changes is not looked at any more".to_owned())),
         }
         let view = shared.fleet.view().await?;
         let new = view.findings.iter().find(|finding| self.is_new(finding, is_whole));
@@ -91,7 +104,51 @@ impl Lookout {
             && finding.severity > Severity::Info
             && (micros(finding.since) >= self.begun_us
                 || self.before.as_ref().is_some_and(|before| !before.contains(&finding.id)))
-            && self.touched.subjects.contains(&finding.subject)
+            && self.judge.touched.subjects.contains(&finding.subject)
+    }
+}
+
+/// Takes every change until the look-out is gone, and keeps what went wrong first.
+async fn watch(
+    mut changes: broadcast::Receiver<Change>,
+    judge: Arc<Judge>,
+    mut questions: mpsc::Receiver<Reply>,
+) {
+    let (mut first, mut is_over) = (None, false);
+    loop {
+        tokio::select! {
+            change = changes.recv(), if !is_over => match change {
+                Ok(change) => first = first.or_else(|| judge.of(&change)),
+                Err(RecvError::Lagged(missed)) => first = first.or_else(|| Some(too_fast(missed))),
+                Err(RecvError::Closed) => is_over = true,
+            },
+            question = questions.recv() => {
+                let Some(reply) = question else { return };
+                // What came before the question counts for the answer.
+                for _ in 0..=CHANGES_MAX {
+                    match changes.try_recv() {
+                        Ok(change) => first = first.or_else(|| judge.of(&change)),
+                        Err(TryRecvError::Lagged(missed)) => first = first.or_else(|| Some(too_fast(missed))),
+                        Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+                    }
+                }
+                // Whoever asked may be gone.
+                let _ = reply.send(first.clone());
+            }
+        }
+    }
+}
+
+fn too_fast(missed: u64) -> String {
+    format!("{missed} changes came too fast to be judged")
+}
+
+impl Judge {
+    fn of(&self, change: &Change) -> Option<String> {
+        match change {
+            Change::Transition(transition) => self.unplanned(transition),
+            Change::Finding(_) | Change::Fleet => None,
+        }
     }
 
     /// A member that cannot serve is never meant; another change of state only where the holder may change.
@@ -124,11 +181,12 @@ impl Lookout {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use hafleet_fleetfile::GroupKey;
 
     use super::*;
 
-    fn lookout(may_move: bool) -> Lookout {
+    fn judge(may_move: bool) -> Judge {
         let key = |name: &str| GroupKey { site: "dc1".into(), name: name.into() };
         let touched = Touched {
             groups: [(key("web"), may_move)].into(),
@@ -136,7 +194,7 @@ mod tests {
             subjects: BTreeSet::new(),
         };
         let ailing = BTreeSet::from([("lb02".to_owned(), "web".to_owned())]);
-        Lookout { changes: broadcast::channel(1).1, touched, begun_us: 0, before: None, ailing }
+        Judge { touched, ailing }
     }
 
     fn transition(node: &str, instance: &str, from: VrrpState, to: VrrpState) -> v1::TransitionRecord {
@@ -161,7 +219,7 @@ mod tests {
         ] {
             let transition = transition(node, instance, from, to);
             for (may_move, expected) in [(false, is_trouble_still), (true, is_trouble_moving)] {
-                let found = lookout(may_move).unplanned(&transition);
+                let found = judge(may_move).unplanned(&transition);
                 assert_eq!(
                     found.is_some(),
                     expected,
@@ -169,5 +227,44 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// A first apply of 512 nodes has more transitions than a watcher may lag behind by, and waits for answers meanwhile.
+    #[tokio::test]
+    async fn no_change_is_missed_while_nobody_asks() {
+        use VrrpState::{Backup, Fault, Init, Master};
+        let (told, changes) = broadcast::channel(CHANGES_MAX);
+        let (questions, asked) = mpsc::channel(1);
+        tokio::spawn(watch(changes, Arc::new(judge(true)), asked));
+        let ask = async || {
+            let (reply, answer) = oneshot::channel();
+            questions.send(reply).await.unwrap();
+            answer.await.unwrap()
+        };
+        let tell = |from, to| told.send(Change::Transition(transition("lb01", "web", from, to))).unwrap();
+        for _ in 0..4 {
+            for _ in 0..CHANGES_MAX / 2 {
+                tell(Init, Backup);
+            }
+            while !told.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!(ask().await, None, "every one was judged");
+        tell(Master, Fault);
+        for _ in 0..4 {
+            for _ in 0..CHANGES_MAX / 2 {
+                tell(Init, Backup);
+            }
+            while !told.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        }
+        let trouble = ask().await.unwrap();
+        assert!(trouble.starts_with("web on lb01 went from MASTER to FAULT"), "{trouble}");
+        for _ in 0..=CHANGES_MAX {
+            tell(Init, Backup);
+        }
+        assert_eq!(ask().await, Some(trouble), "what was first");
     }
 }
