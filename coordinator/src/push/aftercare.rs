@@ -1,6 +1,7 @@
 //! Nodes that did not go back when they were told: they are told again when they are heard, until they have.
 //!
-//! Only the newest generation can be owed: what is applied after it is compared with what a node runs, and replaces it.
+//! Generations can be owed that were given up since one was applied: what is applied after them is compared with what a node
+//! runs, and replaces it.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::{
     shared::Shared,
-    store::{ApplyState, StepState},
+    store::{GenerationRow, StepState},
 };
 
 /// What to do about a node that was not known to have gone back.
@@ -27,11 +28,14 @@ enum Care {
 
 /// Looks once, and tells whom it may concern; false when nobody is left to go back.
 pub async fn look(shared: &Arc<Shared>) -> Result<bool, Stopped> {
-    let newest = shared.store.config_history(1).await?.rows.pop();
-    let Some(row) = newest.filter(|row| matches!(row.state, ApplyState::RolledBack | ApplyState::Refused))
-    else {
-        return Ok(false);
-    };
+    let mut is_owed = false;
+    for row in shared.store.owed_configs().await? {
+        is_owed |= look_at(shared, &row).await?;
+    }
+    Ok(is_owed)
+}
+
+async fn look_at(shared: &Arc<Shared>, row: &GenerationRow) -> Result<bool, Stopped> {
     let steps = shared.store.config_steps(row.number).await?;
     let (mut late, mut owed) = (Vec::new(), 0);
     for step in steps.into_iter().filter(|step| step.state == StepState::Failed) {
@@ -50,7 +54,7 @@ pub async fn look(shared: &Arc<Shared>) -> Result<bool, Stopped> {
             }
         }
     }
-    let mut answers = ask_back(shared, &row, &late);
+    let mut answers = ask_back(shared, row, &late);
     while let Some((node, answer)) = answered(&mut answers).await {
         match went_back(answer) {
             Ok(_) => {

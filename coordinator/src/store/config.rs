@@ -16,6 +16,9 @@ use crate::sealing::{self, GENERATION};
 /// Generations that one call of [`Store::prune_configs`] deletes.
 const PRUNE_STEP: usize = 100;
 
+/// Generations that [`Store::owed_configs`] gives.
+const OWED_MAX: i64 = 64;
+
 /// SHA-256 of a text, hex.
 pub fn hash(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -338,6 +341,35 @@ impl Store {
             row
         };
         Ok(Page::cut(rows.into_iter().map(open).collect(), limit))
+    }
+
+    /// Generations that were given up since one was applied, with nodes of which it is not known that they went back; the newest
+    /// first, and at most 64.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn owed_configs(&self) -> Result<Vec<GenerationRow>, StoreError> {
+        let rows: sqlx::Result<Vec<GenerationRow>> = on_reader!(self, |db| {
+            sqlx::query_as(generations!(
+                "WHERE is_open IS NULL \
+                 AND number > (SELECT COALESCE(MAX(generation), 0) FROM config_applies WHERE state = 'applied') \
+                 AND number IN (SELECT generation FROM config_steps WHERE state = 'failed') \
+                 ORDER BY number DESC LIMIT $1"
+            ))
+            .bind(OWED_MAX)
+            .fetch_all(db)
+            .await
+        });
+        let rows = rows.map_err(|source| StoreError::Read {
+            what: "generations that were not given up by all".into(),
+            source,
+        })?;
+        // Going back needs no text.
+        let open = |mut row: GenerationRow| {
+            row.text = self.open_generation(&row).unwrap_or_default();
+            row
+        };
+        Ok(rows.into_iter().map(open).collect())
     }
 
     /// Whether a text is there that only the key can open.

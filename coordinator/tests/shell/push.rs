@@ -477,6 +477,9 @@ async fn a_node_that_is_away_when_all_go_back_is_told_when_it_is_heard_again() {
     let end = told(stream).await.pop().unwrap();
     assert_eq!(end.state, "rolled_back", "{end:?}");
     assert!(states(&rig, 1).await.contains(&"lb02 failed".to_owned()), "{:?}", states(&rig, 1).await);
+    // It is not forgotten over what is tried next.
+    one.mood.send_replace(Mood::Refuses);
+    assert_eq!(apply(&rig, FILE, 0).await.state, "refused");
     let mut back = rig.enrol("lb02").await;
     back.becomes(VrrpState::Backup);
     let hash = "0".repeat(64);
