@@ -16,6 +16,7 @@ fn new(parent: u64, text: &str) -> NewGeneration {
         text: text.into(),
         created_at_us: T0,
         confirm_within_us: 120_000_000,
+        above: 0,
     }
 }
 

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use super::{
     ask::{answered, ask_back, note, went_back},
     known::{Told, told},
+    read,
     task::Stopped,
 };
 use crate::{
     shared::Shared,
-    store::{GenerationRow, StepState},
+    store::{GenerationRow, StepState, hash},
 };
 
 /// What to do about a node that was not known to have gone back.
@@ -36,10 +37,12 @@ pub async fn look(shared: &Arc<Shared>) -> Result<bool, Stopped> {
 }
 
 async fn look_at(shared: &Arc<Shared>, row: &GenerationRow) -> Result<bool, Stopped> {
+    let file = read(row.number, &row.text).ok();
     let steps = shared.store.config_steps(row.number).await?;
     let (mut late, mut owed) = (Vec::new(), 0);
     for step in steps.into_iter().filter(|step| step.state == StepState::Failed) {
-        match care(&told(shared, &step.node), row.number) {
+        let text = file.as_ref().map(|file| hash(&file.compile(&step.node)));
+        match care(&told(shared, &step.node), row.number, text.as_deref()) {
             Care::Wait => owed += 1,
             Care::Tell => late.push(step.node),
             Care::Note => {
@@ -71,11 +74,14 @@ async fn look_at(shared: &Arc<Shared>, row: &GenerationRow) -> Result<bool, Stop
     Ok(owed > 0)
 }
 
-fn care(told: &Told, generation: u64) -> Care {
+/// A database that was restored gives a number again: what has it with another hash is not this generation. Without a text
+/// that can be read the number counts.
+fn care(told: &Told, generation: u64, hash: Option<&str>) -> Care {
     let heard = told.pushed.as_ref().filter(|_| told.is_connected && told.received_us.is_some());
     match heard {
         None => Care::Wait,
-        Some(pushed) if pushed.generation == generation || pushed.staged_generation == generation => {
+        Some(pushed) if pushed.staged_generation == generation => Care::Tell,
+        Some(pushed) if pushed.generation == generation && hash.is_none_or(|hash| hash == pushed.hash) => {
             Care::Tell
         }
         Some(_) => Care::Note,
@@ -101,12 +107,15 @@ mod tests {
             pushed: Some(pushed),
             ..Default::default()
         };
-        assert_eq!(care(&Told::default(), 7), Care::Wait);
-        assert_eq!(care(&Told { is_connected: false, ..heard(pushed(7, 0)) }, 7), Care::Wait);
+        assert_eq!(care(&Told::default(), 7, None), Care::Wait);
+        assert_eq!(care(&Told { is_connected: false, ..heard(pushed(7, 0)) }, 7, None), Care::Wait);
         // Read back from the store: said to an earlier coordinator.
-        assert_eq!(care(&Told { received_us: None, ..heard(pushed(7, 0)) }, 7), Care::Wait);
-        assert_eq!(care(&heard(pushed(7, 0)), 7), Care::Tell);
-        assert_eq!(care(&heard(pushed(6, 7)), 7), Care::Tell);
-        assert_eq!(care(&heard(pushed(6, 0)), 7), Care::Note);
+        assert_eq!(care(&Told { received_us: None, ..heard(pushed(7, 0)) }, 7, None), Care::Wait);
+        assert_eq!(care(&heard(pushed(7, 0)), 7, None), Care::Tell);
+        assert_eq!(care(&heard(pushed(6, 7)), 7, None), Care::Tell);
+        assert_eq!(care(&heard(pushed(6, 0)), 7, None), Care::Note);
+        let ours = v1::Pushed { hash: "ours".into(), ..pushed(7, 0) };
+        assert_eq!(care(&heard(ours.clone()), 7, Some("ours")), Care::Tell);
+        assert_eq!(care(&heard(ours), 7, Some("of a database that was restored")), Care::Note);
     }
 }

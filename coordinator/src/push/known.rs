@@ -107,6 +107,19 @@ pub fn leaving(shared: &Shared, running: &FleetFile, staying: &[String]) -> Vec<
     leaving.into_iter().flatten().collect()
 }
 
+/// A node that tells a higher number is not believed: numbers never run out.
+const NUMBER_MAX: u64 = 1 << 48;
+
+/// The highest generation that a node runs, holds ready or gave up, by its last word: an agent takes none that is older than what
+/// it has, and a database that was restored may know nothing of them. 0: none.
+pub fn highest(shared: &Shared) -> u64 {
+    let of_nodes = shared.roster.map(|_, entry| {
+        let pushed = entry.last.as_ref().and_then(|last| last.snapshot.pushed.as_ref());
+        pushed.map(|pushed| [pushed.generation, pushed.staged_generation, pushed.rolled_back_generation])
+    });
+    of_nodes.into_iter().flatten().flatten().filter(|number| *number <= NUMBER_MAX).max().unwrap_or(0)
+}
+
 /// Every generation that a node runs or holds ready, by its last word.
 pub fn in_use(shared: &Shared) -> BTreeSet<u64> {
     let of_nodes = shared.roster.map(|_, entry| {

@@ -208,6 +208,7 @@ pub async fn begin(shared: &Shared, wish: Wish) -> Result<(u64, Vec<Problem>), B
         text: wish.text,
         created_at_us: shared.clock.now_us(),
         confirm_within_us: crate::clock::duration_us(wish.confirm_within),
+        above: known::highest(shared),
     };
     match shared.store.begin_config(&new, &nodes).await? {
         Begun::Generation(number) => {

@@ -39,6 +39,8 @@ pub struct NewGeneration {
     pub created_at_us: i64,
     /// How long a node waits to be confirmed before it goes back by itself.
     pub confirm_within_us: u64,
+    /// Its number is above this one: what nodes have is newer than a database that was restored.
+    pub above: u64,
 }
 
 /// A generation and how far it came.
@@ -211,6 +213,7 @@ impl Store {
     pub async fn begin_config(&self, new: &NewGeneration, nodes: &[String]) -> Result<Begun, StoreError> {
         let parent = signed("generation", new.parent)?;
         let within_us = signed("confirm_within_us", new.confirm_within_us)?;
+        let above = signed("generation", new.above)?;
         let begun = in_transaction!(self, |db| {
             let open: Option<(i64,)> =
                 sqlx::query_as("SELECT generation FROM config_applies WHERE is_open = 1")
@@ -230,7 +233,7 @@ impl Store {
                     sqlx::query_as("SELECT CAST(COALESCE(MAX(number), 0) AS BIGINT) FROM config_generations")
                         .fetch_one(&mut *db)
                         .await?;
-                let number = last.0.saturating_add(1);
+                let number = last.0.max(above).saturating_add(1);
                 let sealed = self.seal_generation(number.unsigned_abs(), &new.text)?;
                 sqlx::query(
                     "INSERT INTO config_generations (number, parent, author, message, text, hash, created_at_us) \

@@ -44,3 +44,14 @@ async fn what_drifted_is_watched_while_it_is_applied_again() {
     assert_eq!(again.state, "rolled_back", "{again:?}");
     assert!(again.why.contains("VI_1 on lb02 went from BACKUP to FAULT"), "{again:?}");
 }
+
+/// A database that was restored knows nothing of what nodes were given after its copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_generation_is_above_all_that_nodes_have() {
+    let rig = Rig::start().await;
+    let (hash, rolled_back_generation) = ("0".repeat(64), 41);
+    let later = v1::Pushed { generation: 40, hash, rolled_back_generation, ..Default::default() };
+    let (_one, _two, _asked) = pair_with(&rig, later).await;
+    let end = apply(&rig, FILE, 0).await;
+    assert_eq!((end.state.as_str(), end.generation), ("applied", 42), "{end:?}");
+}

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use ha_coordinator::{push, store::Role};
+use ha_coordinator::{
+    push,
+    store::{self, Role},
+};
 use hafleet_proto::v1::{
     self, VrrpState, agent_message::Message as FromAgent, coordinator_message::Message as ToAgent,
     fence_service_client::FenceServiceClient, request::Request as What,
@@ -482,7 +485,7 @@ async fn a_node_that_is_away_when_all_go_back_is_told_when_it_is_heard_again() {
     assert_eq!(apply(&rig, FILE, 0).await.state, "refused");
     let mut back = rig.enrol("lb02").await;
     back.becomes(VrrpState::Backup);
-    let hash = "0".repeat(64);
+    let hash = store::hash(&hafleet_fleetfile::parse(FILE).unwrap().compile("lb02"));
     back.pushed = Some(v1::Pushed { generation: 1, hash, ..Default::default() });
     let back = Pushable::start(&rig, back, &asked).await;
     eventually("lb02 is told", async || {
