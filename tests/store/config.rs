@@ -202,6 +202,10 @@ pub async fn texts_are_sealed_at_rest(fixture: Fixture) {
         assert_eq!(error.to_string(), "cannot open the text of generation 1");
         let source = std::error::Error::source(&error).unwrap().to_string();
         assert!(source.contains(words), "{source}");
+        // A coordinator starts without the key, too, and spares the nodes of what is under way.
+        assert!(store.open_config().await.is_err());
+        assert_eq!(store.open_config_number().await.unwrap(), Some(1));
+        assert_eq!(ha_coordinator::push::left_open(store).await.unwrap().len(), 2);
         let row = store.config_history(10).await.unwrap().rows.remove(0);
         assert_eq!((row.number, row.text.as_str()), (1, ""), "that there was one is told");
     }

@@ -24,8 +24,8 @@ pub enum Spared {
 /// # Errors
 /// The database refuses.
 pub async fn left_open(store: &Store) -> Result<Vec<Input>, StoreError> {
-    match store.open_config().await? {
-        Some(row) => Ok(inputs(&store.config_steps(row.number).await?, Spared::UntilItsEnd)),
+    match store.open_config_number().await? {
+        Some(number) => Ok(inputs(&store.config_steps(number).await?, Spared::UntilItsEnd)),
         None => Ok(Vec::new()),
     }
 }

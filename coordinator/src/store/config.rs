@@ -312,6 +312,21 @@ impl Store {
         )
     }
 
+    /// The number of the generation that is under way: its text may be sealed with a key that is not here.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn open_config_number(&self) -> Result<Option<u64>, StoreError> {
+        let row: sqlx::Result<Option<(i64,)>> = on_reader!(self, |db| {
+            sqlx::query_as("SELECT generation FROM config_applies WHERE is_open = 1").fetch_optional(db).await
+        });
+        let row = row.map_err(|source| StoreError::Read {
+            what: "the number of the generation that is under way".into(),
+            source,
+        })?;
+        Ok(row.map(|(number,)| number.unsigned_abs()))
+    }
+
     /// One generation.
     ///
     /// # Errors
