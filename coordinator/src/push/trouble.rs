@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use hafleet_fleet::{Finding, FindingId, FindingKind, FindingStatus, Severity};
+use hafleet_fleet::{Finding, FindingId, FindingKind, FindingStatus, NodeName, Severity};
 use hafleet_proto::v1::{self, VrrpState};
 use tokio::sync::{
     broadcast::{self, error::RecvError, error::TryRecvError},
@@ -13,6 +13,7 @@ use super::change::Touched;
 use crate::{
     clock::micros,
     effects::FleetGone,
+    sessions::offset::Estimate,
     shared::{CHANGES_MAX, Change, Shared},
 };
 
@@ -37,7 +38,13 @@ struct Judge {
     touched: Touched,
     /// Instances that could not serve before any node committed, by node: that they still cannot is nobody's doing.
     ailing: BTreeSet<(String, String)>,
+    /// When the apply was begun, by the coordinator's wall clock.
+    begun_wall_us: i64,
+    /// How far the clock of a node is ahead of that; `None`: not known.
+    clock_of: ClockOf,
 }
+
+type ClockOf = Box<dyn Fn(&str) -> Option<Estimate> + Send + Sync>;
 
 impl Lookout {
     /// From now on. `is_first`: no node has committed yet.
@@ -48,8 +55,13 @@ impl Lookout {
         is_first: bool,
     ) -> Result<Self, FleetGone> {
         let changes = shared.changes.subscribe();
+        let (clock, roster) = (shared.clock, Arc::clone(&shared.roster));
+        let begun_wall_us = begun_us.saturating_add(clock.wall_us().saturating_sub(clock.now_us()));
         let looking = |before, ailing| {
-            let judge = Arc::new(Judge { touched, ailing });
+            let clock_of: ClockOf = Box::new(move |node| {
+                roster.with(&NodeName(node.to_owned()), |entry| entry.offset.estimate(clock.wall_us()))
+            });
+            let judge = Arc::new(Judge { touched, ailing, begun_wall_us, clock_of });
             let (questions, asked) = mpsc::channel(1);
             tokio::spawn(watch(changes, Arc::clone(&judge), asked));
             Self { judge, questions, begun_us, before }
@@ -151,9 +163,22 @@ impl Judge {
         }
     }
 
+    /// It was before the apply began, however the clock of its node is wrong: one that was away brings what it has to tell when it
+    /// is back.
+    fn is_old(&self, transition: &v1::TransitionRecord) -> bool {
+        (self.clock_of)(&transition.node).is_some_and(|clock| {
+            let uncertainty_us = i64::try_from(clock.uncertainty_us).unwrap_or(i64::MAX);
+            let at_us = transition.at_us.saturating_sub(clock.offset_us);
+            at_us.saturating_add(uncertainty_us) < self.begun_wall_us
+        })
+    }
+
     /// A member that cannot serve is never meant; another change of state only where the holder may change.
     fn unplanned(&self, transition: &v1::TransitionRecord) -> Option<String> {
         if !self.touched.nodes.contains(&transition.node) {
+            return None;
+        }
+        if self.is_old(transition) {
             return None;
         }
         let mut named = self.touched.groups.iter().filter(|(key, _)| key.name == transition.instance);
@@ -194,12 +219,34 @@ mod tests {
             subjects: BTreeSet::new(),
         };
         let ailing = BTreeSet::from([("lb02".to_owned(), "web".to_owned())]);
-        Judge { touched, ailing }
+        Judge { touched, ailing, begun_wall_us: 1000, clock_of: Box::new(|_| None) }
     }
 
     fn transition(node: &str, instance: &str, from: VrrpState, to: VrrpState) -> v1::TransitionRecord {
         let (from, to) = (from.into(), to.into());
         v1::TransitionRecord { node: node.into(), instance: instance.into(), from, to, ..Default::default() }
+    }
+
+    #[test]
+    fn what_was_before_the_apply_is_no_trouble() {
+        let clock = |offset_us, uncertainty_us| Some(Estimate { offset_us, uncertainty_us, age_us: 0 });
+        for (at_us, clock, is_trouble) in [
+            (999, clock(0, 0), false),
+            (1000, clock(0, 0), true),
+            // It may have been then.
+            (950, clock(0, 50), true),
+            (949, clock(0, 50), false),
+            // Its clock is ahead, or behind.
+            (1499, clock(500, 0), false),
+            (500, clock(-500, 0), true),
+            // Nothing is known of its clock.
+            (1, None, true),
+        ] {
+            let judge = Judge { clock_of: Box::new(move |_| clock), ..judge(true) };
+            let old = transition("lb01", "web", VrrpState::Master, VrrpState::Fault);
+            let found = judge.unplanned(&v1::TransitionRecord { at_us, ..old });
+            assert_eq!(found.is_some(), is_trouble, "{at_us} {clock:?}: {found:?}");
+        }
     }
 
     #[test]
