@@ -28,6 +28,9 @@ use crate::{config::PushedText, disk::DiskError};
 /// No pushed configuration is longer, in bytes.
 pub const TEXT_LEN_MAX: usize = 200 * 1024;
 
+/// A coordinator is told no more of what is wrong, in characters.
+const ERROR_LEN_MAX: usize = 1000;
+
 /// Why a configuration is not staged, committed, confirmed or given up.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
@@ -302,6 +305,7 @@ impl PushStatus {
                 .as_ref()
                 .map(|rolled_back| rolled_back.why.clone())
                 .unwrap_or_default(),
+            error: self.error.iter().flat_map(|error| error.chars()).take(ERROR_LEN_MAX).collect(),
         }
     }
 }

@@ -81,8 +81,13 @@ fn a_generation_from_its_staging_to_its_confirmation() {
     assert_eq!(push.status().to_wire(&clocks(30)).confirm_left_us, 30 * SECOND_US);
     push.confirm(1, &clocks(59)).unwrap();
     push.confirm(1, &clocks(9_999)).unwrap();
-    let push = node.open(1_000_000);
-    assert_eq!((running(&push), push.status().to_wire(&clocks(0)).confirm_left_us), (Some(1), 0));
+    let mut push = node.open(1_000_000);
+    let wire = push.status().to_wire(&clocks(0));
+    assert_eq!((running(&push), wire.confirm_left_us, wire.error.as_str()), (Some(1), 0, ""));
+    push.note(Some("x".repeat(2000)));
+    let wire = push.status().to_wire(&clocks(0));
+    assert!(wire.error.starts_with("the pushed generation 1 does not run: xx"), "{wire:?}");
+    assert_eq!((wire.generation, wire.error.len()), (1, 1000));
 }
 
 #[test]
@@ -234,6 +239,8 @@ fn a_pointer_that_cannot_be_read_stops_everything_pushed() {
         let mut push = node.open(0);
         assert_eq!(running(&push), None);
         assert!(push.status().error.unwrap().contains("state.json"));
+        let wire = push.status().to_wire(&clocks(0));
+        assert!(wire.generation == 0 && wire.error.contains("state.json"), "{wire:?}");
         let refused = push.stage(generation(2), &text(2)).unwrap_err();
         assert_eq!(refused.code(), "disk");
         assert_eq!(fs::read_to_string(node.path("state.json")).unwrap(), broken);

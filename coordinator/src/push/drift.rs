@@ -34,6 +34,8 @@ fn of_node(told: Told, file: &FleetFile, node: String) -> Option<v1::NodeDrift> 
     } else if pushed.confirm_left_us > 0 {
         let left_s = pushed.confirm_left_us.div_ceil(1_000_000);
         ("unconfirmed", format!("goes back by itself in {left_s} s unless it is confirmed"))
+    } else if !pushed.error.is_empty() {
+        ("differs", pushed.error.clone())
     } else if told.runs(&text) {
         ("in_step", String::new())
     } else {
@@ -122,9 +124,13 @@ addresses = ["192.168.178.3/24"]
     }
 
     fn drift(instances: Vec<InstanceState>) -> v1::NodeDrift {
+        drift_with(instances, "")
+    }
+
+    fn drift_with(instances: Vec<InstanceState>, error: &str) -> v1::NodeDrift {
         let file = hafleet_fleetfile::parse(FILE).unwrap();
         let hash = crate::store::hash(&file.compile("lb01"));
-        let pushed = Some(v1::Pushed { generation: 7, hash, ..Default::default() });
+        let pushed = Some(v1::Pushed { generation: 7, hash, error: error.into(), ..Default::default() });
         let told = Told { is_connected: true, is_revoked: false, received_us: Some(1), pushed, instances };
         of_node(told, &file, "lb01".into()).unwrap()
     }
@@ -144,6 +150,13 @@ addresses = ["192.168.178.3/24"]
             .map(|it| (it.instance.as_str(), it.origin.as_str(), it.generation))
             .collect();
         assert_eq!(told, [("web", "pushed", 7), ("VI_2", "local", 0), ("old", "", 0)]);
+    }
+
+    #[test]
+    fn what_was_pushed_and_does_not_run_is_a_difference() {
+        let words = "the pushed generation 7 does not run: VI_1 has VRID 51 too";
+        let found = drift_with(vec![state("VI_1", Some(0), "10.0.0.2/24")], words);
+        assert_eq!((found.state.as_str(), found.detail.as_str()), ("differs", words));
     }
 
     #[test]

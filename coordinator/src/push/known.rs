@@ -74,13 +74,13 @@ pub fn told(shared: &Shared, node: &str) -> Told {
 }
 
 impl Told {
-    /// It runs this text and keeps it.
+    /// It runs this text and keeps it, by its own word: what was pushed and does not run is nothing that runs.
     pub fn runs(&self, text: &str) -> bool {
         let Some(pushed) = self.pushed.as_ref().filter(|_| self.is_connected && self.received_us.is_some())
         else {
             return false;
         };
-        let is_kept = pushed.confirm_left_us == 0;
+        let is_kept = pushed.confirm_left_us == 0 && pushed.error.is_empty();
         let is_nothing = pushed.generation == 0 && text.is_empty();
         is_kept && (is_nothing || pushed.generation != 0 && pushed.hash == hash(text))
     }
@@ -127,4 +127,22 @@ pub fn in_use(shared: &Shared) -> BTreeSet<u64> {
         pushed.map(|pushed| [pushed.generation, pushed.staged_generation])
     });
     of_nodes.into_iter().flatten().flatten().filter(|number| *number > 0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_run_is_not_what_runs() {
+        let of = |generation, text: &str, error: &str| {
+            let hash = if generation == 0 { String::new() } else { hash(text) };
+            let pushed = v1::Pushed { generation, hash, error: error.into(), ..Default::default() };
+            Told { is_connected: true, received_us: Some(1), pushed: Some(pushed), ..Default::default() }
+        };
+        assert!(of(7, "x", "").runs("x") && of(0, "", "").runs("") && of(7, "", "").runs(""));
+        assert!(!of(7, "x", "").runs("y"));
+        assert!(!of(7, "x", "the pushed generation 7 does not run: collision").runs("x"));
+        assert!(!of(0, "", "what was pushed to this node cannot be read").runs(""));
+    }
 }

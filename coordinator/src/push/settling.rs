@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hafleet_proto::v1;
+
 use super::known::Told;
 
 /// A node that said nothing for so long is not heard: it beats every second.
@@ -31,7 +33,8 @@ impl Settling {
             return Err(format!("{} went back by itself: {}", self.node, pushed.rolled_back_why));
         }
         let silent = told.received_us.map_or(Duration::MAX, |at_us| passed(at_us, now_us));
-        if pushed.is_some_and(|pushed| pushed.generation == generation) && silent < SILENT_MAX {
+        let runs_it = |pushed: &v1::Pushed| pushed.generation == generation && pushed.error.is_empty();
+        if pushed.is_some_and(runs_it) && silent < SILENT_MAX {
             self.heard_us.get_or_insert(now_us);
         } else {
             // An answer may overtake what was under way before it; but what runs, runs on.
@@ -48,8 +51,6 @@ pub fn passed(since_us: i64, now_us: i64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use hafleet_proto::v1;
-
     use super::*;
 
     /// Heard at this second, running this generation.
@@ -75,6 +76,9 @@ mod tests {
         let away = Told { is_connected: false, ..told(22, 7) };
         assert_eq!(node.look(&away, 7, s(22)), Ok(None));
         assert_eq!(node.look(&told(23, 6), 7, s(23)), Ok(None), "it runs another one");
+        let mut broken = told(23, 7);
+        broken.pushed.iter_mut().for_each(|pushed| pushed.error = "it does not run".into());
+        assert_eq!(node.look(&broken, 7, s(23)), Ok(None), "it should run it, and does not");
         let pushed = v1::Pushed {
             generation: 6,
             rolled_back_generation: 7,
