@@ -52,8 +52,10 @@ pub async fn run(Args {}: Args, invocation: &Invocation) -> Result<Exit, Failure
     }
     if let Some(fleet) = &fleet {
         checks.extend(of_fleet(fleet));
-        checks.extend(of_fencing(&mut coordinators).await?);
-        checks.extend(of_config(&mut coordinators).await?);
+        checks.extend(of_fencing(&mut coordinators).await.unwrap_or_else(|error| untold("fencing", &error)));
+        checks.extend(
+            of_config(&mut coordinators).await.unwrap_or_else(|error| untold("configuration", &error)),
+        );
     }
     let look = invocation.look(fleet.as_ref().map_or(0, |fleet| fleet.at_us));
     invocation.list(&checks, || table(&look, &checks))?;
@@ -126,6 +128,11 @@ fn unreached(one: &Coordinators, error: &CallError) -> Check {
     Check::bad("coordinator", &name(one), words, error.next().unwrap_or_default())
 }
 
+/// The coordinator answers, but not this: what it does tell is still worth telling.
+fn untold(check: &'static str, error: &CallError) -> Vec<Check> {
+    vec![Check::bad(check, "fleet", chain(error), error.next().unwrap_or_default())]
+}
+
 /// It answered: is it of our version, and does its clock agree with ours?
 fn coordinator(one: &Coordinators, fleet: &Fleet, took_us: u64, look: &Look) -> Vec<Check> {
     let (name, theirs, ours) = (name(one), &fleet.coordinator_version, env!("CARGO_PKG_VERSION"));
@@ -196,7 +203,7 @@ fn of_fleet(fleet: &Fleet) -> Vec<Check> {
     checks
 }
 
-async fn of_fencing(coordinators: &mut Coordinators) -> Result<Vec<Check>, Failure> {
+async fn of_fencing(coordinators: &mut Coordinators) -> Result<Vec<Check>, CallError> {
     let request = ListFencesRequest { open: true, limit: 1, ..Default::default() };
     let answer = coordinators
         .call("read the fences", request, async |client, request| client.fence.list(request).await)
@@ -224,7 +231,7 @@ async fn of_fencing(coordinators: &mut Coordinators) -> Result<Vec<Check>, Failu
     Ok(checks)
 }
 
-async fn of_config(coordinators: &mut Coordinators) -> Result<Vec<Check>, Failure> {
+async fn of_config(coordinators: &mut Coordinators) -> Result<Vec<Check>, CallError> {
     let answer = coordinators
         .call("compare the nodes", GetDriftRequest {}, async |client, request| {
             client.configs().get_drift(request).await

@@ -97,6 +97,20 @@ fn nodes_that_do_not_say_what_they_run_are_counted() {
     assert!(words.contains("generation 7 was applied last; what 1 of 2 nodes run is not known"), "{words}");
 }
 
+/// The rest is told all the same.
+#[test]
+fn a_question_that_the_coordinator_cannot_answer_is_a_row() {
+    let mut script = well();
+    script.fleet.references.clear();
+    let words = "generation 7, which was applied last, cannot be read";
+    script.configs.no_drift = Some(words);
+    let desk = Desk::new(script);
+    let ran = desk.run(&["doctor", "-o", "json"]);
+    assert_eq!(wrong(&ran.stdout), [row("configuration", "fleet", "bad")], "{}", ran.stdout);
+    assert!(ran.stdout.contains(words), "{}", ran.stdout);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), ""));
+}
+
 /// Not only the first that answers is asked.
 #[test]
 fn each_coordinator_is_asked() {

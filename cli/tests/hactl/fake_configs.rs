@@ -27,6 +27,8 @@ pub struct Configs {
     pub generations: Vec<Generation>,
     pub text: String,
     pub drift: Vec<NodeDrift>,
+    /// The nodes cannot be compared.
+    pub no_drift: Option<&'static str>,
 }
 
 type Progress = ReceiverStream<Result<ConfigProgress, Status>>;
@@ -142,6 +144,9 @@ impl ConfigService for Service {
         request: Request<GetDriftRequest>,
     ) -> Result<Response<GetDriftResponse>, Status> {
         let drift = |script: &mut crate::fake::Script, _| {
+            if let Some(words) = script.configs.no_drift {
+                return Err(Status::internal(words));
+            }
             Ok(GetDriftResponse {
                 generation: script.configs.diff.generation,
                 nodes: script.configs.drift.clone(),
