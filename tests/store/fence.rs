@@ -1,5 +1,7 @@
 //! Fence operations, their epoch, and what stands over them.
 
+use std::time::Duration;
+
 use ha_coordinator::store::{
     AuditFilter, AuditOutcome, AuditRow, FenceCommit, FenceEntry, FenceFilter, FenceRow, FenceStandingRow,
 };
@@ -49,6 +51,27 @@ pub async fn an_epoch_shuts_out_the_one_before(fixture: Fixture) {
     assert_eq!(other.commit_fence(&[write(standing(2, 2), None)]).await.unwrap(), FenceCommit::Written);
     let kept = store.fence_standing().await.unwrap();
     assert_eq!(kept, standing(2, 2));
+    // The same revision is no proof that it was our own write whose answer was lost.
+    let stale = FenceCommit::Stale { epoch: 2, revision: 2 };
+    assert_eq!(store.commit_fence(&[write(standing(2, 1), None)]).await.unwrap(), stale);
+    assert_eq!(store.fence_standing().await.unwrap(), standing(2, 2));
+}
+
+/// The epoch is taken between the beginning of a write and its end.
+pub async fn an_epoch_that_is_taken_meanwhile_counts(fixture: Fixture) {
+    let store = &fixture.store;
+    assert_eq!(store.take_fence_epoch(T0).await.unwrap(), 1);
+    let entries = [write(standing(1, 1), None)];
+    let half = fixture.begin_epoch().await;
+    let other = async {
+        // Long enough for the write to have looked.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        half.commit().await;
+    };
+    let (committed, ()) = tokio::join!(store.commit_fence(&entries), other);
+    assert_eq!(committed.unwrap(), FenceCommit::Stale { epoch: 2, revision: 0 });
+    let kept = store.fence_standing().await.unwrap();
+    assert_eq!((kept.revision, kept.epoch), (0, 2));
 }
 
 pub async fn revisions_are_contiguous_and_a_lost_answer_is_no_loss(fixture: Fixture) {

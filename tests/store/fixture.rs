@@ -12,7 +12,7 @@ use ha_coordinator::{
 };
 use hafleet_fleet::VrrpState;
 use hafleet_tests::postgres::Postgres;
-use sqlx::{PgPool, SqlitePool};
+use sqlx::{PgPool, Sqlite, SqlitePool, Transaction};
 use tempfile::TempDir;
 use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 
@@ -81,6 +81,24 @@ impl Fixture {
         }
     }
 
+    /// Another program takes an epoch of fencing, and has not come to the end of it.
+    pub async fn begin_epoch(&self) -> HalfAnEpoch {
+        const TAKE: &str = "UPDATE fence_standing SET epoch = epoch + 1 WHERE id = 1";
+        match self.engine {
+            Engine::Sqlite => {
+                let pool = SqlitePool::connect(&self.url).await.unwrap();
+                let mut held = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+                sqlx::query(TAKE).execute(&mut *held).await.unwrap();
+                HalfAnEpoch::Sqlite(held)
+            }
+            Engine::Postgres => {
+                let mut held = PgPool::connect(&self.url).await.unwrap().begin().await.unwrap();
+                sqlx::query(TAKE).execute(&mut *held).await.unwrap();
+                HalfAnEpoch::Postgres(held)
+            }
+        }
+    }
+
     /// Reads numbers past the store.
     pub async fn numbers(&self, sql: &'static str) -> Vec<i64> {
         let rows: Vec<(i64,)> = match self.engine {
@@ -122,6 +140,21 @@ impl Fixture {
         let page =
             self.store.transitions(&TransitionFilter { limit: 10_000, ..TransitionFilter::default() }).await;
         page.unwrap().rows
+    }
+}
+
+/// An epoch that is taken when this is committed.
+pub enum HalfAnEpoch {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, sqlx::Postgres>),
+}
+
+impl HalfAnEpoch {
+    pub async fn commit(self) {
+        match self {
+            Self::Sqlite(held) => held.commit().await.unwrap(),
+            Self::Postgres(held) => held.commit().await.unwrap(),
+        }
     }
 }
 

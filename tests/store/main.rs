@@ -48,7 +48,7 @@ fn cases() -> Vec<(&'static str, Case)> {
         upgrade: from_the_first_schema;
         user: upsert, every_role, added_with_a_credential, other_role_and_revoked, the_last_admin_stays, bearers, refused_credentials;
         order: through_its_life, one_is_asked_at_a_time, old_ones_that_are_over_are_deleted, what_can_be_no_order;
-        fence: an_epoch_shuts_out_the_one_before, revisions_are_contiguous_and_a_lost_answer_is_no_loss,
+        fence: an_epoch_shuts_out_the_one_before, an_epoch_that_is_taken_meanwhile_counts, revisions_are_contiguous_and_a_lost_answer_is_no_loss,
             one_is_open_for_a_target, old_ones_that_are_closed_are_deleted, every_state, many_entries_are_one_commit,
             an_order_has_one_id_for_good, orders_of_before_keep_their_ids;
         audit: newest_first, only_ever_added, filters;

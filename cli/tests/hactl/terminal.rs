@@ -22,6 +22,7 @@ use rustix::{
 use tokio::sync::Semaphore;
 
 use crate::{
+    fences::waiting,
     run::Desk,
     sample::{split, well},
 };
@@ -103,6 +104,23 @@ fn a_question_is_asked_and_its_answer_counts() {
         terminal.keyboard.write_all(answer.as_bytes()).unwrap();
         assert_eq!(terminal.finish(), code, "{answer:?}: {}", terminal.seen);
         assert_eq!(desk.coordinator.script.lock().unwrap().fleet.nodes[1].revoked, revoked, "{answer:?}");
+    }
+}
+
+/// Rule 21: what switches a node off is not a letter that is typed by habit.
+#[test]
+fn power_is_cut_only_when_the_node_s_name_was_typed() {
+    for (typed, code) in [("y\n", Some(2)), ("\n", Some(2)), ("lb01\n", Some(2)), ("lb02\n", Some(0))] {
+        let mut script = well();
+        waiting(&mut script);
+        let desk = Desk::new(script);
+        let mut terminal =
+            Terminal::start(desk.command(&["fence", "run", "lb02", "--level", "power"]), 100, 30);
+        terminal.until("This switches lb02 off. Type its name: ");
+        terminal.keyboard.write_all(typed.as_bytes()).unwrap();
+        assert_eq!(terminal.finish(), code, "{typed:?}: {}", terminal.seen);
+        let asked = desk.coordinator.asked();
+        assert_eq!(asked.contains("node_typed: \"lb02\""), code == Some(0), "{typed:?}: {asked}");
     }
 }
 

@@ -20,6 +20,9 @@ use crate::{
     store::{AuditOutcome, AuditRow, FenceCommit, FenceEntry, StoreError},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// A step that was decided longer ago is not begun: what it rests on is no older than 5 s at its decision.
 const DECIDED_MAX: Duration = Duration::from_secs(2);
 /// Entries of one transaction.

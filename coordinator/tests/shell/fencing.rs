@@ -319,6 +319,7 @@ async fn power_is_cut_only_after_a_person_allowed_it_and_is_verified() {
     let tested =
         operator.test(v1::TestFenceRequest { node: "lb02".into(), level: 0 }).await.unwrap().into_inner();
     assert_eq!(tested.tested[0].reading, "on");
+    assert!(tested.tested[0].command.starts_with("/usr/sbin/fence_dummy action=status "), "{tested:?}");
 
     // One way: lb02 hears nobody and takes over; the two others hear it, and are the witnesses that a program needs.
     let credential = rig.user("nobody", Role::Viewer).await;
@@ -352,6 +353,9 @@ async fn power_is_cut_only_after_a_person_allowed_it_and_is_verified() {
     for typed in ["", "lb03"] {
         let refused = approver.approve(yes(power, typed)).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+        let run = v1::RunFenceRequest { node: "lb02".into(), level: power.into(), node_typed: typed.into() };
+        let refused = approver.run(run).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
     }
     assert!(is_on());
     approver.approve(yes(power, "lb02")).await.unwrap();
@@ -365,6 +369,19 @@ async fn power_is_cut_only_after_a_person_allowed_it_and_is_verified() {
     let rows = rig.audit().await;
     let said = |words: &str| rows.iter().any(|row| row.action == "fence" && row.detail.contains(words));
     assert!(said("fence_dummy action=off") && said("result status off"), "{rows:#?}");
+    // Every word of a person is there, with who said it, and each refusal.
+    let verb = |actor: &str, action: &str, outcome: &str, words: &str| {
+        rows.iter().any(|row| {
+            (row.actor.as_str(), row.action.as_str(), row.outcome.as_str()) == (actor, action, outcome)
+                && row.subject == "lb02"
+                && row.detail.contains(words)
+        })
+    };
+    assert!(verb("user/ann", "fence.test", "done", "asked from "), "{rows:#?}");
+    assert!(verb("user/eve", "fence.approve", "done", ""), "{rows:#?}");
+    for action in ["fence.approve", "fence.run"] {
+        assert!(verb("user/eve", action, "refused", "refused (consent_missing)"), "{rows:#?}");
+    }
 
     // It comes back, and is held down until a person releases it.
     let mut agent = agent;

@@ -293,7 +293,7 @@ impl FenceProgram {
             input.push('\n');
         }
         let run = process::run(&self.path, &input, within).await;
-        Report { action, exit: run.exit, output: tail(&self.redacted(run.output)), took: run.took }
+        Report { action, exit: run.exit, output: tail(&self.redacted(&run.output)), took: run.took }
     }
 
     /// The command as people may see it: `fence_ipmilan action=off ip=10.0.0.9 password=***`.
@@ -311,15 +311,28 @@ impl FenceProgram {
         text
     }
 
-    fn redacted(&self, mut output: String) -> String {
+    /// Each secret is looked for in what was printed, not in what is left of it: one may be a part of another, or begin in it.
+    fn redacted(&self, output: &str) -> String {
         let secrets = self.parameters.values().filter_map(|value| match value {
             Value::Secret(secret) => Some(secret.as_str()),
             Value::Plain(_) => None,
         });
-        for secret in secrets.filter(|secret| !secret.is_empty()) {
-            output = output.replace(secret, "***");
+        let mut hidden: Vec<(usize, usize)> = secrets
+            .filter(|secret| !secret.is_empty())
+            .flat_map(|secret| output.match_indices(secret).map(|(at, found)| (at, at + found.len())))
+            .collect();
+        hidden.sort_unstable();
+        let (mut shown, mut told) = (String::with_capacity(output.len()), 0);
+        for (begin, end) in hidden {
+            // One that begins where another has not ended is the same three stars.
+            if begin >= told {
+                shown.push_str(output.get(told..begin).unwrap_or_default());
+                shown.push_str("***");
+            }
+            told = told.max(end);
         }
-        output
+        shown.push_str(output.get(told..).unwrap_or_default());
+        shown
     }
 }
 

@@ -126,6 +126,43 @@ async fn what_is_shown_and_kept_has_no_secret() {
     assert_eq!((report.exit, report.output.as_str()), (Exit::Code(1), "cannot log in with ***\n"));
 }
 
+/// The names are those of Debian's programs.
+#[test]
+fn what_is_secret_is_known_by_its_name() {
+    let secrets = [
+        "password",
+        "passwd",
+        "snmp_priv_passwd",
+        "passphrase",
+        "community",
+        "secret_key",
+        "token",
+        "api_key",
+    ];
+    let others = ["ip", "plug", "username", "password_script", "identity_file", "login_timeout"];
+    let parameters: String =
+        secrets.iter().chain(&others).map(|name| format!("<parameter name=\"{name}\"/>")).collect();
+    let text = format!("<resource-agent name=\"x\"><parameters>{parameters}</parameters></resource-agent>");
+    let metadata = Metadata::parse(&text).unwrap();
+    for (names, is_secret) in [(&secrets[..], true), (&others[..], false)] {
+        assert!(names.iter().all(|name| metadata.parameters[*name].is_secret == is_secret), "{metadata:?}");
+    }
+}
+
+/// What is kept begins in the middle of one; one is a part of another, or begins in it.
+#[tokio::test]
+async fn no_part_of_a_secret_is_kept() {
+    let body = "printf hunter2; head -c 2044 /dev/zero | tr '\\0' x";
+    let kept = report(body, Action::Off, SOON).await.output;
+    assert!(kept.starts_with("***x") && kept.len() == 2047, "{kept}");
+    let dir = tempfile::tempdir().unwrap();
+    let path = script(&dir, "echo hunter2 is not hunter, and hunter2go is neither; echo hunter hunter");
+    let secrets = given(&[("passwd", "hunter"), ("passwd_port", "hunter2"), ("passwd_snmp", "r2go")]);
+    let program = FenceProgram::new(&path, &knows(&["passwd", "passwd_port", "passwd_snmp"]), secrets);
+    let report = program.unwrap().act(Action::Off, SOON).await;
+    assert_eq!(report.output, "*** is not ***, and *** is neither\n*** ***\n");
+}
+
 #[tokio::test]
 async fn a_status_that_does_not_prove_itself_is_unknown() {
     for (body, power) in [

@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use hafleet_fleet::fence::{Device, FencePolicy, FenceState};
 use tempfile::TempDir;
@@ -12,6 +12,8 @@ use crate::{
 };
 
 const DUMMY: &str = "/usr/sbin/fence_dummy";
+/// Far longer than a program of ours takes.
+const SOON: Duration = Duration::from_secs(60);
 
 /// A store under an epoch, a roster, and lb02 on Debian's fence_dummy.
 struct Bench {
@@ -58,17 +60,36 @@ impl Bench {
         fs::read_to_string(self.dir.path().join("outlet")).unwrap()
     }
 
-    async fn run(&self, epoch: u64, node: &str, action: StepAction) -> FenceInput {
-        let effect = FenceEffect::RunStep {
-            epoch,
-            operation: OperationId(17),
-            revision: 5,
-            node: NodeName(node.into()),
-            rung: Rung::Power,
-            device: Device(node.into()),
-            action,
+    /// The same with a program of our own for lb04; `first` is run when it is asked what it takes.
+    fn with_program(&self, first: &str, body: &str, within: Duration) -> Steps {
+        let path = self.dir.path().join("fence_test");
+        let metadata = "<resource-agent name=\"fence_test\"><actions><action name=\"off\"/>\
+                        <action name=\"status\"/></actions></resource-agent>";
+        let text = format!(
+            "#!/bin/sh\ncd {}\nread -r asked\nif [ \"$asked\" = action=metadata ]; then\n{first}\n\
+             echo '{metadata}'\nexit 0\nfi\n{body}\n",
+            self.dir.path().display()
+        );
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut fencing = Fencing {
+            devices: vec![FenceDevice {
+                node: NodeName("lb04".into()),
+                rung: Rung::Power,
+                name: Device("lb04".into()),
+                program: path,
+                parameters: BTreeMap::new(),
+                sealed: BTreeMap::new(),
+            }],
+            ..Fencing::default()
         };
-        self.steps.take(effect).await.unwrap()
+        fencing.policy.windows.step = within;
+        fencing.policy.windows.poll = within;
+        Steps::new(self.store.clone(), Arc::clone(&self.roster), Arc::clone(&self.agents), &fencing)
+    }
+
+    async fn run(&self, epoch: u64, node: &str, action: StepAction) -> FenceInput {
+        run(&self.steps, epoch, node, action).await
     }
 
     async fn demote(&self, epoch: u64) -> Outcome {
@@ -83,6 +104,25 @@ impl Bench {
             Some(FenceInput::Demoted { operation: OperationId(17), outcome }) => outcome,
             other => panic!("{other:?}"),
         }
+    }
+}
+
+async fn run(steps: &Steps, epoch: u64, node: &str, action: StepAction) -> FenceInput {
+    let effect = FenceEffect::RunStep {
+        epoch,
+        operation: OperationId(17),
+        revision: 5,
+        node: NodeName(node.into()),
+        rung: Rung::Power,
+        device: Device(node.into()),
+        action,
+    };
+    steps.take(effect).await.unwrap()
+}
+
+async fn comes(path: &Path) {
+    while !path.exists() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -148,10 +188,80 @@ async fn under_an_older_epoch_nothing_is_done() {
     assert_eq!(bench.outlet(), "on");
     assert_eq!(bench.demote(1).await, Outcome::Failed);
     assert!(told.try_recv().is_err(), "nobody was told");
+    // Nor under one that the database has not given: it was restored from a backup, or is another one.
+    let ran = bench.run(3, "lb02", StepAction::Off).await;
+    assert!(matches!(ran, FenceInput::Ran { outcome: Outcome::Failed, .. }), "{ran:?}");
+    assert_eq!(bench.demote(3).await, Outcome::Failed);
     // Nor while the database does not say.
     bench.store.close().await;
     assert_eq!(bench.demote(2).await, Outcome::Failed);
+    let ran = bench.run(2, "lb02", StepAction::Off).await;
+    assert!(matches!(ran, FenceInput::Ran { outcome: Outcome::Failed, .. }), "{ran:?}");
+    assert_eq!(bench.outlet(), "on");
     assert!(told.try_recv().is_err());
+}
+
+/// A program is asked what it takes before its first step, which may take long; another coordinator leads afterwards.
+#[tokio::test]
+async fn the_epoch_is_looked_up_when_the_program_is_known() {
+    let bench = Bench::start().await;
+    let steps = bench.with_program("echo >asked; while [ ! -e go ]; do sleep 0.05; done", "echo >off", SOON);
+    let other = async {
+        comes(&bench.dir.path().join("asked")).await;
+        bench.store.take_fence_epoch(2).await.unwrap();
+        fs::write(bench.dir.path().join("go"), "").unwrap();
+    };
+    let (ran, ()) = tokio::join!(run(&steps, 1, "lb04", StepAction::Off), other);
+    let FenceInput::Ran { outcome: Outcome::Failed, trace, .. } = ran else { panic!("{ran:?}") };
+    assert!(trace.tail.contains("another coordinator leads"), "{trace:?}");
+    assert!(!bench.dir.path().join("off").exists(), "the program was run");
+    let ran = run(&steps, 2, "lb04", StepAction::Off).await;
+    assert!(matches!(ran, FenceInput::Ran { outcome: Outcome::Done, .. }), "{ran:?}");
+    assert!(bench.dir.path().join("off").exists());
+}
+
+#[tokio::test]
+async fn each_end_of_a_program_has_its_word_and_is_written_down() {
+    let bench = Bench::start().await;
+    let verify = async |steps: &Steps| {
+        let (node, rung, device) = (NodeName("lb04".into()), Rung::Power, Device("lb04".into()));
+        match steps.take(FenceEffect::VerifyPath { node, rung, device }).await {
+            Some(FenceInput::PathVerified { outcome, .. }) => outcome,
+            other => panic!("{other:?}"),
+        }
+    };
+    for (body, off, status, verified, exit_code, tail) in [
+        ("echo it is done", Outcome::Done, Reading::On, Outcome::Done, Some(0), "it is done\n"),
+        ("echo no >&2; exit 1", Outcome::Failed, Reading::Unknown, Outcome::Failed, Some(1), "no\n"),
+        ("echo Status: OFF; exit 2", Outcome::Failed, Reading::Off, Outcome::Done, Some(2), "Status: OFF\n"),
+        ("echo Status: OFF", Outcome::Done, Reading::Unknown, Outcome::Unknown, Some(0), "Status: OFF\n"),
+        ("sleep 60", Outcome::TimedOut, Reading::Unknown, Outcome::TimedOut, None, "timed out\n"),
+        ("kill -9 $$", Outcome::Unknown, Reading::Unknown, Outcome::Failed, None, "killed by signal 9\n"),
+    ] {
+        let within = if off == Outcome::TimedOut { Duration::from_secs(1) } else { SOON };
+        let steps = bench.with_program("", body, within);
+        let ran = run(&steps, 1, "lb04", StepAction::Off).await;
+        let FenceInput::Ran { outcome, trace, .. } = ran else { panic!("{body}: {ran:?}") };
+        assert_eq!((outcome, trace.exit_code, trace.tail.as_str()), (off, exit_code, tail), "{body}");
+        assert!(trace.command.ends_with("/fence_test action=off") && trace.took_us > 0, "{body}: {trace:?}");
+        let told = run(&steps, 1, "lb04", StepAction::Status).await;
+        let FenceInput::Status { reading, trace, .. } = told else { panic!("{body}: {told:?}") };
+        assert_eq!((reading, trace.exit_code, trace.tail.as_str()), (status, exit_code, tail), "{body}");
+        assert!(
+            trace.command.ends_with("/fence_test action=status") && trace.took_us > 0,
+            "{body}: {trace:?}"
+        );
+        assert_eq!(verify(&steps).await, verified, "{body}");
+    }
+}
+
+/// The core takes a step for timed out by itself; it is told before, by what means and with which output.
+#[test]
+fn a_program_is_ended_before_its_step_is_over() {
+    for (window_ms, expected_ms) in [(120_000, 117_000), (10_000, 7_000), (5_000, 2_500), (2_000, 1_000)] {
+        let window = Duration::from_millis(window_ms);
+        assert_eq!(before(window), Duration::from_millis(expected_ms), "{window:?}");
+    }
 }
 
 #[tokio::test]
@@ -345,5 +455,25 @@ fn what_is_not_begun_is_told_and_only_what_changes_a_node_cannot_wait() {
         not_begun(&withdraw, "full"),
         Some(FenceInput::Withdrawn { operation, outcome: Outcome::Failed })
     );
+    let announce = FenceEffect::Announce {
+        epoch: 1,
+        operation,
+        node: node.clone(),
+        groups: Vec::new(),
+        instances: Vec::new(),
+    };
+    let outcome = Outcome::Failed;
+    let expected = FenceInput::Announced { operation, node: node.clone(), outcome };
+    assert_eq!(not_begun(&announce, "full"), Some(expected));
+    let verify = FenceEffect::VerifyPath { node: node.clone(), rung: Rung::Power, device };
+    let expected = FenceInput::PathVerified { node, rung: Rung::Power, outcome };
+    assert_eq!(not_begun(&verify, "full"), Some(expected));
+    let (Some(FenceInput::Ran { trace: off, .. }), Some(FenceInput::Status { trace: status, .. })) =
+        (off, status)
+    else {
+        panic!("neither is a trace")
+    };
+    assert_eq!((off.command.as_str(), off.tail.as_str()), ("off", "not begun: late"));
+    assert_eq!((status.command.as_str(), status.tail.as_str()), ("status", "not begun: late"));
     assert_eq!(not_begun(&FenceEffect::Answer { request: 1, answer: Ok(None) }, "x"), None);
 }
