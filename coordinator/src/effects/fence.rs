@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use hafleet_fleet::{
     Input, Instant,
-    fence::{Audit, FenceEffect, FenceInput, FenceRow, FenceView, OperationId, Refusal},
+    fence::{Audit, FenceEffect, FenceInput, FenceRow, FenceView, OperationId, Refusal, RefusalCode},
 };
 use tokio::{
     sync::oneshot,
@@ -25,6 +25,8 @@ mod tests;
 
 /// A step that was decided longer ago is not begun: what it rests on is no older than 5 s at its decision.
 const DECIDED_MAX: Duration = Duration::from_secs(2);
+/// What people ask for begins with it in the core's lines of the audit log.
+const VERB: &str = "verb ";
 /// Entries of one transaction.
 const ENTRIES_MAX: usize = 256;
 /// Steps under way at once: far more than the core hands out.
@@ -78,6 +80,14 @@ impl Fencing {
         self.waiting.insert(self.next_request, answer);
         self.next_request
     }
+
+    /// The core made the answer before it could know that the row in front of it was refused: nobody is told that it is done.
+    fn honest(&self, answer: FenceAnswer) -> FenceAnswer {
+        match (answer, &self.inert) {
+            (Ok(_), Some(why)) => Err(not_written(why)),
+            (answer, _) => answer,
+        }
+    }
 }
 
 /// What a step has come to. One that panicked has said so; the core takes it for timed out.
@@ -102,6 +112,7 @@ impl Keeper {
             // They are entered before.
             FenceEffect::Write(_) | FenceEffect::Audit(_) => None,
             FenceEffect::Answer { request, answer } => {
+                let answer = self.fencing.honest(answer);
                 if let Some(waiting) = self.fencing.waiting.remove(&request) {
                     // An error means that the asker has gone away.
                     let _ = waiting.send(answer);
@@ -151,13 +162,17 @@ impl Keeper {
             }
             Err(why) => why,
         };
-        // What was refused with them is written nevertheless.
-        for entry in &entries {
-            if let Entry::Audit(line) = entry {
-                self.audit_fence(line).await;
+        let refused = entries.iter().find_map(Entry::written);
+        // What was refused with them is written nevertheless; what a person wanted was not done, unlike the core thought.
+        for entry in entries {
+            if let Entry::Audit(mut line) = entry {
+                if refused.is_some() && line.refused.is_none() && line.action.starts_with(VERB) {
+                    let Refusal { code, words } = not_written(&why);
+                    (line.refused, line.detail) = (Some(code), words);
+                }
+                self.audit_fence(&line).await;
             }
         }
-        let refused = entries.iter().find_map(Entry::written);
         let Some(FenceInput::Written { revision, .. }) = refused else { return Vec::new() };
         tracing::error!("nothing more will be fenced by this coordinator: {why}");
         self.fencing.inert = Some(why.as_str().into());
@@ -216,9 +231,17 @@ impl Entry {
     }
 }
 
+/// Why nothing is done of what a person asked for.
+fn not_written(why: &str) -> Refusal {
+    Refusal {
+        code: RefusalCode::NotLeader,
+        words: format!("it could not be written down and is not done: {why}"),
+    }
+}
+
 /// `fence.approve` for what a person asks, `fence` for all else.
 fn audit_row(line: &Audit) -> AuditRow {
-    let action = match line.action.strip_prefix("verb ") {
+    let action = match line.action.strip_prefix(VERB) {
         Some(verb) => format!("fence.{verb}"),
         None => "fence".to_owned(),
     };

@@ -2,7 +2,14 @@
 use hafleet_fleet::{FindingKind, FindingStatus, ProbeId, Site};
 
 use super::*;
-use crate::{actuator::agent::AgentActuator, config::Fencing, sessions::border};
+use crate::{
+    actuator::agent::AgentActuator,
+    config::Fencing,
+    fencing,
+    sessions::border,
+    store::{AuditFilter, AuditOutcome},
+};
+use hafleet_fleet::fence::RefusalCode;
 
 type Sent = mpsc::Receiver<Result<v1::CoordinatorMessage, tonic::Status>>;
 
@@ -10,6 +17,7 @@ type Sent = mpsc::Receiver<Result<v1::CoordinatorMessage, tonic::Status>>;
 struct Bench {
     _dir: tempfile::TempDir,
     fleet: FleetHandle,
+    store: Store,
     roster: Arc<Roster>,
     clock: Clock,
 }
@@ -24,7 +32,7 @@ impl Bench {
         let steps = Steps::new(store.clone(), Arc::clone(&roster), agents, &Fencing::default());
         let parts = Parts {
             clock,
-            store,
+            store: store.clone(),
             roster: Arc::clone(&roster),
             changes: broadcast::channel(16).0,
             health: Health::default(),
@@ -34,8 +42,9 @@ impl Bench {
             steps: Arc::new(steps),
             inert: None,
         };
-        let (fleet, _keeper) = start(parts, Vec::new());
-        Self { _dir: dir, fleet, roster, clock }
+        let leads = fencing::begin(&store, &Fencing::default(), 1).await.unwrap();
+        let (fleet, _keeper) = start(parts, leads.inputs);
+        Self { _dir: dir, fleet, store, roster, clock }
     }
 
     /// A stream that nobody reads yet, with room for so many messages.
@@ -126,4 +135,26 @@ async fn the_core_is_told_of_a_probe_that_could_not_be_sent() {
         bench.answer("lb1", &mut free).await;
         bench.answer("lb02", &mut full).await;
     }
+}
+
+#[tokio::test]
+async fn nobody_is_told_that_it_is_done_when_the_row_was_refused() {
+    let bench = Bench::start().await;
+    // While it leads it is done, and is in the database.
+    assert_eq!(bench.fleet.ask_fence("user/eve".into(), FenceVerb::Pause).await.unwrap(), Ok(None));
+    let paused = bench.store.fence_standing().await.unwrap();
+    assert_eq!(bench.fleet.ask_fence("user/eve".into(), FenceVerb::Resume).await.unwrap(), Ok(None));
+    let resumed = bench.store.fence_standing().await.unwrap();
+    assert_ne!(paused.body, resumed.body);
+    // Another coordinator takes over; this one has not heard of it.
+    bench.store.take_fence_epoch(2).await.unwrap();
+    for _ in 0..2 {
+        let answer = bench.fleet.ask_fence("user/eve".into(), FenceVerb::Pause).await.unwrap();
+        assert_eq!(answer.unwrap_err().code, RefusalCode::NotLeader);
+    }
+    assert_eq!(bench.store.fence_standing().await.unwrap().body, resumed.body);
+    let filter = AuditFilter { action: Some("fence.pause".into()), limit: 10, ..AuditFilter::default() };
+    let outcomes: Vec<AuditOutcome> =
+        bench.store.audit(&filter).await.unwrap().rows.into_iter().map(|row| row.outcome).collect();
+    assert_eq!(outcomes, [AuditOutcome::Refused, AuditOutcome::Refused, AuditOutcome::Done]);
 }
