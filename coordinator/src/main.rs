@@ -118,8 +118,16 @@ async fn run_check(inputs: &Inputs) -> Result<()> {
     let fencing = config.fencing.opened(&Sealing::load(&DataDir::at(&config.data_dir))?)?;
     for device in &fencing.devices {
         // It says what it takes; nothing is asked of the device.
-        let made = fencing::steps::make(device).await;
-        made.with_context(|| format!("the fence device for {} of {}", device.rung, device.node))?;
+        let checked = fencing::steps::check(device).await;
+        let exposed =
+            checked.with_context(|| format!("the fence device for {} of {}", device.rung, device.node))?;
+        for name in exposed {
+            let (node, rung) = (&device.node, device.rung);
+            eprintln!(
+                "warning: the fence device for {rung} of {node}: `{name}` is a secret and stands in the file: give it as \
+                 {{ file = \"NAME\" }}, or as `ha-coordinator secret seal {node}/{rung}/{name}` prints it"
+            );
+        }
     }
     let file = inputs.config.as_ref().map_or(DEFAULT_PATH.into(), |file| file.display().to_string());
     println!(

@@ -24,7 +24,7 @@ use tokio::{
 use crate::{
     actuator::{
         agent::{AgentActuator, AskError},
-        program::{Action, Exit, FenceProgram, Power, ProgramError, Report},
+        program::{self, Action, Exit, FenceProgram, Power, ProgramError, Report},
     },
     api::status::said,
     clock::duration_us,
@@ -372,11 +372,18 @@ pub fn not_begun(effect: &FenceEffect, why: &str) -> Option<FenceInput> {
     }
 }
 
-/// The program of a device, as it says itself what it takes.
+/// Whether the program of a device can be run so; the names of its parameters that are secret and given in plain sight.
 ///
 /// # Errors
 /// It cannot be run so.
-pub async fn make(device: &FenceDevice) -> Result<FenceProgram, ProgramError> {
+pub async fn check(device: &FenceDevice) -> Result<Vec<String>, ProgramError> {
+    let metadata = FenceProgram::metadata(&device.program).await?;
+    FenceProgram::new(&device.program, &metadata, device.parameters.clone())?;
+    Ok(program::exposed(&metadata, &device.parameters).into_iter().map(str::to_owned).collect())
+}
+
+/// The program of a device, as it says itself what it takes.
+async fn make(device: &FenceDevice) -> Result<FenceProgram, ProgramError> {
     let metadata = FenceProgram::metadata(&device.program).await?;
     FenceProgram::new(&device.program, &metadata, device.parameters.clone())
 }

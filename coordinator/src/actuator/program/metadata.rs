@@ -85,8 +85,25 @@ impl Metadata {
 /// The document does not say which ones are secret; their names do. One too many is struck out of a log, one too few is
 /// published.
 fn is_secret(name: &str) -> bool {
-    const WORDS: [&str; 7] = ["passw", "passphrase", "secret", "token", "community", "credential", "api_key"];
+    const WORDS: [&str; 12] = [
+        "passw",
+        "passphrase",
+        "secret",
+        "token",
+        "community",
+        "credential",
+        // `fence_ibm_vpc`, `fence_ecloud`.
+        "apikey",
+        "api_key",
+        // `fence_aws`, `fence_aliyun`.
+        "access_key",
+        "accesskey",
+        "private_key",
+        // The Kg of IPMI, which opens a session like a password: `fence_ipmilan` and its kin.
+        "hexadecimal_kg",
+    ];
+    let name = name.to_ascii_lowercase().replace('-', "_");
     // Where a secret comes from is none.
-    let is_source = name.ends_with("_script") || name.ends_with("_file") || name.ends_with("_timeout");
+    let is_source = ["_script", "_file", "_timeout", "_path"].iter().any(|end| name.ends_with(end));
     !is_source && WORDS.iter().any(|word| name.contains(word))
 }

@@ -221,6 +221,14 @@ pub enum ProgramError {
     },
 }
 
+/// Secrets among these that stand in the configuration for everybody who may read it.
+pub fn exposed<'a>(metadata: &'a Metadata, given: &'a BTreeMap<String, Value>) -> Vec<&'a str> {
+    let is_exposed = |name: &str, value: &Value| {
+        matches!(value, Value::Plain(_)) && metadata.parameters.get(name).is_some_and(|known| known.is_secret)
+    };
+    given.iter().filter(|(name, value)| is_exposed(name, value)).map(|(name, _)| name.as_str()).collect()
+}
+
 fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
