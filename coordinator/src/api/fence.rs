@@ -143,7 +143,7 @@ impl FenceDesk {
                     Power::Unknown => "unknown".into(),
                 },
                 command: ran.command,
-                exit: ran.report.exit.to_string(),
+                exit: self.shared.steps.ending(&ran.report.exit),
                 output: ran.report.output,
                 took_us: duration_us(ran.report.took),
             },

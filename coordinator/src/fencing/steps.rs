@@ -35,8 +35,6 @@ use crate::{
 
 /// How long the database may take to say which epoch is the newest.
 const EPOCH_WITHIN: Duration = Duration::from_secs(3);
-/// How long a status may take when no operation waits for it.
-const STATUS_WITHIN: Duration = Duration::from_secs(60);
 /// What is left of a step's time for a program that has to be killed, and for the way of the answer.
 const MARGIN: Duration = Duration::from_secs(3);
 /// When an agent has all the questions that it may have, it is asked after this.
@@ -173,12 +171,25 @@ impl Steps {
         }
     }
 
-    /// Asks a device for its status, changing nothing.
+    /// Asks a device for its status, changing nothing, in the time that it will have when a fence is verified: one that needs
+    /// more would leave everybody without an answer then.
     ///
     /// # Errors
     /// There is no such device, or its program cannot be used.
     pub async fn status(&self, node: &NodeName, rung: Rung) -> Result<Ran, StepError> {
-        self.run(node, rung, Action::Status, STATUS_WITHIN.min(self.windows.step)).await
+        self.run(node, rung, Action::Status, before(self.windows.poll)).await
+    }
+
+    /// How a status ended, and what to do about one that took too long.
+    pub fn ending(&self, exit: &Exit) -> String {
+        let (within, poll) = (before(self.windows.poll).as_secs_f64(), self.windows.poll.as_secs_f64());
+        match exit {
+            Exit::TimedOut => format!(
+                "timed out after {within} s, which is what `fencing.windows.poll` ({poll} s) leaves it; raise that for a \
+                 device that is slow"
+            ),
+            Exit::Code(_) | Exit::Signal(_) | Exit::Failed(_) => exit.to_string(),
+        }
     }
 
     /// Every device, in order.
@@ -295,7 +306,12 @@ impl Steps {
                 return Outcome::Failed;
             }
         };
-        match (ran.report.power(), &ran.report.exit) {
+        let power = ran.report.power();
+        if power == Power::Unknown {
+            let ending = self.ending(&ran.report.exit);
+            tracing::error!(%node, %rung, "its fence path is broken: {}: {ending}", ran.command);
+        }
+        match (power, &ran.report.exit) {
             (Power::On | Power::Off, _) => Outcome::Done,
             (Power::Unknown, Exit::TimedOut) => Outcome::TimedOut,
             (Power::Unknown, Exit::Code(0)) => Outcome::Unknown,

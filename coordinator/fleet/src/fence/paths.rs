@@ -141,6 +141,8 @@ fn report(name: &NodeName, broken: &[(Rung, Instant, Outcome)]) -> Report {
         let facts = [("level", rung.to_string()), ("outcome", outcome.as_str().to_string())];
         fact("fence_path", Some(name), *at, format!("{rung}: {}", outcome.as_str()), facts)
     });
+    let slow = broken.iter().any(|(_, _, outcome)| *outcome == Outcome::TimedOut);
+    let slow = if slow { "; a device that is only slow needs more of `fencing.windows.poll`" } else { "" };
     Report {
         summary: format!(
             "{name} cannot be fenced by {}: the fence path does not answer",
@@ -148,7 +150,7 @@ fn report(name: &NodeName, broken: &[(Rung, Instant, Outcome)]) -> Report {
         ),
         cause_code: CauseCode::Unknown,
         cause: format!("its last status was {}", list(broken.iter().map(|(_, _, outcome)| outcome.as_str()))),
-        action: format!("hactl describe fence {name}; look at the device and its credentials"),
+        action: format!("hactl describe fence {name}; look at the device and its credentials{slow}"),
         evidence: evidence.collect(),
     }
 }

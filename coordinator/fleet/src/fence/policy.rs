@@ -117,7 +117,7 @@ pub struct FenceWindows {
     pub demote: Duration,
     /// A fence program that has not ended by then is taken for timed out.
     pub step: Duration,
-    /// Between two status polls; one unanswered for so long says nothing.
+    /// Between two status polls; one unanswered for so long says nothing. Paths are verified within the same time.
     pub poll: Duration,
     /// An approved operation whose gates stay shut for so long is given up.
     pub act: Duration,

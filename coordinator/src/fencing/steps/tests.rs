@@ -1,5 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use hafleet_fleet::fence::{Device, FencePolicy, FenceState};
 use tempfile::TempDir;
@@ -60,9 +64,9 @@ impl Bench {
         fs::read_to_string(self.dir.path().join("outlet")).unwrap()
     }
 
-    /// The same with a program of our own for lb04; `first` is run when it is asked what it takes.
-    fn with_program(&self, first: &str, body: &str, within: Duration) -> Steps {
-        let path = self.dir.path().join("fence_test");
+    /// A program of our own, which takes no parameter; `first` is run when it is asked what it takes.
+    fn script(&self, name: &str, first: &str, body: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
         let metadata = "<resource-agent name=\"fence_test\"><actions><action name=\"off\"/>\
                         <action name=\"status\"/></actions></resource-agent>";
         let text = format!(
@@ -72,12 +76,32 @@ impl Bench {
         );
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    /// `node` is fenced by this program from now on, under this name.
+    fn uses(&mut self, node: &str, program: &Path, name: &str) {
+        let device = FenceDevice {
+            node: NodeName(node.into()),
+            rung: Rung::Power,
+            name: Device(name.into()),
+            program: program.to_owned(),
+            parameters: BTreeMap::new(),
+            sealed: BTreeMap::new(),
+        };
+        let slot = Slot { device, program: OnceCell::new() };
+        self.steps.devices.insert((NodeName(node.into()), Rung::Power), slot);
+    }
+
+    /// The same with a program of our own for lb04; `first` is run when it is asked what it takes.
+    fn with_program(&self, first: &str, body: &str, within: Duration) -> Steps {
+        let program = self.script("fence_test", first, body);
         let mut fencing = Fencing {
             devices: vec![FenceDevice {
                 node: NodeName("lb04".into()),
                 rung: Rung::Power,
                 name: Device("lb04".into()),
-                program: path,
+                program,
                 parameters: BTreeMap::new(),
                 sealed: BTreeMap::new(),
             }],
@@ -122,7 +146,7 @@ async fn run(steps: &Steps, epoch: u64, node: &str, action: StepAction) -> Fence
 
 async fn comes(path: &Path) {
     while !path.exists() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -283,6 +307,27 @@ async fn a_program_that_cannot_be_used_says_why_and_a_path_is_verified_by_its_st
         let told = bench.steps.take(verify).await;
         assert_eq!(told, Some(FenceInput::PathVerified { node, rung, outcome: expected }));
     }
+}
+
+#[tokio::test]
+async fn a_device_too_slow_to_verify_a_fence_is_broken_before_one_is_needed() {
+    let mut bench = Bench::start().await;
+    // It answers well, but in more than the half of `poll` that a status would have after a fence.
+    let slow = bench.script("fence_slow", "", "sleep 2; echo Status: ON");
+    for (poll, expected) in [(1, Outcome::TimedOut), (60, Outcome::Done)] {
+        bench.steps.windows.poll = Duration::from_secs(poll);
+        bench.uses("lb02", &slow, "lb02");
+        let (node, rung) = (NodeName("lb02".into()), Rung::Power);
+        let verify = FenceEffect::VerifyPath { node: node.clone(), rung, device: Device("lb02".into()) };
+        let told = bench.steps.take(verify).await;
+        assert_eq!(told, Some(FenceInput::PathVerified { node, rung, outcome: expected }));
+    }
+    bench.steps.windows.poll = Duration::from_secs(10);
+    let words = bench.steps.ending(&Exit::TimedOut);
+    assert!(
+        words.starts_with("timed out after 7 s, which is what `fencing.windows.poll` (10 s) "),
+        "{words}"
+    );
 }
 
 #[tokio::test]
