@@ -163,8 +163,8 @@ impl Judge {
         }
     }
 
-    /// It was before the apply began, however the clock of its node is wrong: one that was away brings what it has to tell when it
-    /// is back.
+    /// It was before the apply began, however wrong the clock of its node is: one that was away brings what it has to tell when
+    /// it is back.
     fn is_old(&self, transition: &v1::TransitionRecord) -> bool {
         (self.clock_of)(&transition.node).is_some_and(|clock| {
             let uncertainty_us = i64::try_from(clock.uncertainty_us).unwrap_or(i64::MAX);
