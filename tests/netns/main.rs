@@ -9,6 +9,7 @@ mod fencing;
 mod fleet;
 mod isolation;
 mod lab;
+mod lines;
 mod nginx;
 mod no_accept;
 mod notify;

@@ -203,10 +203,14 @@ fn summary(config: &AgentConfig, findings: &[Finding]) -> String {
             instance.interval.as_duration(),
             listed(vips)
         ));
-        let peers = instance.paths.iter().flat_map(|path| &path.peers).map(|peer| peer.address.to_string());
-        let peers = listed(peers);
-        if !peers.is_empty() {
-            text.push_str(&format!(", by unicast to {peers}"));
+        for path in &instance.paths {
+            let peers = listed(path.peers.iter().map(|peer| peer.address.to_string()));
+            if path.interface != instance.interface {
+                text.push_str(&format!(", heartbeats on {} too", path.interface));
+            }
+            if !peers.is_empty() {
+                text.push_str(&format!(", by unicast to {peers}"));
+            }
         }
         let tracks = instance.tracks.iter().map(|tracked| {
             let reverse = if tracked.reverse { " reverse" } else { "" };

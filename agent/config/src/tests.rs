@@ -120,6 +120,21 @@ fn two_files_make_one_configuration_and_their_instances_may_not_collide() {
     let found: Vec<&str> = error.findings.iter().map(|finding| finding.message.as_str()).collect();
     assert_eq!(found, expected);
     assert!(error.findings.iter().all(|finding| finding.place.file == keepalived && finding.place.line == 1));
+
+    // Adverts are known by their VRID on every line that they are heard on.
+    let line = "paths = [{ interface = \"hb0\" }]\n";
+    let second = instance.replace("\"A\"", "\"C\"").replace("e0", "e1").replace("192.0.2.1", "192.0.2.9");
+    fs::write(&keepalived, other).expect("written");
+    fs::write(&native, format!("{instance}{line}{second}{line}")).expect("written");
+    let error = load(&inputs).expect_err("they share a line");
+    let found: Vec<&str> = error.findings.iter().map(|finding| finding.message.as_str()).collect();
+    assert_eq!(found, [format!("`C` uses VRID 7 on hb0, which `A` at {at}:2:8 uses already")]);
+    // Also where one of them serves.
+    let second = second.replace("e1", "hb0");
+    fs::write(&native, format!("{instance}{line}{second}")).expect("written");
+    let error = load(&inputs).expect_err("one serves where the other is heard");
+    let found: Vec<&str> = error.findings.iter().map(|finding| finding.message.as_str()).collect();
+    assert_eq!(found, [format!("`C` uses VRID 7 on hb0, which `A` at {at}:2:8 uses already")]);
 }
 
 #[test]

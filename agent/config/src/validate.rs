@@ -36,20 +36,22 @@ pub(super) fn across_instances(config: &AgentConfig, report: &mut Report) {
         } else {
             names.insert(&instance.name, instance);
         }
-        let key = (instance.interface.as_str(), instance.is_ipv6(), instance.vrid.get());
-        if let Some(first) = vrids.get(&key) {
-            let message = format!(
-                "`{}` uses VRID {} on {}, which `{}` at {} uses already",
-                instance.name, instance.vrid, instance.interface, first.name, first.defined_at
-            );
-            error(
-                report,
-                instance,
-                message,
-                "a VRID may occur once on an interface for IPv4 and once for IPv6: choose another from 1 to 255",
-            );
-        } else {
-            vrids.insert(key, instance);
+        for interface in lines(instance) {
+            let key = (interface, instance.is_ipv6(), instance.vrid.get());
+            if let Some(first) = vrids.get(&key) {
+                let message = format!(
+                    "`{}` uses VRID {} on {interface}, which `{}` at {} uses already",
+                    instance.name, instance.vrid, first.name, first.defined_at
+                );
+                error(
+                    report,
+                    instance,
+                    message,
+                    "a VRID may occur once on an interface for IPv4 and once for IPv6: choose another from 1 to 255",
+                );
+            } else {
+                vrids.insert(key, instance);
+            }
         }
         let own: BTreeSet<_> = instance.vips.iter().map(|vip| on_the_host(vip, instance)).collect();
         for address in own {
@@ -72,6 +74,13 @@ pub(super) fn across_instances(config: &AgentConfig, report: &mut Report) {
             error(report, instance, message, "exclude the rest from the advert or make a second instance");
         }
     }
+}
+
+/// Every interface that an instance's adverts are heard on, the service interface first.
+fn lines(instance: &Instance) -> impl Iterator<Item = &str> {
+    let service = instance.interface.as_str();
+    let others = instance.paths.iter().map(|path| path.interface.as_str());
+    std::iter::once(service).chain(others.filter(move |other| *other != service))
 }
 
 /// An address as the host knows it: link-local ones are apart on every interface.

@@ -7,13 +7,17 @@ use super::{Instance, Severity, source::Report};
 /// Gives every virtual MAC's interface a name of its own: the one that was chosen, else as keepalived names it, with a
 /// number where that is taken (`vrrp.51`, `vrrp1.51`, `vrrp6.51`).
 pub(super) fn name(instances: &mut [Instance], report: &mut Report) {
+    let lines = instances.iter().flat_map(|instance| &instance.paths).map(|path| &path.interface);
+    let services = instances.iter().map(|instance| &instance.interface);
     let mut taken: BTreeMap<String, String> =
-        instances.iter().map(|instance| (instance.interface.clone(), String::new())).collect();
+        services.chain(lines).map(|name| (name.clone(), String::new())).collect();
+    let is_service = |name: &str| instances.iter().any(|instance| instance.interface == name);
     for instance in instances.iter() {
         let Some(name) = instance.vmac.as_ref().and_then(|vmac| vmac.interface.clone()) else { continue };
         let Some(first) = taken.insert(name.clone(), instance.name.clone()) else { continue };
         let message = if first.is_empty() {
-            format!("`{name}`, the virtual MAC's interface of `{}`, is a service interface", instance.name)
+            let what = if is_service(&name) { "service interface" } else { "heartbeat line" };
+            format!("`{name}`, the virtual MAC's interface of `{}`, is a {what}", instance.name)
         } else {
             format!("`{name}` is the virtual MAC's interface of `{first}` and of `{}`", instance.name)
         };

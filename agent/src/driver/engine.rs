@@ -97,6 +97,8 @@ pub(super) struct Engine {
     bell: Arc<Bell>,
     waker: Waker,
     packets_malformed: u64,
+    /// Heard on one of its lines what it said on another.
+    packets_own: u64,
     /// A drain reached its bound: do not sleep.
     more: bool,
     /// Only at the start: later, addresses that are here may be our own that are being removed.
@@ -179,6 +181,7 @@ impl Engine {
             bell,
             waker,
             packets_malformed: 0,
+            packets_own: 0,
             more: false,
             may_adopt: true,
             is_replanning: false,
@@ -366,6 +369,18 @@ impl Engine {
         let datagram = packet::Datagram { source, destination, ttl, payload };
         let key = (Family::of(source), packet::vrid(payload).unwrap_or(0));
         let listener = self.lines.get(line).and_then(|line| line.routers.get(&key)).copied();
+        let own = listener.filter(|(index, path)| {
+            self.routers.get(*index).is_some_and(|served| served.is_own(*path, source))
+        });
+        if own.is_some() {
+            // A master would take itself for another one.
+            let verdict = packet::Verdict::Rejected(packet::Rejection::OwnLine { ours: source });
+            if let Some(line) = self.lines.get_mut(line) {
+                line.heard.record(&datagram, Some(&verdict), clock::now());
+            }
+            self.packets_own += 1;
+            return;
+        }
         if let Some((index, path)) = listener {
             self.input(index, Input::Packet { path, datagram });
         }
@@ -546,7 +561,7 @@ impl Engine {
                 .map(|served| served.snapshot(&self.lines, &self.checks, now))
                 .collect(),
             heard,
-            packets_rejected: by_routers + unreadable + self.packets_malformed,
+            packets_rejected: by_routers + unreadable + self.packets_malformed + self.packets_own,
             reports_dropped: self.reports_dropped,
             announcements_dropped: self.announcements.dropped(),
             sources_evicted: self.lines.iter().map(|line| line.heard.evicted()).sum(),

@@ -13,7 +13,7 @@ use super::{
     held::{HeldAddress, Phase, interface_of, spec_of},
     line::Line,
     plan::{Plan, interfaces_of, macvlan_of},
-    served::{Served, ServedMac, served_paths},
+    served::{Served, ServedMac, path_configs, served_paths},
 };
 use crate::{
     clock,
@@ -269,6 +269,21 @@ impl Engine {
         }
     }
 
+    /// Takes the lines off that the new instance does not have at the same place: the core knows a line by its place, and would
+    /// take what it knows of one for another's.
+    fn leave_lines(&mut self, index: usize, instance: &Instance) {
+        let Some(served) = self.routers.get_mut(index) else { return };
+        let (old, new) = (path_configs(&served.instance), path_configs(instance));
+        let same = old.iter().zip(&new).take_while(|(old, new)| old.interface == new.interface).count();
+        if same == old.len() || same == 0 {
+            return;
+        }
+        served.paths.truncate(same);
+        let mut config = served.router.config().clone();
+        config.paths.truncate(same);
+        self.input(index, Input::Reconfigure(config));
+    }
+
     /// Changes a router in place; false when nothing is different.
     fn change(&mut self, index: usize, instance: Instance) -> bool {
         let config = self.checks.config(&instance);
@@ -278,6 +293,8 @@ impl Engine {
             served.instance.defined_at = instance.defined_at;
             return false;
         }
+        self.leave_lines(index, &instance);
+        let Some(served) = self.routers.get_mut(index) else { return false };
         let moved = {
             let mut line_of = line_of(&mut self.lines);
             for name in interfaces_of(&instance) {

@@ -201,8 +201,7 @@ fn resign(served: &Served, at: usize, lines: &[Line], own: &[Vec<Address>]) -> i
     let line = lines.get(path.line).ok_or(io::ErrorKind::NotFound)?;
     let interface = line.interface.as_ref().ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?;
     let source = served
-        .instance
-        .source
+        .configured_source(at)
         .or_else(|| {
             let own = own.get(path.line).map_or(&[][..], Vec::as_slice);
             primary_address(own, served.source_kind(at), None)

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use hafleet_vrrp::{Instant, LinkFault, PathHealth, Priority, Transition, VirtualRouter};
+use hafleet_vrrp::{Instant, LinkFault, PathHealth, PathId, Priority, Transition, VirtualRouter};
 use pnet::util::MacAddr;
 
 use super::{
@@ -184,6 +184,19 @@ impl Served {
     pub(super) fn source_kind(&self, path: usize) -> SourceKind {
         let peers = self.router.config().paths.get(path).map_or(&[][..], |path| &path.peers);
         SourceKind::of(self.family(), peers.iter().map(|peer| &peer.address))
+    }
+
+    /// The address that a path's adverts come from whatever else its interface has: what is configured is one of the service
+    /// interface.
+    pub(super) fn configured_source(&self, path: usize) -> Option<IpAddr> {
+        self.instance.source.filter(|_| path == 0)
+    }
+
+    /// Whether a packet that came on this path has the address that another one sends from: both interfaces are on one segment,
+    /// and this host hears itself.
+    pub(super) fn is_own(&self, path: PathId, source: IpAddr) -> bool {
+        let others = self.paths.iter().zip(0..=u8::MAX).filter(|(_, at)| *at != path.0);
+        others.into_iter().any(|(other, _)| other.source() == Some(source))
     }
 
     pub(super) fn snapshot(&self, lines: &[Line], checks: &Checks, now: Instant) -> InstanceSnapshot {

@@ -126,8 +126,9 @@ impl Engine {
             return None;
         }
         let (family, kind) = (served.family(), served.source_kind(path));
+        let configured = served.configured_source(path);
         let path = served.paths.get_mut(path).filter(|path| path.line == position)?;
-        let source = served.instance.source.or_else(|| primary_address(own, kind, path.source()));
+        let source = configured.or_else(|| primary_address(own, kind, path.source()));
         let line = self.lines.get(position)?;
         let mut addresses = line.interface.iter().flat_map(|interface| &interface.addresses);
         let has_some = addresses.any(|present| present.family() == family);

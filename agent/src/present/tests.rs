@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use hafleet_vrrp::{
-    LinkFault, Peer, State, TrackResult,
+    LinkFault, State, TrackResult,
     heard::{HeardAdvert, Rejected},
 };
 
 use super::*;
 use crate::{
-    config::{Inputs, Instance, PathConfig, load, track::Subject},
+    config::{Inputs, Instance, load, track::Subject},
     driver::{InstanceSnapshot, PathSnapshot, TrackSnapshot, Transitions},
     orders::{Order, What},
     push::{Confirm, Generation, Pointer, PushStatus, RolledBack},
@@ -34,7 +34,7 @@ vrid = 52
 priority = 100
 advert_interval = "100ms"
 vips = [{ address = "192.168.178.5/24" }]
-paths = [{ interface = "ens33", peers = [{ address = "192.168.178.131", min_ttl = 254, max_ttl = 255 }] }]
+paths = [{ interface = "ens33", peers = [{ address = "192.168.178.131", min_ttl = 254, max_ttl = 255 }] }, { interface = "hb0", peers = ["10.9.0.2"] }]
 "#;
 
 /// Monday, 23 November 2026, 16:02:00 UTC; the host has been up for a day.
@@ -58,10 +58,6 @@ fn instances() -> Vec<Instance> {
     for instance in &mut instances {
         instance.defined_at.file = "/etc/hafleet/agent.toml".into();
     }
-    // More than one heartbeat line: the readers do not take it yet.
-    instances[1]
-        .paths
-        .push(PathConfig { interface: "hb0".to_owned(), peers: vec![Peer::new(ip("10.9.0.2"))] });
     instances
 }
 

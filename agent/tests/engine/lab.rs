@@ -28,8 +28,10 @@ impl Lab {
         let name = format!("hae{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
         let mut lab = Self { name, directory: tempfile::tempdir().unwrap(), namespaces: Vec::new() };
         let switch = lab.add("sw");
-        ip(&["-n", &switch, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0"]);
-        ip(&["-n", &switch, "link", "set", "br0", "up"]);
+        for bridge in ["br0", "br1"] {
+            ip(&["-n", &switch, "link", "add", bridge, "type", "bridge", "mcast_snooping", "0"]);
+            ip(&["-n", &switch, "link", "set", bridge, "up"]);
+        }
         lab
     }
 
@@ -96,23 +98,37 @@ pub struct Host {
 
 impl Host {
     pub fn plug_in(&self) {
-        let port = format!("v{}", self.name);
+        self.plug(&format!("v{}", self.name), "ens33", "br0");
+    }
+
+    /// `hb0` on `br1`, a segment of its own, or beside `ens33` on `br0`.
+    pub fn add_line(&self, bridge: &str, address: &str) {
+        self.plug(&format!("h{}", self.name), "hb0", bridge);
+        self.ip(&["addr", "add", address, "brd", "+", "dev", "hb0"]);
+    }
+
+    /// `ens33` is on a segment of nobody: carrier stays.
+    pub fn isolate(&self) {
+        ip(&["-n", &self.switch, "link", "set", &format!("v{}", self.name), "nomaster"]);
+    }
+
+    fn plug(&self, port: &str, interface: &str, bridge: &str) {
         ip(&[
             "-n",
             &self.switch,
             "link",
             "add",
-            &port,
+            port,
             "type",
             "veth",
             "peer",
             "name",
-            "ens33",
+            interface,
             "netns",
             &self.namespace,
         ]);
-        ip(&["-n", &self.switch, "link", "set", &port, "master", "br0", "up"]);
-        self.ip(&["link", "set", "ens33", "up"]);
+        ip(&["-n", &self.switch, "link", "set", port, "master", bridge, "up"]);
+        self.ip(&["link", "set", interface, "up"]);
     }
 
     /// Carrier of `ens33`, by the other end of the cable.

@@ -7,6 +7,7 @@ mod faults;
 mod ipv6;
 mod keepalived;
 mod lab;
+mod lines;
 mod orders;
 mod release;
 mod reload;

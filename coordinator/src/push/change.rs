@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hafleet_fleetfile::{Change, FleetFile, Group, GroupKey, Problem, What, diff};
+use hafleet_fleetfile::{Change, FleetFile, Group, GroupKey, Member, Problem, What, diff};
 
 /// Keys whose change lets nobody move: the present holder goes on.
 const STILL: [&str; 10] = [
@@ -105,9 +105,7 @@ pub fn together(from: &FleetFile, to: &FleetFile) -> Vec<Problem> {
         if stay.len() < 2 {
             continue;
         }
-        let unicast_changes = stay
-            .iter()
-            .any(|(old, new)| is_unicast(old.paths.as_deref()) != is_unicast(new.paths.as_deref()));
+        let unicast_changes = stay.iter().any(|(old, new)| is_unicast(old) != is_unicast(new));
         let keys = deafening(old, group).into_iter().chain(unicast_changes.then_some("paths"));
         for key in keys {
             let message = format!(
@@ -122,8 +120,18 @@ pub fn together(from: &FleetFile, to: &FleetFile) -> Vec<Problem> {
     problems
 }
 
-fn is_unicast(paths: Option<&str>) -> bool {
-    paths.is_some_and(|paths| paths.contains("peers"))
+/// Whether adverts on the service interface go to peers only. Further heartbeat lines may come, go and change: on that one they still
+/// hear each other.
+fn is_unicast(member: &Member) -> bool {
+    let Some(paths) = &member.paths else { return false };
+    // It was read before; what is no TOML is refused by every agent.
+    let table: toml::Table = toml::from_str(&format!("paths = {paths}")).unwrap_or_default();
+    let lines = table.get("paths").and_then(toml::Value::as_array).into_iter().flatten();
+    let is_service = |line: &&toml::Value| {
+        line.get("interface").and_then(toml::Value::as_str) == Some(member.interface.as_str())
+    };
+    let peers = lines.filter(is_service).filter_map(|line| line.get("peers")?.as_array());
+    peers.into_iter().any(|peers| !peers.is_empty())
 }
 
 fn deafening(old: &Group, new: &Group) -> Vec<&'static str> {
@@ -174,6 +182,15 @@ mod tests {
         }
         let (old, new) = changed("priority = 100", "priority = 90");
         assert!(together(&old, &new).is_empty());
+        // On the service interface they hear each other as before, whatever other lines there are.
+        let second = "priority = 100\npaths = [{ interface = \"hb0\", peers = [\"10.9.0.1\"] }]";
+        let (old, with_second) = changed("priority = 100", second);
+        assert!(together(&old, &with_second).is_empty());
+        assert!(together(&with_second, &old).is_empty());
+        // A second line by unicast does not make up for a service interface that was.
+        let unicast = "priority = 100\npaths = [{ interface = \"ens33\", peers = [\"10.0.0.1\"] }]";
+        let (_, unicast) = changed("priority = 100", unicast);
+        assert_eq!(together(&unicast, &with_second).len(), 1);
         // A member alone hears nobody that could be deaf.
         let (old, new) = changed("node = \"lb02\"", "node = \"lb03\"");
         let mut other_vrid = new.clone();

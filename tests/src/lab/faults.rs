@@ -55,7 +55,16 @@ impl Host {
         ))
     }
 
-    /// Ends [`Host::drop_vrrp`].
+    /// The same for what comes and goes over one interface.
+    pub fn drop_vrrp_on(&self, interface: &str) -> Result<()> {
+        self.nft(&format!(
+            "table inet lab {{}}\ndelete table inet lab\ntable inet lab {{\n\
+             chain input {{ type filter hook input priority 0; iifname \"{interface}\" ip protocol 112 drop\n }}\n\
+             chain output {{ type filter hook output priority 0; oifname \"{interface}\" ip protocol 112 drop\n }}\n}}\n"
+        ))
+    }
+
+    /// Ends [`Host::drop_vrrp`] and [`Host::drop_vrrp_on`].
     pub fn pass_vrrp(&self) -> Result<()> {
         self.nft("table inet lab {}\ndelete table inet lab\n")
     }

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use super::{
     instance::{Fields, interface},
     keys::Keys,
-    path,
+    path::{self, Line},
     value::{self, Field},
 };
 use crate::{
@@ -36,7 +36,7 @@ pub(super) fn read(
         let span = field.span;
         Some(Some((value::ip(field, report)?, span)))
     });
-    let peers = fields.or("paths", Vec::new(), report, |field, report| path::read(field, service, report));
+    let lines = fields.or("paths", Vec::new(), report, |field, report| path::read(field, service, report));
     let ttl = fields.or("unicast_ttl", None, report, |field, report| {
         let span = field.key_span;
         Some(Some((value::integer(field, 1..=u8::MAX, report)?, span)))
@@ -45,25 +45,47 @@ pub(super) fn read(
 
     let (is_ipv6, source) = (is_ipv6?, source?);
     let address = source.map(|(source, _)| source);
-    let peers = validate::peers(&peers?, address, vips?, is_ipv6, report)?;
+    let paths = paths(lines?, service, address, vips?, is_ipv6, report)?;
+    let is_multicast = paths.first().is_none_or(|path| path.interface != service);
     if let Some((source, span)) = source {
-        checked_source(source, span, is_ipv6, peers.is_empty(), report)?;
+        checked_source(source, span, is_ipv6, is_multicast, report)?;
     }
     let (ttl, mut vmac) = (ttl?, vmac?);
-    if let Some((_, span)) = ttl.filter(|_| peers.is_empty()) {
+    if let Some((_, span)) = ttl.filter(|_| paths.iter().all(|path| path.peers.is_empty())) {
         let message = "`unicast_ttl` has no effect without `peers`: multicast has TTL 255";
         report.warn(span, message, "name the other routers in `paths`, or remove it");
     }
     if let Some(vmac) = &mut vmac {
-        vmac.adverts_from_parent |= !peers.is_empty();
+        vmac.adverts_from_parent |= !is_multicast;
     }
-    let path = PathConfig { interface: service.to_owned(), peers };
-    Some(Adverts {
-        source: address,
-        paths: Some(path).filter(|path| !path.peers.is_empty()).into_iter().collect(),
-        unicast_ttl: ttl.map_or(u8::MAX, |(ttl, _)| ttl),
-        vmac,
-    })
+    Some(Adverts { source: address, paths, unicast_ttl: ttl.map_or(u8::MAX, |(ttl, _)| ttl), vmac })
+}
+
+/// The service interface first, if it has peers; the others in the order of the file. `None` with an error.
+fn paths(
+    lines: Vec<Line>,
+    service: &str,
+    source: Option<IpAddr>,
+    vips: &[(VipConfig, Span)],
+    is_ipv6: bool,
+    report: &mut Report,
+) -> Option<Vec<PathConfig>> {
+    let mut all = Some(Vec::new());
+    for Line { interface, peers } in lines {
+        let is_service = interface == service;
+        // The source is one of the service interface.
+        let own = source.filter(|_| is_service);
+        let Some(kept) = validate::peers(&peers, own, vips, is_ipv6, report) else {
+            all = None;
+            continue;
+        };
+        let at = if is_service { 0 } else { all.as_ref().map_or(0, Vec::len) };
+        let is_implied = is_service && kept.is_empty();
+        if let Some(all) = all.as_mut().filter(|_| !is_implied) {
+            all.insert(at, PathConfig { interface, peers: kept });
+        }
+    }
+    all
 }
 
 fn checked_source(

@@ -1,6 +1,6 @@
-//! `paths`: where adverts go.
+//! `paths`: where adverts go, and are heard.
 
-use hafleet_vrrp::Peer;
+use hafleet_vrrp::{MAX_PATHS, Peer};
 
 use super::{
     instance::interface,
@@ -15,33 +15,46 @@ const EXPECTED: &str = "a list of tables { interface = \"…\", peers = [\"192.0
 const PEER_EXPECTED: &str =
     "a list of addresses such as \"192.0.2.2\" or tables { address = \"192.0.2.2\", min_ttl = 254 }";
 
-/// The unicast peers on the service interface, each with its place; none for multicast. `None` with an error.
-///
-/// This version has one path, the service interface; saying so is allowed.
-pub(super) fn read(field: Field<'_>, service: &str, report: &mut Report) -> Option<Vec<(Peer, Span)>> {
+/// A heartbeat line as it is written.
+pub(super) struct Line {
+    pub interface: String,
+    /// None for multicast.
+    pub peers: Vec<(Peer, Span)>,
+}
+
+/// Every line that is written, each over an interface of its own; with the service interface at most [`MAX_PATHS`]. `None` with
+/// an error.
+pub(super) fn read(field: Field<'_>, service: &str, report: &mut Report) -> Option<Vec<Line>> {
     let mut good = true;
-    let mut all: Option<Vec<(Peer, Span)>> = None;
+    let mut all: Vec<Line> = Vec::new();
     for path in value::list(field, EXPECTED, report) {
         let at = path.span;
-        let Some(peers) = path_peers(path, service, report) else {
+        let Some(line) = line(path, report) else {
             good = false;
             continue;
         };
-        if all.is_some() {
-            let message = format!("a second path over `{service}`");
+        if all.iter().any(|earlier| earlier.interface == line.interface) {
+            let message = format!("a second path over `{}`", line.interface);
             report.error_with(at, message, "name all peers in the first one");
             good = false;
+            continue;
         }
-        all = Some(peers);
+        let is_service = line.interface == service;
+        all.push(line);
+        let others = all.iter().filter(|line| line.interface != service).count();
+        if !is_service && others == MAX_PATHS {
+            let message = format!("more than {MAX_PATHS} heartbeat lines, the service interface counted");
+            report.error_with(at, message, "remove this one; two or three lines are as good");
+            good = false;
+        }
     }
-    good.then_some(all.unwrap_or_default())
+    good.then_some(all)
 }
 
-fn path_peers(path: Field<'_>, service: &str, report: &mut Report) -> Option<Vec<(Peer, Span)>> {
+fn line(path: Field<'_>, report: &mut Report) -> Option<Line> {
     let at = path.span;
-    let (mut good, mut named, mut peers) = (true, false, Vec::new());
+    let (mut good, mut named, mut line_interface, mut peers) = (true, false, None, Vec::new());
     for field in value::table(path, Keys::Path, EXPECTED, report)? {
-        let span = field.span;
         if field.key == "peers" {
             for element in value::list(field, PEER_EXPECTED, report) {
                 match peer(element, report) {
@@ -49,23 +62,16 @@ fn path_peers(path: Field<'_>, service: &str, report: &mut Report) -> Option<Vec
                     None => good = false,
                 }
             }
-            continue;
+        } else {
+            named = true;
+            line_interface = interface(field, report);
         }
-        named = true;
-        let interface = interface(field, report);
-        if interface.as_ref().is_some_and(|interface| interface != service) {
-            report.error_with(
-                span,
-                "a path over another interface is not supported by this version",
-                format!("several heartbeat lines come later; this version advertises on the service interface, `{service}`"),
-            );
-        }
-        good &= interface.is_some_and(|interface| interface == service);
     }
     if !named {
-        report.error_with(at, "this element of `paths` has no `interface`", "write the service interface");
+        let help = "write the interface that the line runs over";
+        report.error_with(at, "this element of `paths` has no `interface`", help);
     }
-    (good && named).then_some(peers)
+    Some(Line { interface: line_interface?, peers }).filter(|_| good)
 }
 
 fn peer(element: Field<'_>, report: &mut Report) -> Option<(Peer, Span)> {

@@ -163,6 +163,33 @@ fn peers_make_the_service_interface_unicast() {
 }
 
 #[test]
+fn further_lines_come_after_the_service_interface() {
+    let read = |paths: &str| {
+        let config = clean(&instance(paths));
+        let [found] = config.instances.as_slice() else { panic!("{:?}", config.instances) };
+        found.clone()
+    };
+    let line = |interface: &str, peers: &[&str]| PathConfig {
+        interface: interface.to_owned(),
+        peers: peers.iter().map(|peer| Peer::new(peer.parse().expect("an address"))).collect(),
+    };
+    // The contract's own example: the service interface by multicast.
+    let one = read("paths = [{ interface = \"ens33\" }, { interface = \"hb0\", peers = [\"10.9.0.2\"] }]");
+    assert_eq!(one.paths, [line("hb0", &["10.9.0.2"])]);
+    // It is there also when it is not named, and first wherever it is.
+    assert_eq!(read("paths = [{ interface = \"hb0\" }]").paths, [line("hb0", &[])]);
+    let all = "paths = [{ interface = \"hb1\" }, { interface = \"ens33\", peers = [\"10.0.0.2\"] }, { interface = \"hb0\" }]";
+    assert_eq!(read(all).paths, [line("ens33", &["10.0.0.2"]), line("hb1", &[]), line("hb0", &[])]);
+    // A further line may be by unicast while the virtual MAC sends on the service interface.
+    let with_mac =
+        read("vmac = true\nunicast_ttl = 255\npaths = [{ interface = \"hb0\", peers = [\"10.9.0.2\"] }]");
+    assert_eq!(with_mac.vmac.map(|vmac| vmac.adverts_from_parent), Some(false));
+    // Seven beside it.
+    let seven = (0..7).map(|n| format!("{{ interface = \"h{n}\" }}")).collect::<Vec<_>>().join(", ");
+    assert_eq!(read(&format!("paths = [{seven}]")).paths.len(), 7);
+}
+
+#[test]
 fn ipv6_addresses_and_what_the_kernel_is_told_about_them() {
     let text = r#"
 [[instance]]

@@ -52,6 +52,7 @@ pub(super) fn warnings(one: &InstancePart, text: &mut String) {
             "Warning  {name}: {what} on {interface} ({send_failures} since the start), the last: {error}"
         );
     }
+    lines(one, text);
     for (count, what) in [
         (
             one.duplicates,
@@ -64,6 +65,41 @@ pub(super) fn warnings(one: &InstancePart, text: &mut String) {
         if count > 0 {
             let _ = writeln!(text, "Note     {name}: {what} ({count} since the start)");
         }
+    }
+}
+
+/// Of several heartbeat lines those that do not carry what they should: the last one that does is all that keeps this host from
+/// taking over. A master hears nobody, and cannot tell.
+fn lines(one: &InstancePart, text: &mut String) {
+    let name = &one.name;
+    let silent_for = |path: &PathPart| {
+        let age = path.last_accepted_age_ms;
+        if age.is_none_or(|age| age > one.master_down_ms) { Some(age) } else { None }
+    };
+    for path in one.paths.iter().skip(1) {
+        if let Some(fault) = &path.fault {
+            let _ =
+                writeln!(text, "Warning  {name}: the heartbeat line {} is down ({fault})", path.interface);
+        }
+    }
+    let heard: Vec<&str> = one
+        .paths
+        .iter()
+        .filter(|path| silent_for(path).is_none())
+        .map(|path| path.interface.as_str())
+        .collect();
+    if heard.is_empty() || one.state == "MASTER" {
+        return;
+    }
+    for path in one.paths.iter().filter(|path| path.fault.is_none()) {
+        let Some(age) = silent_for(path) else { continue };
+        let since = age.map_or_else(|| "since the start".to_owned(), |age| format!("for {}", duration(age)));
+        let _ = writeln!(
+            text,
+            "Warning  {name}: no advert is heard on {} {since}, only on {}",
+            path.interface,
+            heard.join(", ")
+        );
     }
 }
 

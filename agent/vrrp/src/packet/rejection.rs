@@ -114,6 +114,12 @@ pub enum Rejection {
         /// How many there are.
         configured: usize,
     },
+    /// Heard by the shell on one of the router's lines, and sent on another: both are on one segment.
+    #[error("{ours} is this router's own address on another heartbeat line, which is on the same segment")]
+    OwnLine {
+        /// Ours.
+        ours: IpAddr,
+    },
 }
 
 impl Rejection {
@@ -134,6 +140,7 @@ impl Rejection {
             Self::UnknownPeer { .. } => "unknown_peer",
             Self::Family { .. } => "family_mismatch",
             Self::Path { .. } => "unknown_path",
+            Self::OwnLine { .. } => "own_line",
         }
     }
 }

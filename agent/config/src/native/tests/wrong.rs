@@ -100,8 +100,23 @@ const WRONG: &[(&str, &[&str])] = &[
         &["7:10: warning: `eth1` has no effect: the priority 255 of an owner never changes"],
     ),
     (
-        "paths = [{ interface = \"ens33\" }, { interface = \"hb0\", peers = [\"10.9.0.2\"] }]",
-        &["6:49: error: a path over another interface is not supported by this version"],
+        "paths = [{ interface = \"hb0\", peers = [\"fe80::1\", \"192.168.178.3\"] }, { interface = \"hb0\" }, { interface = \"a/b\" }]",
+        &[
+            "6:71: error: a second path over `hb0`",
+            "6:108: error: `interface` names an interface, and \"a/b\" contains '/', which no interface's name can",
+        ],
+    ),
+    (
+        "paths = [{ interface = \"hb0\", peers = [\"fe80::1\", \"192.168.178.3\"] }, { interface = \"hb1\", peers = [\"fe80::2\"] }]",
+        &[
+            "6:40: error: the peer fe80::1 is IPv6, but the instance's addresses are IPv4",
+            "6:51: error: the peer 192.168.178.3 is one of the addresses that move",
+            "6:101: error: the peer fe80::2 is IPv6, but the instance's addresses are IPv4",
+        ],
+    ),
+    (
+        "paths = [{ interface = \"h0\" }, { interface = \"h1\" }, { interface = \"h2\" }, { interface = \"h3\" }, { interface = \"h4\" }, { interface = \"h5\" }, { interface = \"h6\" }, { interface = \"h7\" }, { interface = \"ens33\" }]",
+        &["6:164: error: more than 8 heartbeat lines, the service interface counted"],
     ),
     (
         "paths = [{ interface = \"ens33\" }, { interface = \"ens33\" }, {}]",
