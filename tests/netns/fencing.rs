@@ -155,7 +155,7 @@ fn configured(host: &Host, priority: u8, lease: &str) -> String {
 fn fencing(mode: &str, windows: &str) -> String {
     format!(
         "[fencing]\nmode = \"{mode}\"\nreferences = [\"10.99.0.2:1\", \"10.99.0.3:1\", \"10.99.0.4:1\"]\n\
-         [fencing.windows]\ngrace = \"1s\"\nconfirm = \"5s\"\npoll = \"2s\"\npath = \"5s\"\n{windows}"
+         [fencing.windows]\ngrace = \"1s\"\nconfirm = \"5s\"\npoll = \"4s\"\npath = \"5s\"\n{windows}"
     )
 }
 

@@ -13,11 +13,13 @@ use std::{
 
 use hafleet_fleet::{
     NodeName,
-    fence::{FenceEffect, FenceInput, FenceWindows, OperationId, Outcome, Reading, Rung, StepAction, Trace},
+    fence::{
+        Device, FenceEffect, FenceInput, FenceWindows, OperationId, Outcome, Reading, Rung, StepAction, Trace,
+    },
 };
 use hafleet_proto::v1::{self, request::Request as What};
 use tokio::{
-    sync::OnceCell,
+    sync::{Mutex, OnceCell},
     time::{Instant, sleep, timeout},
 };
 
@@ -39,6 +41,10 @@ const EPOCH_WITHIN: Duration = Duration::from_secs(3);
 const MARGIN: Duration = Duration::from_secs(3);
 /// When an agent has all the questions that it may have, it is asked after this.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
+/// What ending a program may take when its time is over.
+const KILLED: Duration = Duration::from_secs(5);
+/// How often a status that no operation wants looks whether its device is free.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// Who gives orders of fencing, for people who look at the host.
 const BY: &str = "hafleet";
 
@@ -58,6 +64,14 @@ struct Slot {
     device: FenceDevice,
     /// Made at its first use: to ask a program what it takes is to run it.
     program: OnceCell<FenceProgram>,
+    /// Held while it is used; one for all devices of its name.
+    turn: Arc<Mutex<()>>,
+}
+
+impl Slot {
+    fn busy(&self) -> StepError {
+        StepError::Busy { name: self.device.name.clone() }
+    }
 }
 
 /// Why a step cannot be taken.
@@ -100,6 +114,12 @@ pub enum StepError {
         /// How.
         rung: Rung,
     },
+    /// Two of one name are never used at once.
+    #[error("the fence device `{}` is in use; try again", name.0)]
+    Busy {
+        /// Its name.
+        name: Device,
+    },
     /// The program cannot be used.
     #[error("the fence device for {rung} of {node} cannot be used")]
     Program {
@@ -125,8 +145,10 @@ pub struct Ran {
 impl Steps {
     /// With the devices of the configuration.
     pub fn new(store: Store, roster: Arc<Roster>, agents: Arc<AgentActuator>, fencing: &Fencing) -> Self {
+        let mut turns: BTreeMap<Device, Arc<Mutex<()>>> = BTreeMap::new();
         let slot = |device: &FenceDevice| {
-            let slot = Slot { device: device.clone(), program: OnceCell::new() };
+            let turn = Arc::clone(turns.entry(device.name.clone()).or_default());
+            let slot = Slot { device: device.clone(), program: OnceCell::new(), turn };
             ((device.node.clone(), device.rung), slot)
         };
         let devices = fencing.devices.iter().map(slot).collect();
@@ -172,11 +194,23 @@ impl Steps {
     }
 
     /// Asks a device for its status, changing nothing, in the time that it will have when a fence is verified: one that needs
-    /// more would leave everybody without an answer then.
+    /// more would leave everybody without an answer then. It does not queue for one that is in use: what an operation wants of it
+    /// comes before.
     ///
     /// # Errors
-    /// There is no such device, or its program cannot be used.
+    /// There is no such device, it is in use, or its program cannot be used.
     pub async fn status(&self, node: &NodeName, rung: Rung) -> Result<Ran, StepError> {
+        // What it takes is asked of the program before: nobody waits for that.
+        self.program(node, rung).await?;
+        let (slot, began) = (self.slot(node, rung)?, Instant::now());
+        let _turn = loop {
+            match slot.turn.try_lock() {
+                Ok(turn) => break turn,
+                // Another status is soon over.
+                Err(_) if began.elapsed() < before(self.windows.poll) + KILLED => sleep(LOOK_AGAIN).await,
+                Err(_) => return Err(slot.busy()),
+            }
+        };
         self.run(node, rung, Action::Status, before(self.windows.poll)).await
     }
 
@@ -253,9 +287,10 @@ impl Steps {
             | StepError::Epoch(_)
             | StepError::NoEpoch
             | StepError::NotWritten { .. } => Outcome::Failed,
-            StepError::NotConnected { .. } | StepError::NoDevice { .. } | StepError::Program { .. } => {
-                Outcome::Failed
-            }
+            StepError::NotConnected { .. }
+            | StepError::NoDevice { .. }
+            | StepError::Busy { .. }
+            | StepError::Program { .. } => Outcome::Failed,
         }
     }
 
@@ -273,10 +308,14 @@ impl Steps {
             StepAction::Status => (Action::Status, before(self.windows.poll)),
         };
         let ran = async {
-            // Its program is made before the epoch is looked up: nothing lies between that and the step.
+            let began = Instant::now();
+            // Its program is made, and its turn has come, before the epoch is looked up: nothing lies between that and the step.
+            // Nobody queues but operations, which the core keeps apart: it waits for one status at most.
             self.program(node, rung).await?;
+            let slot = self.slot(node, rung)?;
+            let _turn = timeout(within, slot.turn.lock()).await.map_err(|_| slot.busy())?;
             self.may(epoch).await?;
-            self.run(node, rung, action, within).await
+            self.run(node, rung, action, within.saturating_sub(began.elapsed())).await
         };
         let ran = ran.await;
         match &ran {
@@ -331,11 +370,13 @@ impl Steps {
         Ok(Ran { report, command: program.command(action) })
     }
 
+    fn slot(&self, node: &NodeName, rung: Rung) -> Result<&Slot, StepError> {
+        let slot = self.devices.get(&(node.clone(), rung));
+        slot.ok_or_else(|| StepError::NoDevice { node: node.clone(), rung })
+    }
+
     async fn program(&self, node: &NodeName, rung: Rung) -> Result<&FenceProgram, StepError> {
-        let slot = self
-            .devices
-            .get(&(node.clone(), rung))
-            .ok_or_else(|| StepError::NoDevice { node: node.clone(), rung })?;
+        let slot = self.slot(node, rung)?;
         let made = slot.program.get_or_try_init(|| make(&slot.device)).await;
         made.map_err(|source| StepError::Program { node: node.clone(), rung, source })
     }

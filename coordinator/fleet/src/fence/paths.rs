@@ -1,13 +1,13 @@
 //! Fence paths: whether what would fence a node answers, before it is needed (rule 18).
 
-use alloc::{format, string::ToString, vec::Vec};
+use alloc::{collections::BTreeSet, format, string::ToString, vec::Vec};
 use core::time::Duration;
 
 use crate::{
     bounds,
     detect::{fact, sooner},
     effect::{CauseCode, FindingKind, Severity},
-    fence::{FenceEffect, Outcome, Rung},
+    fence::{Device, FenceEffect, Outcome, Rung},
     fleet::Fleet,
     ledger::{Judgement, Report, Subject},
     model::NodeName,
@@ -15,8 +15,10 @@ use crate::{
     words::list,
 };
 
-/// Nobody waits longer for an answer.
+/// Nobody waits longer for an answer, unless a status has that much time.
 const ANSWER: Duration = Duration::from_secs(120);
+/// What an answer may take beside two statuses: the one before it, of a person's test, and its own.
+const TURN: Duration = Duration::from_secs(60);
 
 /// One device as it last answered.
 #[derive(Clone, Debug, Default)]
@@ -44,28 +46,39 @@ impl Path {
 }
 
 impl Fleet {
-    /// Asks the devices whose turn it is, a few at once. Says when the next one's is.
+    /// Asks the devices whose turn it is, a few at once, never two of one name, nor one that an operation uses: those come
+    /// when it is free. Says when the next one's is.
     pub(super) fn fence_verify_paths(&mut self, now: Instant) -> Option<Instant> {
         if let Some(due) = self.fence.paths_due.filter(|due| *due > now) {
             return Some(due);
         }
         let policy = self.fence.policy.as_ref()?;
         let every = policy.windows.path;
+        let answer = ANSWER.max(policy.windows.poll * 2 + TURN);
+        let mut in_use: BTreeSet<Device> = self
+            .fence
+            .operations
+            .values()
+            .filter_map(|open| policy.device(&open.row.target, open.row.state.rung()?).cloned())
+            .collect();
         let mut wake = None;
         let (mut due, mut silent) = (Vec::new(), Vec::new());
         let mut waiting = 0;
         for (node, devices) in &policy.devices {
             for (rung, device) in devices {
                 let path = self.fence.paths.entry((node.clone(), *rung)).or_default();
-                if path.waiting && path.asked_at.is_some_and(|at| now >= at + ANSWER) {
+                if path.waiting && path.asked_at.is_some_and(|at| now >= at + answer) {
                     path.waiting = false;
                     path.breaks(Outcome::TimedOut, now);
                     silent.push(node.clone());
                 }
-                waiting += usize::from(path.waiting);
+                if path.waiting {
+                    waiting += 1;
+                    in_use.insert(device.clone());
+                }
                 let at = match (path.asked_at, path.waiting) {
                     (None, _) => now,
-                    (Some(at), true) => at + ANSWER,
+                    (Some(at), true) => at + answer,
                     (Some(at), false) => at + every,
                 };
                 if at <= now {
@@ -75,15 +88,16 @@ impl Fleet {
                 }
             }
         }
-        let free = bounds::FENCE_PATHS.saturating_sub(waiting);
-        if due.len() > free {
-            wake = sooner(wake, Some(now + Duration::from_secs(1)));
-        }
-        for (node, rung, device) in due.into_iter().take(free) {
+        for (node, rung, device) in due {
+            if waiting >= bounds::FENCE_PATHS || !in_use.insert(device.clone()) {
+                wake = sooner(wake, Some(now + Duration::from_secs(1)));
+                continue;
+            }
+            waiting += 1;
             if let Some(path) = self.fence.paths.get_mut(&(node.clone(), rung)) {
                 (path.asked_at, path.waiting) = (Some(now), true);
             }
-            wake = sooner(wake, Some(now + ANSWER));
+            wake = sooner(wake, Some(now + answer));
             self.fence_do(FenceEffect::VerifyPath { node, rung, device });
         }
         for node in silent {

@@ -32,6 +32,8 @@ pub struct Lab {
     pub audit: Vec<Audit>,
     /// Every step that was handed out, in words, with its instant.
     pub steps: Vec<(u64, String)>,
+    /// Every verification of a path, with its instant in milliseconds.
+    pub verified: Vec<(Device, u64)>,
     pub answers: Vec<Result<Option<OperationId>, Refusal>>,
     /// Agents that say yes to a demote and do nothing.
     pub disobedient: BTreeSet<String>,
@@ -90,6 +92,7 @@ impl Lab {
             waiting: Vec::new(),
             audit: Vec::new(),
             steps: Vec::new(),
+            verified: Vec::new(),
             answers: Vec::new(),
             disobedient: BTreeSet::new(),
             refuses: BTreeSet::new(),
@@ -265,6 +268,7 @@ impl Lab {
                 self.program(epoch, operation, revision, &node.0, rung, action);
             }
             FenceEffect::VerifyPath { node, rung, device } => {
+                self.verified.push((device.clone(), self.world.now_us / 1000));
                 assert_eq!(Some(&device), self.policy.devices.get(&node).and_then(|all| all.get(&rung)));
                 let outcome = match self.devices.get(&(node.0.clone(), rung)) {
                     Some(Behaviour::Silent) => return,

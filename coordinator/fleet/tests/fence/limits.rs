@@ -390,3 +390,22 @@ fn rule_18_a_broken_path_is_a_finding_until_it_answers() {
     assert!(lab.world.firing(FindingKind::FencePathBroken).is_none());
     assert_eq!(lab.steps(), [""; 0], "verifying changes nothing");
 }
+
+#[test]
+fn rule_18_paths_of_one_name_are_verified_one_after_the_other() {
+    let mut lab = Lab::witnessed();
+    // Nothing is heard of any: each one would have to wait for the one before it.
+    for name in ["lb02", "lb03"] {
+        for rung in [Rung::Network, Rung::Power] {
+            lab.policy.devices.entry(node(name)).or_default().insert(rung, Device("pdu1".into()));
+            lab.devices.insert((name.to_owned(), rung), Behaviour::Silent);
+        }
+    }
+    lab.verified.clear();
+    lab.configure();
+    lab.run(1_300_000);
+    let of_pdu1: Vec<u64> =
+        lab.verified.iter().filter(|(device, _)| device.0 == "pdu1").map(|(_, at_ms)| *at_ms).collect();
+    assert!(of_pdu1.len() > 4, "all have their turn: {of_pdu1:?}");
+    assert!(of_pdu1.windows(2).all(|pair| pair[1] >= pair[0] + 120_000), "{of_pdu1:?}");
+}

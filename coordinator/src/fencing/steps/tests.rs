@@ -89,7 +89,9 @@ impl Bench {
             parameters: BTreeMap::new(),
             sealed: BTreeMap::new(),
         };
-        let slot = Slot { device, program: OnceCell::new() };
+        let same = self.steps.devices.values().find(|slot| slot.device.name == device.name);
+        let turn = same.map(|slot| Arc::clone(&slot.turn)).unwrap_or_default();
+        let slot = Slot { device, program: OnceCell::new(), turn };
         self.steps.devices.insert((NodeName(node.into()), Rung::Power), slot);
     }
 
@@ -328,6 +330,49 @@ async fn a_device_too_slow_to_verify_a_fence_is_broken_before_one_is_needed() {
         words.starts_with("timed out after 7 s, which is what `fencing.windows.poll` (10 s) "),
         "{words}"
     );
+}
+
+#[tokio::test]
+async fn two_devices_of_one_name_are_never_used_at_once_and_an_off_waits_for_one_status_at_most() {
+    let mut bench = Bench::start().await;
+    let dir = bench.dir.path().display().to_string();
+    // It says so when it is not alone.
+    let body = format!(
+        "mkdir {dir}/used || {{ touch {dir}/twice; exit 1; }}\nsleep 1; rmdir {dir}/used; echo Status: ON"
+    );
+    let program = bench.script("fence_one", "", &body);
+    for node in ["lb02", "lb03", "lb04"] {
+        bench.uses(node, &program, "pdu1");
+    }
+    let verify = |node: &str| FenceEffect::VerifyPath {
+        node: NodeName(node.into()),
+        rung: Rung::Power,
+        device: Device("pdu1".into()),
+    };
+    let off = async {
+        // By then both paths want it, and one has it.
+        sleep(Duration::from_millis(500)).await;
+        let began = Instant::now();
+        let ran = bench.run(1, "lb02", StepAction::Off).await;
+        (ran, began.elapsed())
+    };
+    let test = async {
+        sleep(Duration::from_millis(500)).await;
+        bench.steps.status(&NodeName("lb04".into()), Rung::Power).await
+    };
+    let (first, second, (ran, took), tested) =
+        tokio::join!(bench.steps.take(verify("lb03")), bench.steps.take(verify("lb04")), off, test);
+    for told in [first, second] {
+        assert!(
+            matches!(told, Some(FenceInput::PathVerified { outcome: Outcome::Done, .. })),
+            "it waits: {told:?}"
+        );
+    }
+    assert!(matches!(ran, FenceInput::Ran { outcome: Outcome::Done, .. }), "{ran:?}");
+    // The rest of one status, and its own second; the other path and the person come after.
+    assert!(took < Duration::from_millis(2_800), "{took:?}");
+    assert_eq!(tested.unwrap().report.power(), Power::On);
+    assert!(!bench.dir.path().join("twice").exists());
 }
 
 #[tokio::test]

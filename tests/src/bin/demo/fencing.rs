@@ -128,7 +128,7 @@ fn configure(stage: &mut Stage, mode: &str) -> Result<()> {
     let devices: Vec<String> =
         hosts.iter().map(|node| stage.lab.power_device(node.host.name(), 0)).collect::<Result<_>>()?;
     let fencing = format!("[fencing]\nmode = \"{mode}\"\nreferences = [{}]\n", references.join(", "));
-    let windows = "[fencing.windows]\nconfirm = \"5s\"\npoll = \"2s\"\ngrace = \"1s\"\n";
+    let windows = "[fencing.windows]\nconfirm = \"5s\"\npoll = \"4s\"\ngrace = \"1s\"\n";
     let first = devices.first().context("there are no hosts")?;
     println!();
     for line in fencing.lines().chain(windows.lines()).chain(first.lines()) {
