@@ -73,6 +73,35 @@ pub async fn given_up_is_no_parent(fixture: Fixture) {
     assert_eq!(store.config_generation(9).await.unwrap(), None);
 }
 
+/// Given up since the last that was applied, and not known to be gone from every node.
+pub async fn what_nodes_have_still_to_give_up(fixture: Fixture) {
+    let store = &fixture.store;
+    let owed = async || {
+        let rows = store.owed_configs().await.unwrap();
+        rows.into_iter().map(|row| (row.number, row.text)).collect::<Vec<_>>()
+    };
+    let ends = [
+        (1, ApplyState::RolledBack, StepState::Failed),
+        (2, ApplyState::Applied, StepState::Confirmed),
+        (3, ApplyState::RolledBack, StepState::Failed),
+        (4, ApplyState::RolledBack, StepState::RolledBack),
+        (5, ApplyState::Refused, StepState::Failed),
+    ];
+    for (number, state, at_lb01) in ends {
+        let parent = if number > 2 { 2 } else { 0 };
+        let begun = store.begin_config(&new(parent, &format!("text {number}")), &nodes()).await.unwrap();
+        assert_eq!(begun, Begun::Generation(number));
+        store.save_config_step(number, &step("lb01", at_lb01, "")).await.unwrap();
+        store.save_config_apply(number, state, "", T0).await.unwrap();
+    }
+    assert_eq!(owed().await, [(5, "text 5".to_owned()), (3, "text 3".to_owned())]);
+    store.save_config_step(5, &step("lb01", StepState::RolledBack, "")).await.unwrap();
+    // Under way is not given up.
+    store.begin_config(&new(2, "text 6"), &nodes()).await.unwrap();
+    store.save_config_step(6, &step("lb02", StepState::Failed, "")).await.unwrap();
+    assert_eq!(owed().await, [(3, "text 3".to_owned())]);
+}
+
 pub async fn steps(fixture: Fixture) {
     let store = &fixture.store;
     store.begin_config(&new(0, "one"), &nodes()).await.unwrap();

@@ -52,7 +52,7 @@ fn cases() -> Vec<(&'static str, Case)> {
             one_is_open_for_a_target, old_ones_that_are_closed_are_deleted, every_state, many_entries_are_one_commit,
             an_order_has_one_id_for_good, orders_of_before_keep_their_ids;
         audit: newest_first, only_ever_added, filters;
-        config: one_at_a_time, given_up_is_no_parent, steps, a_generation_is_never_changed, old_generations_end,
+        config: one_at_a_time, given_up_is_no_parent, what_nodes_have_still_to_give_up, steps, a_generation_is_never_changed, old_generations_end,
             many_old_generations_end_in_steps, texts_are_sealed_at_rest, texts_of_before_are_read;
         crash: killed_writer_leaves_whole_transactions;
     }
