@@ -121,6 +121,13 @@ impl Fleet {
         self.fence_tell_paths(&node, now);
     }
 
+    /// A status that an operation believes says as much as a verification, which waits while the operation uses the device.
+    pub(super) fn fence_path_answered(&mut self, node: &NodeName, rung: Rung, now: Instant) {
+        let Some(path) = self.fence.paths.get_mut(&(node.clone(), rung)) else { return };
+        (path.worked_at, path.broken) = (Some(now), None);
+        self.fence_tell_paths(node, now);
+    }
+
     /// Nodes without a device have no broken path.
     pub(super) fn fence_end_path_findings(&mut self, now: Instant) {
         for subject in self.ledger.subjects() {

@@ -92,6 +92,9 @@ impl Fleet {
             line.detail = format!("not believed: {doubt}; {}", line.detail);
         }
         self.fence_audit(line);
+        if doubt.is_none() && matches!(reading, Reading::On | Reading::Off) {
+            self.fence_path_answered(&row.target, rung, now);
+        }
         if reading == Reading::Off && doubt.is_none() {
             let why = "the independent status says off, and nobody sees it".to_string();
             // The state was looked at above.

@@ -409,3 +409,22 @@ fn rule_18_paths_of_one_name_are_verified_one_after_the_other() {
     assert!(of_pdu1.len() > 4, "all have their turn: {of_pdu1:?}");
     assert!(of_pdu1.windows(2).all(|pair| pair[1] >= pair[0] + 120_000), "{of_pdu1:?}");
 }
+
+/// Nobody verifies a path while an operation uses its device: its own statuses count, or a person could not go on after it.
+#[test]
+fn rule_18_what_an_operation_reads_says_that_a_path_works() {
+    let mut lab = Lab::witnessed();
+    lab.policy.windows.path = Duration::from_secs(60);
+    lab.policy.devices.insert(node("lb02"), [(Rung::Power, Device("pdu1".to_owned()))].into());
+    lab.configure();
+    lab.run(1_000);
+    lab.disobedient.insert("lb02".to_owned());
+    // Verified until now; from now on it says that it is done, and its status that the host is on.
+    lab.devices.insert(("lb02".to_owned(), Rung::Power), Behaviour::Broken);
+    lab.split();
+    lab.run(10_000);
+    lab.run_until(900_000, "it was tried", |lab| lab.state() == FenceState::Failed);
+    assert!(lab.steps().contains(&"power off lb02"), "{:?}", lab.steps());
+    let again = lab.power("lb02");
+    assert!(lab.ask(again).is_ok());
+}
