@@ -107,7 +107,7 @@ impl Fleet {
                     let why = format!("{target} has no fence device for {rung}");
                     return Err(Refusal::new(Code::NoDevice, why));
                 }
-                let lately = policy.windows.path * 2;
+                let lately = policy.windows.verified_lately();
                 let path = self.fence.paths.get(&(target.clone(), rung));
                 if path.is_none_or(|path| !path.works(lately, now)) {
                     let why = format!("the {rung} path of {target} was not verified within {}", span(lately));

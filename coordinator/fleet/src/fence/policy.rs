@@ -123,7 +123,7 @@ pub struct FenceWindows {
     pub act: Duration,
     /// The next level must become allowed within this.
     pub escalate: Duration,
-    /// How often fence paths are verified. One verified within twice this is verified lately.
+    /// How often fence paths are verified; see [`FenceWindows::verified_lately`].
     pub path: Duration,
     /// Within this one holder must serve, announced again.
     pub aftercare: Duration,
@@ -167,6 +167,13 @@ impl Default for FenceWindows {
             aftercare: Duration::from_secs(60),
             references: Duration::from_secs(60),
         }
+    }
+}
+
+impl FenceWindows {
+    /// A fence goes by a path that was verified within this (rule 18).
+    pub fn verified_lately(&self) -> Duration {
+        self.path * 2
     }
 }
 

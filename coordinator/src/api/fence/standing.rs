@@ -89,8 +89,9 @@ fn devices(policy: &FencePolicy, paths: Vec<(NodeName, Rung, Option<Instant>)>) 
             level: wire(Some(Level::Device(rung))).into(),
             works_since_us: works.map(micros).unwrap_or_default(),
             device: device.0.clone(),
-            // As rule 18 has it.
-            counts_until_us: works.map(|at| micros(at + policy.windows.path * 2)).unwrap_or_default(),
+            counts_until_us: works
+                .map(|at| micros(at + policy.windows.verified_lately()))
+                .unwrap_or_default(),
         }
     })
     .collect()
