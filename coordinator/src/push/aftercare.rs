@@ -77,7 +77,7 @@ async fn look_at(shared: &Arc<Shared>, row: &GenerationRow) -> Result<bool, Stop
 /// A database that was restored gives a number again: what has it with another hash is not this generation. Without a text
 /// that can be read the number counts.
 fn care(told: &Told, generation: u64, hash: Option<&str>) -> Care {
-    let heard = told.pushed.as_ref().filter(|_| told.is_connected && told.received_us.is_some());
+    let heard = told.pushed.as_ref().filter(|_| told.is_heard());
     match heard {
         None => Care::Wait,
         Some(pushed) if pushed.staged_generation == generation => Care::Tell,

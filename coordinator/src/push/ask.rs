@@ -16,6 +16,9 @@ use crate::{
 /// How long a node may take to go back; one that cannot be reached goes back by itself.
 const ROLL_BACK_WITHIN: Duration = Duration::from_secs(10);
 
+/// Nodes that are asked at a time.
+pub const ASKED_BESIDE: usize = 32;
+
 /// Nodes that were asked, each with its answer.
 pub type Answers = JoinSet<(String, Result<(), AskError>)>;
 

@@ -10,13 +10,11 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::known::told;
+use super::{ask::ASKED_BESIDE, known::told};
 use crate::{actuator::agent::AskError, shared::Shared};
 
 /// How long all of them may take together: somebody waits in front of a terminal.
 const CHECK_WITHIN: Duration = Duration::from_secs(8);
-/// Members asked at a time.
-const ASKED_BESIDE: usize = 32;
 
 /// Asks every member of a file that has no errors, in the order of names.
 pub async fn ask_members(shared: &Arc<Shared>, file: &FleetFile) -> Vec<v1::NodeCheck> {

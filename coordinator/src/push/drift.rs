@@ -21,7 +21,7 @@ fn of_node(told: Told, file: &FleetFile, node: String) -> Option<v1::NodeDrift> 
     }
     let text = file.compile(&node);
     let pushed = told.pushed.clone().unwrap_or_default();
-    let is_heard = told.is_connected && told.received_us.is_some();
+    let is_heard = told.is_heard();
     let twice = if is_heard { twice(&told.instances, file, &node) } else { None };
     let (state, detail) = if !is_heard {
         ("unknown", "it is not connected".to_owned())

@@ -74,12 +74,14 @@ pub fn told(shared: &Shared, node: &str) -> Told {
 }
 
 impl Told {
+    /// It is connected and has said something to this coordinator; what an earlier one was told is from the store.
+    pub fn is_heard(&self) -> bool {
+        self.is_connected && self.received_us.is_some()
+    }
+
     /// It runs this text and keeps it, by its own word: what was pushed and does not run is nothing that runs.
     pub fn runs(&self, text: &str) -> bool {
-        let Some(pushed) = self.pushed.as_ref().filter(|_| self.is_connected && self.received_us.is_some())
-        else {
-            return false;
-        };
+        let Some(pushed) = self.pushed.as_ref().filter(|_| self.is_heard()) else { return false };
         let is_kept = pushed.confirm_left_us == 0 && pushed.error.is_empty();
         let is_nothing = pushed.generation == 0 && text.is_empty();
         is_kept && (is_nothing || pushed.generation != 0 && pushed.hash == hash(text))

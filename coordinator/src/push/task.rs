@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     aftercare,
-    ask::{answered, ask, ask_back, id, note, went_back},
+    ask::{ASKED_BESIDE, answered, ask, ask_back, id, note, went_back},
     change,
     known::{Told, told},
     plan::{self, Next},
@@ -33,8 +33,6 @@ use crate::{
 
 /// How long a node may take to judge its part.
 const STAGE_WITHIN: Duration = Duration::from_secs(15);
-/// Nodes that are asked at a time.
-const ASKED_BESIDE: usize = 32;
 /// How long a node may take to run it or to keep it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// A commit has settled when nothing happened for so long that what goes wrong would have become a finding: a missing holder
