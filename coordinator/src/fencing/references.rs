@@ -4,6 +4,7 @@
 //! ICMP would need a privilege, or a sysctl that hosts differ in. What drops TCP silently is no reference.
 
 use std::{
+    collections::BTreeSet,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -67,21 +68,14 @@ pub async fn tell(shared: Arc<Shared>, references: Vec<SocketAddr>) {
 
 /// Which of them answer, in their order.
 async fn ask(references: &[SocketAddr]) -> Answers {
-    let ask = |(index, address): (usize, &SocketAddr)| {
-        let address = *address;
-        async move { (index, (address, answers(address).await)) }
-    };
-    let mut asked: JoinSet<(usize, (SocketAddr, bool))> = references.iter().enumerate().map(ask).collect();
-    // A task that panicked says nothing: its reference was not reached.
-    let mut found: Answers = references.iter().map(|address| (*address, false)).collect();
+    let ask = |address: SocketAddr| async move { answers(address).await.then_some(address) };
+    let mut asked: JoinSet<Option<SocketAddr>> = references.iter().copied().map(ask).collect();
+    let mut reached = BTreeSet::new();
     while let Some(answered) = asked.join_next().await {
-        if let Ok((index, answer)) = answered
-            && let Some(place) = found.get_mut(index)
-        {
-            *place = answer;
-        }
+        // A task that panicked says nothing: its reference was not reached.
+        reached.extend(answered.ok().flatten());
     }
-    found
+    references.iter().map(|address| (*address, reached.contains(address))).collect()
 }
 
 async fn answers(address: SocketAddr) -> bool {
