@@ -190,13 +190,13 @@ impl From<&v1::ExplainGroupResponse> for Explanation {
 
 /// `hactl describe group -o json`.
 #[derive(Debug, Serialize)]
-pub struct GroupDetail {
+pub struct GroupDetail<'a> {
     #[serde(flatten)]
     group: Group,
     findings: Vec<Finding>,
     transitions: Vec<Transition>,
     #[serde(flatten)]
-    seen: Seen,
+    seen: &'a Seen,
     /// Only when a probe was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     probe: Option<Probed>,
@@ -233,13 +233,13 @@ impl<'a> FindingDetail<'a> {
     }
 }
 
-impl GroupDetail {
+impl<'a> GroupDetail<'a> {
     /// A group, the findings about it, its last transitions, and what is seen of it.
     pub fn new(
         group: &v1::Group,
         findings: &[v1::Finding],
         transitions: &[v1::TransitionRecord],
-        seen: Seen,
+        seen: &'a Seen,
         probe: Option<Probed>,
     ) -> Self {
         Self {

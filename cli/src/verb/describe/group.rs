@@ -46,8 +46,9 @@ pub async fn run(
         fleet.findings.iter().filter(|finding| about(finding, group)).cloned().collect();
     let look = invocation.look(fleet.at_us);
     let now = Seen::of(&fleet, &[group]);
-    let shown = text(&look, group, &findings, &transitions, &now);
-    invocation.object(&shape::GroupDetail::new(group, &findings, &transitions, now, probed), || shown)
+    invocation.object(&shape::GroupDetail::new(group, &findings, &transitions, &now, probed), || {
+        text(&look, group, &findings, &transitions, &now)
+    })
 }
 
 /// Has the nodes of the group's site ask who answers for it.

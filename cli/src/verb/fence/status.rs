@@ -85,14 +85,7 @@ fn standing(look: &Look, state: &FencingState) -> String {
     if state.epoch > 0 {
         rows.push(("  epoch", look.text(&state.epoch.to_string())));
     }
-    let refused: Vec<String> = state
-        .refused
-        .iter()
-        .map(|refused| format!("{}: {} ({})", refused.group, refused.detail, refused.reason))
-        .collect();
-    if !refused.is_empty() {
-        rows.push(("  left alone", look.text(&refused.join("\n"))));
-    }
+    rows.extend(fences::left_alone(look, state));
     fields(look, rows)
 }
 

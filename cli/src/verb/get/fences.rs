@@ -1,5 +1,6 @@
 //! `hactl get fences`
 
+use comfy_table::Cell;
 use hafleet_proto::v1::{Fence, FencingState, ListFencesRequest};
 
 use super::{Window, note_empty, now_us, unknown_node};
@@ -104,6 +105,15 @@ pub fn tone(state: &str) -> Tone {
     }
 }
 
+/// Confirmed split brains that nobody is fenced for, and why; `None` when there are none.
+pub fn left_alone(look: &Look, state: &FencingState) -> Option<(&'static str, Cell)> {
+    let refused = state.refused.iter();
+    let refused: Vec<String> = refused
+        .map(|refused| format!("{}: {} ({})", refused.group, refused.detail, refused.reason))
+        .collect();
+    (!refused.is_empty()).then(|| ("  left alone", look.text(&refused.join("\n"))))
+}
+
 fn standing(look: &Look, state: &FencingState) -> String {
     let mut rows = vec![("  mode", look.text(&state.mode))];
     if state.epoch == 0 {
@@ -118,14 +128,7 @@ fn standing(look: &Look, state: &FencingState) -> String {
         let text = format!("{what}: too often; auto is approve until `hactl fence resume`");
         rows.push(("  latched", look.cell(Tone::Doubtful, &text)));
     }
-    let refused: Vec<String> = state
-        .refused
-        .iter()
-        .map(|refused| format!("{}: {} ({})", refused.group, refused.detail, refused.reason))
-        .collect();
-    if !refused.is_empty() {
-        rows.push(("  left alone", look.text(&refused.join("\n"))));
-    }
+    rows.extend(left_alone(look, state));
     let paths: Vec<String> = state
         .paths
         .iter()
