@@ -107,8 +107,8 @@ impl Orders {
         self.lock().len() < usize::try_from(OPEN_ORDERS_MAX).unwrap_or(usize::MAX)
     }
 
-    /// Writes a new order that was judged in this turn, which ends; who gave it drives it. `at_once` is what the caller is told when another one was quicker than the look
-    /// before it.
+    /// Writes a new order that was judged in this turn, which ends; who gave it drives it. `at_once` is what the caller is told when
+    /// another one was quicker than the look before it.
     async fn begin(
         &self,
         _turn: Turn,

@@ -1,10 +1,6 @@
 //! A node that cannot read its standing orders.
 
-use alloc::{
-    format,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{format, string::String, vec::Vec};
 
 use super::fact;
 use crate::{
@@ -54,7 +50,7 @@ fn report(name: &NodeName, node: &Node, now: Instant) -> Report {
             "orders_unreadable",
             Some(name),
             node.heard_at.unwrap_or(now),
-            summary.to_string(),
+            summary,
             facts,
         )]),
     }

@@ -1,9 +1,9 @@
 //! Two hosts, one address.
 //!
 //! What is looked at is who *asserts* MASTER now (fresh snapshots only), who did so before it fell silent, and who is
-//! seen by others ([`super::rivals`], and [`super::vigil`] for members that are silent). While more than one of them could hold the address there is a [`Contest`]: all
-//! members are asked again early in it, at the end of the window, and from then on with growing pauses of up to
-//! [`PAUSE`].
+//! seen by others ([`super::rivals`], and [`super::vigil`] for members that are silent). While more than one of them
+//! could hold the address there is a [`Contest`]: all members are asked again early in it, at the end of the window, and
+//! from then on with growing pauses of up to [`PAUSE`].
 //!
 //! - **confirmed**: two fresh claims overlapped for longer than max(`windows.split_brain`, 2 intervals), counted from when
 //!   both were heard without a gap, and both asserted MASTER again in an answer to a probe that was sent after that. Or:
